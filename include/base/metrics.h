@@ -1,0 +1,49 @@
+/* Counters that every worker writes and the master reads: one block a worker in shared memory. */
+#ifndef GATE25_BASE_METRICS_H
+#define GATE25_BASE_METRICS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+enum metric {
+    METRIC_SESSIONS_TOTAL,
+    METRIC_SESSIONS_OPEN,
+    METRIC_PASSED,
+    METRIC_METERED,
+    METRIC_DEFERRED,
+    METRIC_REFUSED,
+    METRIC_SHADOWED, /* would have been deferred or refused, had the class enforce = true */
+    METRIC_MESSAGES,
+    METRIC_RECIPIENTS,
+    METRIC_BYTES_UP,
+    METRIC_BYTES_DOWN,
+    METRIC_CONNECT_FAILED,
+    METRIC_TIMED_OUT,
+    METRIC_STORE_UP, /* 1 while this worker's connection to Redis works */
+    METRIC_STORE_FAILURES,
+    METRIC_STANDINGS, /* mirrored */
+    METRIC_JOURNAL_LINES,
+    METRIC_JOURNAL_DROPPED,
+    METRIC_ACCEPT_PAUSED, /* times the listener rested: no descriptors or no memory */
+    METRIC_COUNT
+};
+
+struct metrics {
+    _Atomic uint64_t value[METRIC_COUNT];
+};
+
+struct metric_row {
+    const char *name; /* as in gate25ctl status --json */
+    const char *help;
+};
+
+/* The row of `m`; the names are a stable interface. */
+const struct metric_row *metric_row(enum metric m);
+/* Blocks for `workers` processes in memory that children share. NULL: out of memory. */
+struct metrics *metrics_new(unsigned workers);
+void metrics_free(struct metrics *blocks, unsigned workers);
+void metrics_add(struct metrics *block, enum metric m, int64_t n);
+void metrics_set(struct metrics *block, enum metric m, uint64_t value);
+uint64_t metrics_sum(const struct metrics *blocks, unsigned workers, enum metric m);
+
+#endif

@@ -1,0 +1,65 @@
+#include "base/metrics.h"
+
+#include <stddef.h>
+#include <sys/mman.h>
+
+static const struct metric_row rows[METRIC_COUNT] = {
+    [METRIC_SESSIONS_TOTAL] = {"sessions_total", "connections taken"},
+    [METRIC_SESSIONS_OPEN] = {"sessions_open", "connections open now"},
+    [METRIC_PASSED] = {"passed_total", "sessions of a class that passes"},
+    [METRIC_METERED] = {"metered_total", "sessions of a class that is metered"},
+    [METRIC_DEFERRED] = {"deferred_total", "verdicts told with a 4xx reply"},
+    [METRIC_REFUSED] = {"refused_total", "verdicts told with a 5xx reply"},
+    [METRIC_SHADOWED] = {"shadowed_total", "verdicts logged only: the class does not enforce"},
+    [METRIC_MESSAGES] = {"messages_total", "messages that servers accepted"},
+    [METRIC_RECIPIENTS] = {"recipients_total", "recipients that servers accepted"},
+    [METRIC_BYTES_UP] = {"bytes_up_total", "bytes sent to servers"},
+    [METRIC_BYTES_DOWN] = {"bytes_down_total", "bytes sent to subscribers"},
+    [METRIC_CONNECT_FAILED] = {"connect_failed_total", "servers that could not be reached"},
+    [METRIC_TIMED_OUT] = {"timed_out_total", "sessions that a deadline ended"},
+    [METRIC_STORE_UP] = {"store_up", "workers whose connection to Redis works"},
+    [METRIC_STORE_FAILURES] = {"store_failures_total", "questions that Redis did not answer"},
+    [METRIC_STANDINGS] = {"standings", "standings mirrored, summed over the workers"},
+    [METRIC_JOURNAL_LINES] = {"journal_lines_total", "journal lines written"},
+    [METRIC_JOURNAL_DROPPED] = {"journal_dropped_total", "journal lines that were lost"},
+    [METRIC_ACCEPT_PAUSED] = {"accept_paused_total", "times a listener rested"},
+};
+
+const struct metric_row *metric_row(enum metric m)
+{
+    return &rows[m];
+}
+
+struct metrics *metrics_new(unsigned workers)
+{
+    void *blocks = mmap(
+        NULL, workers * sizeof(struct metrics), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+        -1, 0);
+    return blocks == MAP_FAILED ? NULL : blocks;
+}
+
+void metrics_free(struct metrics *blocks, unsigned workers)
+{
+    if (blocks) {
+        munmap(blocks, workers * sizeof(struct metrics));
+    }
+}
+
+void metrics_add(struct metrics *block, enum metric m, int64_t n)
+{
+    atomic_fetch_add_explicit(&block->value[m], (uint64_t)n, memory_order_relaxed);
+}
+
+void metrics_set(struct metrics *block, enum metric m, uint64_t value)
+{
+    atomic_store_explicit(&block->value[m], value, memory_order_relaxed);
+}
+
+uint64_t metrics_sum(const struct metrics *blocks, unsigned workers, enum metric m)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < workers; i++) {
+        sum += atomic_load_explicit(&blocks[i].value[m], memory_order_relaxed);
+    }
+    return sum;
+}
