@@ -1,0 +1,110 @@
+/* The configuration as plain data, and the small languages its values are written in.
+ * svc/conf_file.h reads the file; everybody else only reads this. */
+#ifndef GATE25_CORE_CONF_H
+#define GATE25_CORE_CONF_H
+
+#include "core/prefix.h"
+#include "core/rate.h"
+
+#define CONF_WINDOWS   4 /* windows that one limit may have */
+#define CONF_NAME      32
+#define CONF_DEFAULT_CLASS "ordinary" /* the class of an id without a standing */
+
+/* What a class can limit. The order is the order of the rules in a decision. */
+enum limit_kind {
+    LIMIT_SESSIONS,
+    LIMIT_MESSAGES,
+    LIMIT_RECIPIENTS,
+    LIMIT_BYTES,
+    LIMIT_SPREAD,     /* distinct destination addresses contacted within the window */
+    LIMIT_CONCURRENT, /* sessions open at once: one window, its period unused */
+    LIMIT_KINDS
+};
+
+struct limit {
+    unsigned windows; /* 0: no limit of this kind */
+    struct rate window[CONF_WINDOWS];
+};
+
+enum class_action { ACTION_PASS, ACTION_METER, ACTION_REFUSE };
+enum class_over { OVER_DEFER, OVER_REFUSE };
+
+struct conf_class {
+    char name[CONF_NAME];
+    enum class_action action;
+    enum class_over over;
+    bool enforce; /* false: everything is decided and logged, nothing refused */
+    struct limit limit[LIMIT_KINDS];
+};
+
+enum intercept_mode { INTERCEPT_TPROXY, INTERCEPT_REDIRECT };
+enum when_down { WHEN_DOWN_LOCAL, WHEN_DOWN_PASS, WHEN_DOWN_REFUSE };
+enum envelope_detail { ENVELOPE_FULL, ENVELOPE_DOMAINS, ENVELOPE_NONE };
+
+/* Deadlines of RFC 5321 section 4.5.3.2 and a few of our own, milliseconds. */
+struct conf_timeouts {
+    uint32_t connect_ms;    /* until the destination has accepted */
+    uint32_t banner_ms;     /* until the server's greeting: 5 min */
+    uint32_t command_ms;    /* until a command is complete: 5 min */
+    uint32_t reply_ms;      /* until a reply is complete: 5 min */
+    uint32_t data_start_ms; /* until the 354: 2 min */
+    uint32_t data_block_ms; /* until the next DIALOG_BLOCK bytes of a body: 3 min */
+    uint32_t data_end_ms;   /* until the reply to a whole message: 10 min */
+    uint32_t opaque_ms;     /* nothing in either direction of an opaque session */
+    uint32_t drain_ms;      /* after SIGTERM, until the last sessions are ended */
+};
+
+struct conf_redis {
+    char path[108];            /* unix socket; empty: TCP */
+    char host[256];            /* name or address */
+    uint16_t port;
+    char user[64], password[128];
+    unsigned database;
+    enum when_down when_down;
+    uint32_t deadline_ms;      /* no decision waits longer for Redis */
+};
+
+struct conf {
+    struct prefix *prefixes; /* the subscribers' address space */
+    size_t prefix_count;
+    unsigned ipv6_unit;
+
+    enum intercept_mode mode;
+    struct endpoint *listen;
+    size_t listen_count;
+    unsigned workers; /* 0: one a core */
+    unsigned max_sessions; /* a worker's; over it new sessions wait in the listen queue */
+
+    struct conf_redis redis;
+    struct conf_class *classes; /* ordinary is always there */
+    size_t class_count;
+    size_t default_class; /* index of CONF_DEFAULT_CLASS */
+
+    char help_url[256];
+    char *journal_file; /* NULL: none */
+    uint64_t journal_keep_s; /* life of the subscriber's stream in Redis */
+    enum envelope_detail envelope;
+    char *registry_copy;  /* file that mirrors the standings for a start without Redis; NULL: none */
+    char *control_socket; /* NULL: none */
+    char node[64];        /* this gate's name in the journal; default: the host name */
+    struct conf_timeouts timeouts;
+
+    unsigned references; /* svc/conf_file.h counts them */
+};
+
+/* Each parser: false, and *out untouched, when `s` is not of its form. */
+bool conf_parse_duration(struct span s, uint64_t *out_us); /* "500ms" "10s" "5m" "1h" "30d" */
+bool conf_parse_size(struct span s, uint64_t *out);        /* "100" "64k" "100M" "2G", powers of 1000 */
+bool conf_parse_rate(struct span s, struct rate *out);     /* "30/1m": COUNT/PERIOD; COUNT a size */
+
+/* The other way round, as a person would say it: "1 minute", "12 hours", "90 seconds". */
+void conf_duration_words(uint64_t us, struct text *out);
+/* ... and as the configuration writes it: "1m", "12h", "90s". */
+void conf_duration_text(uint64_t us, struct text *out);
+
+const char *limit_kind_name(enum limit_kind k); /* as in the configuration: "sessions" */
+const char *class_action_name(enum class_action a);
+/* The class called `name`, or NULL. */
+const struct conf_class *conf_class_named(const struct conf *c, struct span name);
+
+#endif

@@ -1,0 +1,129 @@
+/* The SMTP dialogue between a subscriber and a server, as a pure state machine.
+ *
+ * The shell holds the bytes: for each side those received and not yet consumed. It calls
+ * dialog_step() with what has happened and carries out the actions in their order. The dialog has
+ * no heap, no clock and no descriptor; transcripts drive it in a unit test as the daemon does. */
+#ifndef GATE25_CORE_DIALOG_H
+#define GATE25_CORE_DIALOG_H
+
+#include "core/facts.h"
+#include "core/smtp_scan.h"
+#include "core/verdict.h"
+
+#define DIALOG_PIPELINE 64   /* commands whose replies may be outstanding; behind them bytes wait */
+#define DIALOG_LINE     12288 /* longest line: RFC 4954 section 4 */
+#define DIALOG_ACTIONS  16
+#define DIALOG_BLOCK    512  /* body bytes that prove progress within data_block_ms */
+#define DIALOG_HELO     128
+#define DIALOG_PATH     258  /* RFC 5321 4.5.3.1.3 */
+#define DIALOG_NO_DEADLINE INT64_MAX
+
+enum dialog_event_kind {
+    DIALOG_START,          /* once, first */
+    DIALOG_CONNECTED,      /* the server took the connection */
+    DIALOG_CONNECT_FAILED, /* `detail` says why */
+    DIALOG_BYTES,          /* either side has more, or room: look at the input */
+    DIALOG_ANSWER,         /* the meter's, in `answer` */
+    DIALOG_TICK,           /* the deadline has come; or, opaque, a checkpoint is due */
+    DIALOG_SHUTDOWN,       /* the gate is being stopped: end between commands */
+};
+
+struct dialog_event {
+    enum dialog_event_kind kind;
+    int64_t now_ms; /* monotonic */
+    /* All bytes received and not yet consumed, in every event. */
+    struct span client, server;
+    bool client_eof, server_eof; /* behind those bytes nothing more will come */
+    uint64_t bytes_up;           /* sent to the server so far, for metering */
+    int64_t active_ms;           /* opaque: when the last byte came, from either side */
+    struct answer answer;        /* DIALOG_ANSWER */
+    const char *detail;          /* DIALOG_CONNECT_FAILED */
+};
+
+enum dialog_side { SIDE_CLIENT, SIDE_SERVER };
+
+enum dialog_action_kind {
+    DIALOG_CONNECT,  /* to the original destination */
+    DIALOG_FORWARD,  /* `count` bytes off the front of `side`'s input, to the other side */
+    DIALOG_DISCARD,  /* `count` bytes off the front of `side`'s input */
+    DIALOG_SEND,     /* `text` to the client, behind all that was forwarded to it */
+    DIALOG_ASK,      /* `question`; its answer comes as DIALOG_ANSWER */
+    DIALOG_RECORD,   /* journal line of a refusal: `verdict` (spoken or shadowed) */
+    DIALOG_OPAQUE,   /* from now on all bytes of both sides are forwarded unseen */
+    DIALOG_PAUSE,    /* opaque: read nothing of the client's until the next tick; again: resume */
+    DIALOG_RESUME,
+    DIALOG_FINISH,   /* `side` has said its last: pass the half-close on to the other side */
+    DIALOG_CLOSE     /* the session ends once what was sent has left; `verdict` says why. Last. */
+};
+
+struct dialog_action {
+    enum dialog_action_kind kind;
+    enum dialog_side side;
+    size_t count;
+    struct span text; /* in dialog_actions.reply */
+    struct question question;
+    struct verdict verdict;
+};
+
+struct dialog_actions {
+    unsigned count;
+    struct dialog_action action[DIALOG_ACTIONS];
+    bool more; /* no room was left: carry these out, then step again with DIALOG_BYTES */
+    char reply[VERDICT_REPLY]; /* at most one DIALOG_SEND a step */
+};
+
+/* What stays the same for a session; belongs to the caller, outlives the dialog. */
+struct dialog_setup {
+    const struct conf *conf;
+    const struct conf_class *class;
+    const char *subscriber; /* id as text */
+    const char *case_id;
+    const char *reason;     /* of the standing, told with a refusal of its class; NULL: none */
+    struct verdict refused; /* other than FORWARD: intercept refused before anything began */
+};
+
+/* What the journal tells of a session. Untrusted text: escape it. */
+struct dialog_record {
+    char helo[DIALOG_HELO]; /* argument of the last EHLO or HELO, cut where it does not fit */
+    char from[DIALOG_PATH]; /* reverse-path of the last MAIL, without the angle brackets */
+    char to[DIALOG_PATH];   /* forward-path of the last RCPT */
+    uint32_t messages;      /* accepted by the server */
+    uint32_t recipients;    /* accepted by the server */
+    bool tls;               /* the server said 220 to STARTTLS */
+    bool opaque;
+};
+
+/* Opaque to everybody but src/core/dialog*.c. */
+struct dialog {
+    const struct dialog_setup *setup;
+    int64_t since_ms; /* when what is awaited now began to be awaited */
+    int64_t wake_ms;  /* opaque: next checkpoint */
+    uint64_t chunk_left;
+    uint64_t bytes_charged;
+    size_t client_seen, server_seen; /* scanned in vain for a line's end */
+    uint32_t granted; /* recipients granted beyond those forwarded */
+    uint32_t refused; /* recipients of the same run that `verdict` refuses */
+    uint32_t block;   /* body bytes since `since_ms` was last moved */
+    uint8_t phase;    /* enum dialog_phase */
+    uint8_t decision; /* enum dialog_decision on the MAIL at the front of the client's input */
+    uint8_t pending[DIALOG_PIPELINE]; /* enum dialog_pending, a ring: commands without a reply yet */
+    uint8_t pending_first, pending_count;
+    bool connected, asking, barrier, ended;
+    bool client_finished, server_finished;
+    bool shutdown, paused;
+    bool in_transaction; /* a MAIL was forwarded and its transaction has not ended */
+    bool mail_refused;   /* the gate refused the MAIL, so it answers what belongs to it */
+    bool swallow;        /* the chunk belongs to a refused MAIL: it is thrown away */
+    struct smtp_body body;
+    struct question question; /* the one that is out */
+    struct verdict verdict;   /* of the refused transaction or run */
+    struct dialog_record record;
+};
+
+void dialog_init(struct dialog *d, const struct dialog_setup *setup);
+/* Handles one event; `actions` is written anew. After DIALOG_CLOSE there are no more actions. */
+void dialog_step(struct dialog *d, const struct dialog_event *event, struct dialog_actions *actions);
+/* When DIALOG_TICK is due (monotonic ms), or DIALOG_NO_DEADLINE. Read it after every step. */
+int64_t dialog_deadline(const struct dialog *d);
+
+#endif

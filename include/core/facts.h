@@ -1,0 +1,38 @@
+/* What is known when a decision is due. What nobody could find out is a fact too: UNKNOWN. */
+#ifndef GATE25_CORE_FACTS_H
+#define GATE25_CORE_FACTS_H
+
+#include "core/conf.h"
+
+/* What a dialog asks the meter. */
+enum question_kind {
+    QUESTION_SESSION,   /* a session to `destination`: sessions, spread, concurrent, no byte debt */
+    QUESTION_ENVELOPE,  /* `messages` (0 or 1) and up to `recipients`; no byte debt */
+    QUESTION_CHECKPOINT /* bytes only: charge them, keep the slot in `concurrent` alive */
+};
+
+struct question {
+    enum question_kind kind;
+    uint32_t messages;
+    uint32_t recipients; /* wanted; fewer may be granted. With a message: zero granted is a grant too */
+    uint64_t bytes;      /* sent since the last question: charged whatever the answer is */
+};
+
+enum meter_state {
+    METER_UNKNOWN, /* nobody answered in time */
+    METER_WITHIN,  /* granted; tokens are taken */
+    METER_OVER     /* nothing was taken (but `bytes`, which were used already) */
+};
+
+/* The meter's answer. `limit`, `window` and `retry_us` name the window that refuses, with
+ * METER_OVER the whole question, with METER_WITHIN the recipients beyond `recipients`. */
+struct answer {
+    enum meter_state state;
+    uint32_t recipients; /* granted */
+    bool bytes_over;     /* the byte bucket is in debt: slow down (opaque sessions) */
+    enum limit_kind limit;
+    unsigned window;
+    double retry_us; /* until the refused tokens are there; of the byte debt when bytes_over */
+};
+
+#endif

@@ -1,0 +1,21 @@
+/* The one place where facts become a verdict. */
+#ifndef GATE25_CORE_POLICY_H
+#define GATE25_CORE_POLICY_H
+
+#include "core/facts.h"
+#include "core/verdict.h"
+
+#define POLICY_STORE_RETRY_S 60 /* what a client is told to wait while Redis is away */
+
+/* A session of `class` begins, before anything is asked: refuses, or lets the meter be asked. */
+struct verdict policy_admit(const struct conf_class *class);
+
+/* The meter has answered `question`: may it be forwarded? */
+struct verdict policy_meter(
+    const struct conf_class *class, enum when_down when_down, const struct question *question,
+    const struct answer *answer);
+
+/* As policy_meter, for the recipients that a granted envelope left out. */
+struct verdict policy_recipients(const struct conf_class *class, const struct answer *answer);
+
+#endif

@@ -1,0 +1,30 @@
+/* Finds the ends of lines and bodies in bytes that somebody else owns. */
+#ifndef GATE25_CORE_SMTP_SCAN_H
+#define GATE25_CORE_SMTP_SCAN_H
+
+#include "base/str.h"
+
+enum smtp_scan { SMTP_SCAN_DONE, SMTP_SCAN_MORE, SMTP_SCAN_BAD };
+
+struct smtp_line {
+    struct span text; /* without its end */
+    size_t size;      /* with it */
+    bool bare_lf;     /* ended by LF alone */
+};
+
+/* The line at the front of `in`. `*seen`: bytes already searched in vain, 0 for a new line; kept
+ * for the next call. SMTP_SCAN_BAD: no end within `max` bytes. */
+enum smtp_scan smtp_scan_line(struct span in, size_t *seen, size_t max, struct smtp_line *out);
+
+/* Watches a DATA body for its end, CRLF.CRLF (RFC 5321 4.1.1.4). */
+struct smtp_body {
+    uint8_t state;
+};
+
+void smtp_body_init(struct smtp_body *b); /* behind the 354: at the start of a line */
+/* `*size`: how many bytes of `in` belong to the body. DONE: the last of them ends it. BAD: behind
+ * them a line of a single dot begins or ends in a way that servers disagree on (SMTP smuggling);
+ * those bytes must not be forwarded. */
+enum smtp_scan smtp_scan_body(struct smtp_body *b, struct span in, size_t *size);
+
+#endif

@@ -1,0 +1,78 @@
+/* A verdict, why it fell, and how it is told to the one it hits. */
+#ifndef GATE25_CORE_VERDICT_H
+#define GATE25_CORE_VERDICT_H
+
+#include "core/conf.h"
+
+enum verdict_action {
+    VERDICT_FORWARD,
+    VERDICT_DEFER, /* 4xx: come back */
+    VERDICT_REFUSE /* 5xx: do not */
+};
+
+/* The rule behind a verdict; its name in the journal is verdict_rule_name(). */
+enum rule {
+    RULE_NONE,
+    RULE_LIMIT,        /* `limit` and `window` say which */
+    RULE_CLASS,        /* the class's action is refuse */
+    RULE_STORE_DOWN,   /* Redis is away and when-down = "refuse" */
+    RULE_DIRECT,       /* connected to the listener itself */
+    RULE_LOOP,         /* our own connection came back to us */
+    RULE_SOURCE,       /* not a subscriber's address */
+    RULE_DESTINATION,  /* not an address one can send mail to */
+    RULE_CONNECT,      /* the destination did not take the connection */
+    RULE_TIMEOUT,      /* RFC 5321 4.5.3.2 */
+    RULE_LINE,         /* a line longer than any server must take */
+    RULE_NEWLINE,      /* an end of data that servers disagree on (smuggling) */
+    RULE_STARTTLS,     /* plaintext behind STARTTLS (injection) */
+    RULE_REPLY,        /* the server's words are no SMTP */
+    RULE_SHUTDOWN,     /* the gate is being stopped */
+    RULE_RESOURCES,    /* out of memory or descriptors */
+    RULE_COUNT
+};
+
+struct verdict {
+    enum verdict_action action;
+    enum rule rule;
+    enum limit_kind limit;
+    unsigned window;
+    uint32_t retry_after_s; /* 0: no time to name */
+    bool shadow;            /* the class does not enforce: action is FORWARD, this is the log line */
+    enum verdict_action would; /* with shadow: what it would have been */
+};
+
+/* Where in the dialogue the refusal is spoken; decides the reply code. */
+enum verdict_place {
+    PLACE_GREETING, /* in the banner's place; the session ends: 421 or 554 */
+    PLACE_MAIL,     /* 450 or 550 */
+    PLACE_RCPT,     /* 452 or 550 */
+    PLACE_DATA,     /* DATA or BDAT after a refused MAIL: 450 or 554 */
+    PLACE_SESSION   /* between commands; the session ends: 421 or 554 */
+};
+
+#define CASE_TEXT 11 /* ten characters of Crockford's base 32 */
+#define VERDICT_REPLY 513 /* RFC 5321 4.5.3.1.5, and a terminator */
+
+/* The case id of a session: `random` written down. */
+void case_format(uint64_t random, char out[CASE_TEXT]);
+
+const char *verdict_action_name(enum verdict_action a); /* forward defer refuse */
+const char *verdict_rule_name(enum rule r);
+/* The rule as the journal names it: "messages:10/1m" for a limit, else verdict_rule_name(). */
+void verdict_rule_text(const struct verdict *v, const struct conf_class *class, struct text *out);
+
+struct verdict_context {
+    const struct conf_class *class; /* NULL where none was found yet */
+    const char *subscriber;         /* id as text */
+    const char *help_url;
+    const char *case_id;
+    const char *detail; /* "198.51.100.7 port 25: connection refused"; NULL: none */
+};
+
+/* The whole reply with its CRLF, one line of at most VERDICT_REPLY bytes: enhanced status code
+ * (RFC 3463), the limit in words, seconds to wait, help URL, case id. */
+void verdict_reply(
+    const struct verdict *v, enum verdict_place place, const struct verdict_context *context,
+    struct text *out);
+
+#endif

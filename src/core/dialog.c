@@ -1,0 +1,328 @@
+#include "dialog_internal.h"
+
+#include <string.h>
+
+#include "core/policy.h"
+
+#define CHECKPOINT_MS  (5 * 60 * 1000) /* keeps a long session's slot in `concurrent` alive */
+#define PAUSE_LEAST_MS 1000
+#define PAUSE_MOST_MS  30000
+#define HALF_CLOSED_MS 60000
+#define ACTIONS_A_STEP 4 /* that one advance, or the end of a turn, may need */
+
+static const struct verdict FORWARD = {.action = VERDICT_FORWARD};
+
+static uint32_t reply_timeout(const struct dialog *d, const struct conf_timeouts *timeouts)
+{
+    switch ((enum dialog_pending)d->pending[d->pending_first]) {
+    case PENDING_GREETING:
+        return timeouts->banner_ms;
+    case PENDING_DATA:
+        return timeouts->data_start_ms;
+    case PENDING_BODY:
+    case PENDING_CHUNK_LAST:
+        return timeouts->data_end_ms;
+    default:
+        return timeouts->reply_ms;
+    }
+}
+
+static uint32_t current_timeout(const struct dialog *d)
+{
+    const struct conf_timeouts *timeouts = &d->setup->conf->timeouts;
+    if (!d->connected) {
+        return timeouts->connect_ms;
+    }
+    if (d->server_finished && timeouts->command_ms > HALF_CLOSED_MS) {
+        return HALF_CLOSED_MS;
+    }
+    if (d->phase == PHASE_BODY || d->phase == PHASE_CHUNK) {
+        return timeouts->data_block_ms;
+    }
+    return d->pending_count > 0 ? reply_timeout(d, timeouts) : timeouts->command_ms;
+}
+
+int64_t dialog_deadline(const struct dialog *d)
+{
+    if (d->ended) {
+        return DIALOG_NO_DEADLINE;
+    }
+    if (d->phase == PHASE_OPAQUE) {
+        return d->wake_ms;
+    }
+    return d->since_ms + current_timeout(d);
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+void dialog_go_opaque(struct dialog_turn *t)
+{
+    t->d->phase = PHASE_OPAQUE;
+    t->d->record.opaque = true;
+    dialog_act(t, DIALOG_OPAQUE);
+    t->d->wake_ms =
+        t->event->now_ms + earlier(CHECKPOINT_MS, t->d->setup->conf->timeouts.opaque_ms);
+}
+
+static void on_start(struct dialog_turn *t)
+{
+    struct dialog *d = t->d;
+    dialog_progress(t);
+    if (d->setup->refused.action != VERDICT_FORWARD) {
+        dialog_reject(t, d->setup->refused, PLACE_GREETING, NULL);
+        return;
+    }
+    struct verdict v = policy_admit(d->setup->class);
+    if (v.action != VERDICT_FORWARD) {
+        dialog_reject(t, v, PLACE_GREETING, d->setup->reason);
+        return;
+    }
+    if (v.shadow) {
+        dialog_record_verdict(t, &v);
+    }
+    dialog_act(t, DIALOG_CONNECT);
+    if (dialog_is_metered(d)) {
+        dialog_ask(t, (struct question){.kind = QUESTION_SESSION});
+    }
+}
+
+static void on_connected(struct dialog_turn *t)
+{
+    t->d->connected = true;
+    if (t->d->setup->class->action == ACTION_PASS) {
+        dialog_go_opaque(t);
+        return;
+    }
+    dialog_expect(t, PENDING_GREETING);
+}
+
+static void on_connect_failed(struct dialog_turn *t)
+{
+    dialog_reject(
+        t, (struct verdict){.action = VERDICT_DEFER, .rule = RULE_CONNECT}, PLACE_GREETING,
+        t->event->detail);
+}
+
+static void answer_session(struct dialog_turn *t, const struct verdict *v)
+{
+    if (v->action != VERDICT_FORWARD) {
+        dialog_reject(t, *v, PLACE_GREETING, NULL);
+    }
+}
+
+static void answer_envelope(struct dialog_turn *t, const struct verdict *v)
+{
+    struct dialog *d = t->d;
+    const struct answer *answer = &t->event->answer;
+    uint32_t wanted = d->question.recipients;
+    bool all = answer->state != METER_WITHIN || v->shadow;
+    uint32_t granted = all || answer->recipients > wanted ? wanted : answer->recipients;
+
+    if (d->question.messages > 0) {
+        d->decision = v->action == VERDICT_FORWARD ? DECISION_GRANTED : DECISION_REFUSED;
+    }
+    if (v->action != VERDICT_FORWARD) {
+        d->verdict = *v;
+        d->granted = 0;
+        /* A refused MAIL answers for its recipients, see mail_refused. */
+        d->refused = d->question.messages > 0 ? 0 : wanted;
+        return;
+    }
+    d->granted = granted;
+    d->refused = 0;
+    if (granted < wanted) {
+        d->verdict = policy_recipients(d->setup->class, answer);
+        if (d->verdict.shadow) {
+            dialog_record_verdict(t, &d->verdict);
+            d->granted = wanted;
+        } else {
+            d->refused = wanted - granted;
+        }
+    }
+}
+
+static int64_t pause_ms(double retry_us)
+{
+    if (retry_us >= PAUSE_MOST_MS * 1e3) {
+        return PAUSE_MOST_MS;
+    }
+    int64_t ms = (int64_t)(retry_us / 1e3) + 1;
+    return ms < PAUSE_LEAST_MS ? PAUSE_LEAST_MS : ms;
+}
+
+/* Bytes over the limit slow an opaque session down; nothing is broken in its middle. */
+static void answer_checkpoint(struct dialog_turn *t, const struct verdict *v)
+{
+    (void)v;
+    struct dialog *d = t->d;
+    const struct answer *answer = &t->event->answer;
+    bool slow = answer->state != METER_UNKNOWN && answer->bytes_over && d->setup->class->enforce;
+    if (slow != d->paused) {
+        d->paused = slow;
+        dialog_act(t, slow ? DIALOG_PAUSE : DIALOG_RESUME);
+    }
+    if (slow) {
+        d->wake_ms = t->event->now_ms + pause_ms(answer->retry_us);
+    }
+}
+
+static void on_answer(struct dialog_turn *t)
+{
+    static void (*const handlers[])(struct dialog_turn *, const struct verdict *) = {
+        [QUESTION_SESSION] = answer_session,
+        [QUESTION_ENVELOPE] = answer_envelope,
+        [QUESTION_CHECKPOINT] = answer_checkpoint,
+    };
+    struct dialog *d = t->d;
+    if (!d->asking) {
+        return;
+    }
+    d->asking = false;
+    struct verdict v = policy_meter(
+        d->setup->class, d->setup->conf->redis.when_down, &d->question, &t->event->answer);
+    if (v.shadow) {
+        dialog_record_verdict(t, &v);
+    }
+    handlers[d->question.kind](t, &v);
+}
+
+static void tick_opaque(struct dialog_turn *t)
+{
+    struct dialog *d = t->d;
+    const struct dialog_event *e = t->event;
+    int64_t idle_ms = e->active_ms + d->setup->conf->timeouts.opaque_ms;
+    if (!d->paused && e->now_ms >= idle_ms) {
+        dialog_end(t, (struct verdict){.action = VERDICT_DEFER, .rule = RULE_TIMEOUT});
+        return;
+    }
+    /* While it is paused the gate itself keeps the session silent. */
+    d->wake_ms =
+        d->paused ? e->now_ms + PAUSE_MOST_MS : earlier(idle_ms, e->now_ms + CHECKPOINT_MS);
+    if (dialog_is_metered(d) && !d->asking) {
+        dialog_ask(t, (struct question){.kind = QUESTION_CHECKPOINT});
+    }
+}
+
+static void on_tick(struct dialog_turn *t)
+{
+    struct dialog *d = t->d;
+    if (d->phase == PHASE_OPAQUE) {
+        tick_opaque(t);
+        return;
+    }
+    if (t->event->now_ms < dialog_deadline(d)) {
+        return;
+    }
+    struct verdict v = {.action = VERDICT_DEFER, .rule = RULE_TIMEOUT};
+    if (d->phase == PHASE_TLS) {
+        dialog_end(t, v); /* plain text has no place here any more */
+    } else if (!d->connected) {
+        v.rule = RULE_CONNECT;
+        dialog_reject(t, v, PLACE_GREETING, "no answer to the connection attempt");
+    } else {
+        bool server_late =
+            d->pending_count > 0 && d->phase != PHASE_BODY && d->phase != PHASE_CHUNK;
+        dialog_reject(
+            t, v, PLACE_SESSION,
+            server_late ? "the mail server did not reply" : "nothing complete was received");
+    }
+}
+
+static void on_shutdown(struct dialog_turn *t)
+{
+    t->d->shutdown = true;
+}
+
+static void on_bytes(struct dialog_turn *t)
+{
+    (void)t;
+}
+
+/* Between transactions the client can be sent away without losing anything. */
+static bool may_shut_down(const struct dialog *d)
+{
+    bool idle = d->phase == PHASE_GREETING ||
+                (d->phase == PHASE_COMMAND && d->pending_count == 0 && !d->in_transaction);
+    return d->shutdown && idle && !d->asking;
+}
+
+static void pass_on_ends(struct dialog_turn *t)
+{
+    struct dialog *d = t->d;
+    const struct dialog_event *e = t->event;
+    if (!d->connected || d->asking) {
+        return;
+    }
+    if (e->server_eof && t->server.len == 0 && !d->server_finished) {
+        d->server_finished = true;
+        dialog_progress(t);
+        dialog_act(t, DIALOG_FINISH)->side = SIDE_SERVER;
+    }
+    if (d->server_finished && t->client.len > 0) {
+        dialog_discard(t, SIDE_CLIENT, t->client.len); /* nobody is left to read it */
+    }
+    if (e->client_eof && t->client.len == 0 && !d->client_finished) {
+        d->client_finished = true;
+        dialog_act(t, DIALOG_FINISH)->side = SIDE_CLIENT;
+    }
+    if (d->client_finished && d->server_finished) {
+        dialog_end(t, FORWARD);
+    }
+}
+
+static bool has_room(const struct dialog_actions *out)
+{
+    return out->count + ACTIONS_A_STEP <= DIALOG_ACTIONS - ACTIONS_A_STEP;
+}
+
+/* The server first: a reply may be what the client's next command waits for. */
+static bool advance(struct dialog_turn *t)
+{
+    if (t->d->ended || t->d->phase == PHASE_OPAQUE) {
+        return false;
+    }
+    if (!has_room(t->out) || t->replied) {
+        t->out->more = true;
+        return false;
+    }
+    return dialog_server_advance(t) || (!t->d->ended && dialog_client_advance(t));
+}
+
+void dialog_init(struct dialog *d, const struct dialog_setup *setup)
+{
+    memset(d, 0, sizeof *d);
+    d->setup = setup;
+    d->phase = PHASE_GREETING;
+}
+
+void dialog_step(struct dialog *d, const struct dialog_event *event, struct dialog_actions *actions)
+{
+    static void (*const handlers[])(struct dialog_turn *) = {
+        [DIALOG_START] = on_start,       [DIALOG_CONNECTED] = on_connected,
+        [DIALOG_BYTES] = on_bytes,       [DIALOG_CONNECT_FAILED] = on_connect_failed,
+        [DIALOG_ANSWER] = on_answer,     [DIALOG_TICK] = on_tick,
+        [DIALOG_SHUTDOWN] = on_shutdown,
+    };
+    actions->count = 0;
+    actions->more = false;
+    if (d->ended) {
+        return;
+    }
+    struct dialog_turn t = {d, event, actions, event->client, event->server, false};
+    handlers[event->kind](&t);
+    while (advance(&t)) {
+    }
+    if (d->ended || d->phase == PHASE_OPAQUE || actions->more) {
+        return;
+    }
+    if (may_shut_down(d)) {
+        dialog_reject(
+            &t, (struct verdict){.action = VERDICT_DEFER, .rule = RULE_SHUTDOWN}, PLACE_SESSION,
+            NULL);
+        return;
+    }
+    pass_on_ends(&t);
+}

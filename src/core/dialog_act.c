@@ -1,0 +1,124 @@
+/* The dialog's actions, and the replies it awaits. */
+#include "dialog_internal.h"
+
+struct dialog_action *dialog_act(struct dialog_turn *t, enum dialog_action_kind kind)
+{
+    struct dialog_action *a = &t->out->action[t->out->count++];
+    *a = (struct dialog_action){.kind = kind};
+    return a;
+}
+
+static struct span *input_of(struct dialog_turn *t, enum dialog_side side)
+{
+    return side == SIDE_CLIENT ? &t->client : &t->server;
+}
+
+static void consume(
+    struct dialog_turn *t, enum dialog_action_kind kind, enum dialog_side side, size_t count)
+{
+    struct span *input = input_of(t, side);
+    *input = span_skip(*input, count);
+    struct dialog_action *last = t->out->count ? &t->out->action[t->out->count - 1] : NULL;
+    if (last && last->kind == kind && last->side == side) {
+        last->count += count;
+        return;
+    }
+    struct dialog_action *a = dialog_act(t, kind);
+    a->side = side;
+    a->count = count;
+}
+
+void dialog_forward(struct dialog_turn *t, enum dialog_side side, size_t count)
+{
+    consume(t, DIALOG_FORWARD, side, count);
+}
+
+void dialog_discard(struct dialog_turn *t, enum dialog_side side, size_t count)
+{
+    consume(t, DIALOG_DISCARD, side, count);
+}
+
+void dialog_ask(struct dialog_turn *t, struct question question)
+{
+    struct dialog *d = t->d;
+    question.bytes = t->event->bytes_up - d->bytes_charged;
+    d->bytes_charged = t->event->bytes_up;
+    d->question = question;
+    d->asking = true;
+    dialog_act(t, DIALOG_ASK)->question = question;
+}
+
+void dialog_record_verdict(struct dialog_turn *t, const struct verdict *v)
+{
+    dialog_act(t, DIALOG_RECORD)->verdict = *v;
+}
+
+void dialog_say(
+    struct dialog_turn *t, const struct verdict *v, enum verdict_place place, const char *detail)
+{
+    const struct dialog_setup *setup = t->d->setup;
+    struct verdict_context context = {
+        .class = setup->class,
+        .subscriber = setup->subscriber,
+        .help_url = setup->conf->help_url,
+        .case_id = setup->case_id,
+        .detail = detail,
+    };
+    struct text reply;
+    text_init(&reply, t->out->reply, sizeof t->out->reply);
+    verdict_reply(v, place, &context, &reply);
+    struct dialog_action *a = dialog_act(t, DIALOG_SEND);
+    a->side = SIDE_CLIENT;
+    a->text = text_span(&reply);
+    t->replied = true;
+}
+
+void dialog_end(struct dialog_turn *t, struct verdict v)
+{
+    t->d->ended = true;
+    dialog_act(t, DIALOG_CLOSE)->verdict = v;
+}
+
+/* What the network or the hour brought about is told in the session's own line alone. */
+static bool is_recorded(enum rule rule)
+{
+    return rule != RULE_CONNECT && rule != RULE_TIMEOUT && rule != RULE_SHUTDOWN;
+}
+
+void dialog_reject(
+    struct dialog_turn *t, struct verdict v, enum verdict_place place, const char *detail)
+{
+    dialog_say(t, &v, place, detail);
+    if (is_recorded(v.rule)) {
+        dialog_record_verdict(t, &v);
+    }
+    dialog_end(t, v);
+}
+
+void dialog_expect(struct dialog_turn *t, enum dialog_pending pending)
+{
+    struct dialog *d = t->d;
+    if (d->pending_count == 0) {
+        dialog_progress(t);
+    }
+    d->pending[(d->pending_first + d->pending_count) % DIALOG_PIPELINE] = (uint8_t)pending;
+    d->pending_count++;
+}
+
+enum dialog_pending dialog_expected(struct dialog *d)
+{
+    enum dialog_pending oldest = d->pending[d->pending_first];
+    d->pending_first = (uint8_t)((d->pending_first + 1) % DIALOG_PIPELINE);
+    d->pending_count--;
+    return oldest;
+}
+
+bool dialog_is_metered(const struct dialog *d)
+{
+    return d->setup->class && d->setup->class->action == ACTION_METER;
+}
+
+void dialog_progress(struct dialog_turn *t)
+{
+    t->d->since_ms = t->event->now_ms;
+}

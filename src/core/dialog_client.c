@@ -1,0 +1,333 @@
+/* The client's side of the dialogue: commands are counted and forwarded, or answered. */
+#include <string.h>
+
+#include "dialog_internal.h"
+#include "core/smtp_cmd.h"
+
+/* A command at the front of the client's input. */
+struct command {
+    struct smtp_cmd cmd;
+    size_t size;       /* of its line */
+    struct span after; /* what the client has sent behind it */
+};
+
+static void keep(char *out, size_t cap, struct span s)
+{
+    struct text t;
+    text_init(&t, out, cap);
+    text_add(&t, s);
+}
+
+static void forward_command(
+    struct dialog_turn *t, const struct command *c, enum dialog_pending pending, bool barrier)
+{
+    dialog_forward(t, SIDE_CLIENT, c->size);
+    dialog_expect(t, pending);
+    t->d->barrier = t->d->barrier || barrier;
+}
+
+/* The gate's own reply keeps its turn: it waits until every reply before it has gone out. */
+static bool answer_command(
+    struct dialog_turn *t, const struct command *c, const struct verdict *v,
+    enum verdict_place place)
+{
+    if (t->d->pending_count > 0) {
+        return false;
+    }
+    dialog_say(t, v, place, NULL);
+    dialog_discard(t, SIDE_CLIENT, c->size);
+    dialog_progress(t);
+    return true;
+}
+
+/* As answer_command, with a journal line: for a decision of its own, not for what follows from it.
+ */
+static bool refuse_command(
+    struct dialog_turn *t, const struct command *c, const struct verdict *v,
+    enum verdict_place place)
+{
+    if (!answer_command(t, c, v, place)) {
+        return false;
+    }
+    dialog_record_verdict(t, v);
+    return true;
+}
+
+static void forget_transaction(struct dialog *d)
+{
+    d->in_transaction = false;
+    d->mail_refused = false;
+    d->granted = 0;
+    d->refused = 0;
+    d->decision = DECISION_NONE;
+}
+
+/* How many RCPT commands follow at the front of `in`: they are asked for in one question. */
+static uint32_t count_recipients(struct span in)
+{
+    struct smtp_line line;
+    struct smtp_cmd cmd;
+    uint32_t count = 0;
+    size_t seen = 0;
+    while (count < DIALOG_PIPELINE &&
+           smtp_scan_line(in, &seen, DIALOG_LINE, &line) == SMTP_SCAN_DONE) {
+        smtp_cmd_parse(line.text, &cmd);
+        if (cmd.verb != VERB_RCPT) {
+            break;
+        }
+        count++;
+        in = span_skip(in, line.size);
+    }
+    return count;
+}
+
+static bool ask_envelope(struct dialog_turn *t, uint32_t messages, uint32_t recipients)
+{
+    dialog_ask(
+        t, (struct question){
+               .kind = QUESTION_ENVELOPE, .messages = messages, .recipients = recipients});
+    return false;
+}
+
+static bool on_hello(struct dialog_turn *t, const struct command *c)
+{
+    forget_transaction(t->d);
+    keep(t->d->record.helo, sizeof t->d->record.helo, c->cmd.argument);
+    forward_command(t, c, PENDING_KNOWN, false);
+    return true;
+}
+
+static bool on_mail(struct dialog_turn *t, const struct command *c)
+{
+    struct dialog *d = t->d;
+    if (dialog_is_metered(d) && d->decision == DECISION_NONE) {
+        keep(d->record.from, sizeof d->record.from, c->cmd.path);
+        return ask_envelope(t, 1, count_recipients(c->after));
+    }
+    if (d->decision == DECISION_REFUSED) {
+        if (!refuse_command(t, c, &d->verdict, PLACE_MAIL)) {
+            return false;
+        }
+        d->decision = DECISION_NONE;
+        d->mail_refused = true;
+        return true;
+    }
+    d->decision = DECISION_NONE;
+    d->mail_refused = false;
+    d->in_transaction = true;
+    keep(d->record.from, sizeof d->record.from, c->cmd.path);
+    forward_command(t, c, PENDING_MAIL, false);
+    return true;
+}
+
+static bool on_rcpt(struct dialog_turn *t, const struct command *c)
+{
+    struct dialog *d = t->d;
+    keep(d->record.to, sizeof d->record.to, c->cmd.path);
+    if (d->mail_refused) {
+        return answer_command(t, c, &d->verdict, PLACE_DATA);
+    }
+    if (dialog_is_metered(d)) {
+        if (d->granted > 0) {
+            d->granted--;
+        } else if (d->refused > 0) {
+            if (!refuse_command(t, c, &d->verdict, PLACE_RCPT)) {
+                return false;
+            }
+            d->refused--;
+            return true;
+        } else {
+            return ask_envelope(t, 0, 1 + count_recipients(c->after));
+        }
+    }
+    forward_command(t, c, PENDING_RCPT, false);
+    return true;
+}
+
+static bool on_data(struct dialog_turn *t, const struct command *c)
+{
+    if (t->d->mail_refused) {
+        return answer_command(t, c, &t->d->verdict, PLACE_DATA);
+    }
+    forward_command(t, c, PENDING_DATA, true);
+    return true;
+}
+
+static bool on_bdat(struct dialog_turn *t, const struct command *c)
+{
+    struct dialog *d = t->d;
+    if (!c->cmd.chunk_valid) {
+        forward_command(t, c, PENDING_UNKNOWN, true);
+        return true;
+    }
+    d->swallow = d->mail_refused;
+    if (d->swallow) {
+        if (!answer_command(t, c, &d->verdict, PLACE_DATA)) {
+            return false;
+        }
+    } else {
+        forward_command(t, c, c->cmd.last ? PENDING_CHUNK_LAST : PENDING_CHUNK, false);
+    }
+    d->chunk_left = c->cmd.chunk;
+    if (d->chunk_left > 0) {
+        d->phase = PHASE_CHUNK;
+        d->block = 0;
+        dialog_progress(t);
+    }
+    return true;
+}
+
+static bool on_rset(struct dialog_turn *t, const struct command *c)
+{
+    forget_transaction(t->d);
+    forward_command(t, c, PENDING_KNOWN, false);
+    return true;
+}
+
+static bool on_starttls(struct dialog_turn *t, const struct command *c)
+{
+    forward_command(t, c, PENDING_STARTTLS, true);
+    return true;
+}
+
+static bool on_known(struct dialog_turn *t, const struct command *c)
+{
+    forward_command(t, c, PENDING_KNOWN, false);
+    return true;
+}
+
+static bool on_unknown(struct dialog_turn *t, const struct command *c)
+{
+    forward_command(t, c, PENDING_UNKNOWN, true);
+    return true;
+}
+
+static bool (*const handlers[VERB_COUNT])(struct dialog_turn *, const struct command *) = {
+    [VERB_UNKNOWN] = on_unknown, [VERB_HELO] = on_hello,        [VERB_EHLO] = on_hello,
+    [VERB_MAIL] = on_mail,       [VERB_RCPT] = on_rcpt,         [VERB_DATA] = on_data,
+    [VERB_BDAT] = on_bdat,       [VERB_RSET] = on_rset,         [VERB_NOOP] = on_known,
+    [VERB_VRFY] = on_known,      [VERB_EXPN] = on_known,        [VERB_HELP] = on_known,
+    [VERB_AUTH] = on_unknown,    [VERB_STARTTLS] = on_starttls, [VERB_QUIT] = on_known,
+};
+
+static bool reject_line(struct dialog_turn *t, enum rule rule)
+{
+    if (t->d->pending_count == 0) {
+        dialog_reject(
+            t, (struct verdict){.action = VERDICT_REFUSE, .rule = rule}, PLACE_SESSION, NULL);
+    }
+    return false;
+}
+
+/* A whole line at the front, or false; then nothing more can be done now. */
+static bool next_line(struct dialog_turn *t, struct smtp_line *line)
+{
+    struct dialog *d = t->d;
+    switch (smtp_scan_line(t->client, &d->client_seen, DIALOG_LINE, line)) {
+    case SMTP_SCAN_MORE:
+        if (t->event->client_eof && t->client.len > 0) {
+            /* No command: nobody will ever end this line, and no server may guess its end. */
+            d->client_seen = 0;
+            dialog_discard(t, SIDE_CLIENT, t->client.len);
+        }
+        return false;
+    case SMTP_SCAN_BAD:
+        return reject_line(t, RULE_LINE);
+    case SMTP_SCAN_DONE:
+        break;
+    }
+    return line->bare_lf ? reject_line(t, RULE_NEWLINE) : true;
+}
+
+static bool advance_command(struct dialog_turn *t)
+{
+    struct dialog *d = t->d;
+    struct smtp_line line;
+    if (d->asking || d->barrier || d->pending_count == DIALOG_PIPELINE || !next_line(t, &line)) {
+        return false;
+    }
+    struct command c = {.size = line.size, .after = span_skip(t->client, line.size)};
+    smtp_cmd_parse(line.text, &c.cmd);
+    return handlers[c.cmd.verb](t, &c);
+}
+
+static bool advance_line(struct dialog_turn *t)
+{
+    struct smtp_line line;
+    if (!next_line(t, &line)) {
+        return false;
+    }
+    dialog_forward(t, SIDE_CLIENT, line.size);
+    dialog_expect(t, PENDING_UNKNOWN);
+    t->d->barrier = true;
+    t->d->phase = PHASE_COMMAND;
+    return true;
+}
+
+/* A byte a second is no progress: the deadline moves with whole blocks. */
+static void count_block(struct dialog_turn *t, size_t size)
+{
+    struct dialog *d = t->d;
+    if (size >= DIALOG_BLOCK - d->block) {
+        d->block = 0;
+        dialog_progress(t);
+        return;
+    }
+    d->block += (uint32_t)size;
+}
+
+static bool advance_body(struct dialog_turn *t)
+{
+    struct dialog *d = t->d;
+    size_t size = 0;
+    enum smtp_scan scan = smtp_scan_body(&d->body, t->client, &size);
+    if (size > 0) {
+        dialog_forward(t, SIDE_CLIENT, size);
+        count_block(t, size);
+    }
+    if (scan == SMTP_SCAN_BAD) {
+        return reject_line(t, RULE_NEWLINE);
+    }
+    if (scan == SMTP_SCAN_DONE) {
+        d->phase = PHASE_COMMAND;
+        dialog_expect(t, PENDING_BODY);
+    }
+    return size > 0;
+}
+
+static bool advance_chunk(struct dialog_turn *t)
+{
+    struct dialog *d = t->d;
+    size_t size = t->client.len < d->chunk_left ? t->client.len : (size_t)d->chunk_left;
+    if (d->swallow) {
+        dialog_discard(t, SIDE_CLIENT, size);
+    } else {
+        dialog_forward(t, SIDE_CLIENT, size);
+    }
+    count_block(t, size);
+    d->chunk_left -= size;
+    if (d->chunk_left == 0) {
+        d->phase = PHASE_COMMAND;
+        dialog_progress(t);
+    }
+    return true;
+}
+
+static bool advance_tls(struct dialog_turn *t)
+{
+    dialog_go_opaque(t);
+    return false;
+}
+
+bool dialog_client_advance(struct dialog_turn *t)
+{
+    static bool (*const advances[])(struct dialog_turn *) = {
+        [PHASE_GREETING] = NULL,     [PHASE_COMMAND] = advance_command, [PHASE_LINE] = advance_line,
+        [PHASE_BODY] = advance_body, [PHASE_CHUNK] = advance_chunk,     [PHASE_TLS] = advance_tls,
+        [PHASE_OPAQUE] = NULL,
+    };
+    if (t->client.len == 0 || t->d->server_finished || !advances[t->d->phase]) {
+        return false;
+    }
+    return advances[t->d->phase](t);
+}

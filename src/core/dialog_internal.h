@@ -1,0 +1,74 @@
+/* What dialog.c, dialog_client.c and dialog_server.c share. */
+#ifndef GATE25_CORE_DIALOG_INTERNAL_H
+#define GATE25_CORE_DIALOG_INTERNAL_H
+
+#include "core/dialog.h"
+
+enum dialog_phase {
+    PHASE_GREETING, /* the server's greeting, and leave to let it through, are awaited */
+    PHASE_COMMAND,
+    PHASE_LINE,  /* behind a 334: a line that is no command */
+    PHASE_BODY,  /* behind a 354 */
+    PHASE_CHUNK, /* behind a BDAT */
+    PHASE_TLS,   /* behind STARTTLS' 220: the client must speak first */
+    PHASE_OPAQUE
+};
+
+/* What a reply that is awaited belongs to. */
+enum dialog_pending {
+    PENDING_GREETING,
+    PENDING_MAIL,
+    PENDING_RCPT,
+    PENDING_DATA,
+    PENDING_BODY, /* the message behind the 354 */
+    PENDING_CHUNK,
+    PENDING_CHUNK_LAST,
+    PENDING_STARTTLS,
+    PENDING_KNOWN,  /* a verb of ours that changes nothing */
+    PENDING_UNKNOWN /* AUTH, or a verb we do not know: a 334 or 354 may open something */
+};
+
+/* On the MAIL at the front of the client's input. */
+enum dialog_decision { DECISION_NONE, DECISION_GRANTED, DECISION_REFUSED };
+
+/* One call of dialog_step. `client` and `server` are what is left of the event's input. */
+struct dialog_turn {
+    struct dialog *d;
+    const struct dialog_event *event;
+    struct dialog_actions *out;
+    struct span client, server;
+    bool replied; /* the reply buffer is taken */
+};
+
+/* Each advance handles one line or piece. False: nothing can be done until something happens. */
+bool dialog_client_advance(struct dialog_turn *t);
+bool dialog_server_advance(struct dialog_turn *t);
+
+/* Actions: each takes what it consumes off the turn's input. */
+
+struct dialog_action *dialog_act(struct dialog_turn *t, enum dialog_action_kind kind);
+void dialog_forward(struct dialog_turn *t, enum dialog_side side, size_t count);
+void dialog_discard(struct dialog_turn *t, enum dialog_side side, size_t count);
+void dialog_ask(struct dialog_turn *t, struct question question);
+/* Writes the verdict's journal line: of what was refused, or in shadow would have been. */
+void dialog_record_verdict(struct dialog_turn *t, const struct verdict *v);
+/* Says `v` to the client in the gate's own name, without ending the session. */
+void dialog_say(
+    struct dialog_turn *t, const struct verdict *v, enum verdict_place place, const char *detail);
+/* Says it, records it when it is a refusal that the subscriber should be able to look up, and
+ * ends the session. */
+void dialog_reject(
+    struct dialog_turn *t, struct verdict v, enum verdict_place place, const char *detail);
+void dialog_end(struct dialog_turn *t, struct verdict v);
+void dialog_go_opaque(struct dialog_turn *t);
+
+/* Replies that are awaited, in order. */
+
+void dialog_expect(struct dialog_turn *t, enum dialog_pending pending);
+enum dialog_pending dialog_expected(struct dialog *d); /* takes the oldest off */
+
+bool dialog_is_metered(const struct dialog *d);
+/* Something awaited has come: the next deadline counts from now. */
+void dialog_progress(struct dialog_turn *t);
+
+#endif

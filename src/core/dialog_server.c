@@ -1,0 +1,143 @@
+/* The server's side of the dialogue: replies go out unchanged, and say what the gate may expect. */
+#include "dialog_internal.h"
+#include "core/smtp_reply.h"
+
+#define REPLY_LINE 8192 /* RFC 5321 asks for 512; some servers are wordier */
+
+static bool is_positive(unsigned code)
+{
+    return code >= 200 && code <= 299;
+}
+
+static void open_body(struct dialog_turn *t)
+{
+    t->d->phase = PHASE_BODY;
+    t->d->block = 0;
+    smtp_body_init(&t->d->body);
+}
+
+static void on_greeting(struct dialog_turn *t, unsigned code)
+{
+    (void)code; /* what a greeting of 554 means is between the two */
+    t->d->phase = PHASE_COMMAND;
+}
+
+static void on_nothing(struct dialog_turn *t, unsigned code)
+{
+    (void)t;
+    (void)code;
+}
+
+static void on_rcpt(struct dialog_turn *t, unsigned code)
+{
+    if (is_positive(code)) {
+        t->d->record.recipients++;
+    }
+}
+
+static void on_data(struct dialog_turn *t, unsigned code)
+{
+    if (code == 354) {
+        open_body(t);
+    }
+}
+
+static void on_message(struct dialog_turn *t, unsigned code)
+{
+    t->d->in_transaction = false;
+    if (is_positive(code)) {
+        t->d->record.messages++;
+    }
+}
+
+static void on_starttls(struct dialog_turn *t, unsigned code)
+{
+    if (code == 220) {
+        t->d->record.tls = true;
+        t->d->phase = PHASE_TLS;
+    }
+}
+
+static void on_unknown(struct dialog_turn *t, unsigned code)
+{
+    if (code == 354) {
+        open_body(t);
+    } else if (code == 334) {
+        t->d->phase = PHASE_LINE;
+    }
+}
+
+static void (*const effects[])(struct dialog_turn *, unsigned code) = {
+    [PENDING_GREETING] = on_greeting,  [PENDING_MAIL] = on_nothing,
+    [PENDING_RCPT] = on_rcpt,          [PENDING_DATA] = on_data,
+    [PENDING_BODY] = on_message,       [PENDING_CHUNK] = on_nothing,
+    [PENDING_CHUNK_LAST] = on_message, [PENDING_STARTTLS] = on_starttls,
+    [PENDING_KNOWN] = on_nothing,      [PENDING_UNKNOWN] = on_unknown,
+};
+
+/* Anything in plain text around the switch to TLS would be taken by one side for what the other
+ * side said under its protection (CVE-2011-0411, NO STARTTLS). */
+static bool is_injection(const struct dialog_turn *t, struct smtp_reply reply, size_t line)
+{
+    const struct dialog *d = t->d;
+    return reply.code == 220 && reply.last && d->pending_count == 1 &&
+           d->pending[d->pending_first] == PENDING_STARTTLS &&
+           (t->client.len > 0 || t->server.len > line);
+}
+
+static void end_injection(struct dialog_turn *t)
+{
+    dialog_reject(
+        t, (struct verdict){.action = VERDICT_REFUSE, .rule = RULE_STARTTLS}, PLACE_SESSION, NULL);
+}
+
+static void end_unreadable(struct dialog_turn *t)
+{
+    dialog_reject(
+        t, (struct verdict){.action = VERDICT_DEFER, .rule = RULE_REPLY}, PLACE_SESSION,
+        "a line of its reply does not end");
+}
+
+static bool is_held(const struct dialog *d)
+{
+    return d->phase == PHASE_GREETING && (d->asking || !d->connected);
+}
+
+bool dialog_server_advance(struct dialog_turn *t)
+{
+    struct dialog *d = t->d;
+    struct smtp_line line;
+    if (is_held(d) || t->server.len == 0) {
+        return false;
+    }
+    if (d->phase == PHASE_TLS) {
+        dialog_end(t, (struct verdict){.action = VERDICT_REFUSE, .rule = RULE_STARTTLS});
+        return false;
+    }
+    switch (smtp_scan_line(t->server, &d->server_seen, REPLY_LINE, &line)) {
+    case SMTP_SCAN_MORE:
+        if (t->event->server_eof) {
+            d->server_seen = 0;
+            dialog_forward(t, SIDE_SERVER, t->server.len);
+        }
+        return false;
+    case SMTP_SCAN_BAD:
+        end_unreadable(t);
+        return false;
+    case SMTP_SCAN_DONE:
+        break;
+    }
+    struct smtp_reply reply = smtp_reply_parse(line.text);
+    if (is_injection(t, reply, line.size)) {
+        end_injection(t);
+        return false;
+    }
+    dialog_forward(t, SIDE_SERVER, line.size);
+    if (reply.code == 0 || !reply.last || d->pending_count == 0) {
+        return true;
+    }
+    effects[dialog_expected(d)](t, reply.code);
+    d->barrier = d->barrier && d->pending_count > 0;
+    dialog_progress(t);
+    return true;
+}

@@ -1,0 +1,74 @@
+#include "core/policy.h"
+
+static const enum verdict_action over_action[] = {
+    [OVER_DEFER] = VERDICT_DEFER,
+    [OVER_REFUSE] = VERDICT_REFUSE,
+};
+
+/* A class that does not enforce forwards, and remembers what it would have done. */
+static struct verdict soften(const struct conf_class *class, struct verdict v)
+{
+    if (!class->enforce && v.action != VERDICT_FORWARD) {
+        v.would = v.action;
+        v.action = VERDICT_FORWARD;
+        v.shadow = true;
+    }
+    return v;
+}
+
+static uint32_t whole_seconds(double us)
+{
+    double seconds = us / 1e6;
+    if (seconds >= 4e9) {
+        return UINT32_MAX;
+    }
+    uint32_t down = seconds > 0 ? (uint32_t)seconds : 0;
+    return (double)down < seconds ? down + 1 : down;
+}
+
+static struct verdict over(const struct conf_class *class, const struct answer *answer)
+{
+    struct verdict v = {
+        .action = over_action[class->over],
+        .rule = RULE_LIMIT,
+        .limit = answer->limit,
+        .window = answer->window,
+        .retry_after_s = whole_seconds(answer->retry_us),
+    };
+    if (v.retry_after_s == 0) {
+        v.retry_after_s = 1; /* "retry in 0 seconds" helps nobody */
+    }
+    return soften(class, v);
+}
+
+struct verdict policy_admit(const struct conf_class *class)
+{
+    struct verdict v = {.action = VERDICT_FORWARD};
+    if (class->action == ACTION_REFUSE) {
+        v = (struct verdict){.action = VERDICT_REFUSE, .rule = RULE_CLASS};
+    }
+    return soften(class, v);
+}
+
+struct verdict policy_meter(
+    const struct conf_class *class, enum when_down when_down, const struct question *question,
+    const struct answer *answer)
+{
+    bool decides = question->kind != QUESTION_CHECKPOINT;
+    if (answer->state == METER_OVER && decides) {
+        return over(class, answer);
+    }
+    if (answer->state == METER_UNKNOWN && when_down == WHEN_DOWN_REFUSE && decides) {
+        return soften(
+            class, (struct verdict){
+                       .action = VERDICT_DEFER,
+                       .rule = RULE_STORE_DOWN,
+                       .retry_after_s = POLICY_STORE_RETRY_S});
+    }
+    return (struct verdict){.action = VERDICT_FORWARD};
+}
+
+struct verdict policy_recipients(const struct conf_class *class, const struct answer *answer)
+{
+    return over(class, answer);
+}

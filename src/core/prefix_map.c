@@ -1,0 +1,219 @@
+#include "core/prefix_map.h"
+
+#include <string.h>
+
+struct key {
+    uint64_t high, low;
+    uint8_t family, len;
+};
+
+static uint64_t load(const uint8_t *bytes)
+{
+    uint64_t word = 0;
+
+    for (unsigned i = 0; i < 8; i++) {
+        word = word << 8 | bytes[i];
+    }
+    return word;
+}
+
+static void store(uint8_t *bytes, uint64_t word)
+{
+    for (unsigned i = 8; i > 0; i--) {
+        bytes[i - 1] = (uint8_t)word;
+        word >>= 8;
+    }
+}
+
+static struct key key_of(const struct addr *a, unsigned len)
+{
+    struct key k = {load(a->bytes), load(a->bytes + 8), a->family, (uint8_t)len};
+
+    k.high = len == 0 ? 0 : len >= 64 ? k.high : k.high & UINT64_MAX << (64 - len);
+    k.low = len <= 64 ? 0 : len >= 128 ? k.low : k.low & UINT64_MAX << (128 - len);
+    return k;
+}
+
+static uint64_t mix(uint64_t x)
+{
+    /* MurmurHash3's finalizer. */
+    x ^= x >> 33;
+    x *= UINT64_C(0xff51afd7ed558ccd);
+    x ^= x >> 33;
+    x *= UINT64_C(0xc4ceb9fe1a85ec53);
+    return x ^ x >> 33;
+}
+
+static size_t home_of(const struct prefix_map *m, uint64_t high, uint64_t low, unsigned tag)
+{
+    return (size_t)mix(mix(high + tag * UINT64_C(0x9e3779b97f4a7c15)) ^ low) & (m->capacity - 1);
+}
+
+static unsigned tag_of(uint8_t family, uint8_t len)
+{
+    return (unsigned)family << 8 | len;
+}
+
+/* The slot that holds `k`, or the free one where it would stand. */
+static size_t locate(const struct prefix_map *m, const struct key *k)
+{
+    size_t i = home_of(m, k->high, k->low, tag_of(k->family, k->len));
+
+    for (;; i = (i + 1) & (m->capacity - 1)) {
+        const struct prefix_slot *s = &m->slots[i];
+
+        if (s->family == ADDR_NONE) {
+            return i;
+        }
+        if (s->high == k->high && s->low == k->low && s->family == k->family && s->len == k->len) {
+            return i;
+        }
+    }
+}
+
+static const struct prefix_map_lengths *lengths_of(const struct prefix_map *m, uint8_t family)
+{
+    return family == ADDR_IPV4 ? &m->v4 : &m->v6;
+}
+
+static void count_length(struct prefix_map *m, uint8_t family, uint8_t len, bool more)
+{
+    struct prefix_map_lengths *l = family == ADDR_IPV4 ? &m->v4 : &m->v6;
+    uint64_t bit = UINT64_C(1) << (len & 63);
+
+    if (more) {
+        l->count[len]++;
+        l->used[len >> 6] |= bit;
+        m->count++;
+        return;
+    }
+    m->count--;
+    if (--l->count[len] == 0) {
+        l->used[len >> 6] &= ~bit;
+    }
+}
+
+/* The longest length in use that is at most `len`, or -1. */
+static int length_below(const struct prefix_map_lengths *l, int len)
+{
+    for (int word = len >> 6; len >= 0 && word >= 0; word--) {
+        unsigned top = word == len >> 6 ? (unsigned)len & 63 : 63;
+        uint64_t bits = l->used[word] & UINT64_MAX >> (63 - top);
+
+        if (bits != 0) {
+            return word * 64 + 63 - __builtin_clzll(bits);
+        }
+    }
+    return -1;
+}
+
+size_t prefix_map_capacity(size_t count)
+{
+    size_t capacity = PREFIX_MAP_SMALLEST;
+
+    while (capacity / 4 * 3 <= count) {
+        capacity *= 2;
+    }
+    return capacity;
+}
+
+void prefix_map_init(struct prefix_map *m, struct prefix_slot *slots, size_t capacity)
+{
+    *m = (struct prefix_map){.slots = slots, .capacity = capacity};
+}
+
+bool prefix_map_full(const struct prefix_map *m)
+{
+    return m->count >= m->capacity / 4 * 3;
+}
+
+void prefix_map_move(struct prefix_map *m, struct prefix_slot *slots, size_t capacity)
+{
+    const struct prefix_slot *old = m->slots;
+    size_t old_capacity = m->capacity;
+
+    m->slots = slots;
+    m->capacity = capacity;
+    for (size_t i = 0; i < old_capacity; i++) {
+        struct key k = {old[i].high, old[i].low, old[i].family, old[i].len};
+
+        if (k.family != ADDR_NONE) {
+            slots[locate(m, &k)] = old[i];
+        }
+    }
+}
+
+bool prefix_map_put(struct prefix_map *m, const struct prefix *p, uint32_t value, int64_t until_s)
+{
+    struct key k = key_of(&p->addr, p->len);
+    struct prefix_slot *s = &m->slots[locate(m, &k)];
+
+    if (s->family == ADDR_NONE) {
+        /* One slot stays free for ever: it is where a search ends. */
+        if (m->count + 1 >= m->capacity) {
+            return false;
+        }
+        count_length(m, k.family, k.len, true);
+    }
+    *s = (struct prefix_slot){k.high, k.low, until_s, value, k.family, k.len};
+    return true;
+}
+
+bool prefix_map_remove(struct prefix_map *m, const struct prefix *p)
+{
+    struct key k = key_of(&p->addr, p->len);
+    size_t mask = m->capacity - 1;
+    size_t hole = locate(m, &k);
+
+    if (m->slots[hole].family == ADDR_NONE) {
+        return false;
+    }
+    count_length(m, k.family, k.len, false);
+    /* Whoever stands behind the hole, and could stand in it, moves up: no tombstones. */
+    for (size_t i = (hole + 1) & mask; m->slots[i].family != ADDR_NONE; i = (i + 1) & mask) {
+        const struct prefix_slot *s = &m->slots[i];
+        size_t home = home_of(m, s->high, s->low, tag_of(s->family, s->len));
+
+        if (((i - home) & mask) >= ((i - hole) & mask)) {
+            m->slots[hole] = *s;
+            hole = i;
+        }
+    }
+    m->slots[hole] = (struct prefix_slot){0};
+    return true;
+}
+
+const struct prefix_slot *prefix_map_get(const struct prefix_map *m, const struct prefix *p)
+{
+    struct key k = key_of(&p->addr, p->len);
+    const struct prefix_slot *s = &m->slots[locate(m, &k)];
+
+    return s->family == ADDR_NONE ? NULL : s;
+}
+
+const struct prefix_slot *prefix_map_cover(
+    const struct prefix_map *m, const struct addr *a, int max_len)
+{
+    const struct prefix_map_lengths *l = lengths_of(m, a->family);
+    int bits = (int)addr_bits(a->family);
+    int len = length_below(l, max_len < bits ? max_len : bits);
+
+    for (; len >= 0; len = length_below(l, len - 1)) {
+        struct key k = key_of(a, (unsigned)len);
+        const struct prefix_slot *s = &m->slots[locate(m, &k)];
+
+        if (s->family != ADDR_NONE) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
+struct prefix prefix_map_prefix(const struct prefix_slot *slot)
+{
+    struct prefix p = {.addr.family = slot->family, .len = slot->len};
+
+    store(p.addr.bytes, slot->high);
+    store(p.addr.bytes + 8, slot->low);
+    return p;
+}

@@ -1,0 +1,106 @@
+#include "core/smtp_cmd.h"
+
+static const struct {
+    const char *name;
+    enum smtp_verb verb;
+} verbs[] = {
+    {"HELO", VERB_HELO},         {"EHLO", VERB_EHLO}, {"MAIL", VERB_MAIL}, {"RCPT", VERB_RCPT},
+    {"DATA", VERB_DATA},         {"BDAT", VERB_BDAT}, {"RSET", VERB_RSET}, {"NOOP", VERB_NOOP},
+    {"VRFY", VERB_VRFY},         {"EXPN", VERB_EXPN}, {"HELP", VERB_HELP}, {"AUTH", VERB_AUTH},
+    {"STARTTLS", VERB_STARTTLS}, {"QUIT", VERB_QUIT},
+};
+
+/* Postfix and others split at any isspace(); a server built on C strings stops at NUL. */
+static bool is_separator(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r') || c == '\0';
+}
+
+static struct span skip_separators(struct span s)
+{
+    while (s.len > 0 && is_separator(s.at[0])) {
+        s = span_skip(s, 1);
+    }
+    return s;
+}
+
+static struct span take_word(struct span *rest)
+{
+    struct span word = skip_separators(*rest);
+    size_t len = 0;
+    while (len < word.len && !is_separator(word.at[len])) {
+        len++;
+    }
+    *rest = skip_separators(span_skip(word, len));
+    return (struct span){word.at, len};
+}
+
+static enum smtp_verb verb_of(struct span word)
+{
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+        if (span_equal_nocase(word, span_of(verbs[i].name))) {
+            return verbs[i].verb;
+        }
+    }
+    return VERB_UNKNOWN;
+}
+
+/* The length of what `s` holds in front of `stop`, a quoted string's contents not counting. */
+static size_t length_before(struct span s, char stop)
+{
+    bool quoted = false;
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.at[i] == '\\' && quoted) {
+            i++;
+        } else if (s.at[i] == '"') {
+            quoted = !quoted;
+        } else if (s.at[i] == stop && !quoted) {
+            return i;
+        }
+    }
+    return s.len;
+}
+
+/* "@a.example,@b.example:user@c.example" names the way; only its end is the mailbox. */
+static struct span without_route(struct span path)
+{
+    if (path.len == 0 || path.at[0] != '@') {
+        return path;
+    }
+    size_t colon = length_before(path, ':');
+    return colon < path.len ? span_skip(path, colon + 1) : path;
+}
+
+static struct span path_of(struct span argument)
+{
+    struct span rest = span_skip(argument, length_before(argument, ':'));
+    rest = skip_separators(span_skip(rest, 1));
+    if (rest.len > 0 && rest.at[0] == '<') {
+        rest = span_skip(rest, 1);
+        rest.len = length_before(rest, '>');
+        return without_route(rest);
+    }
+    return without_route(take_word(&rest));
+}
+
+static void parse_chunk(struct smtp_cmd *cmd)
+{
+    struct span rest = cmd->argument;
+    struct span size = take_word(&rest);
+    struct span mark = take_word(&rest);
+    cmd->last = span_equal_nocase(mark, SPAN_LITERAL("LAST"));
+    cmd->chunk_valid = span_number(size, SMTP_CMD_CHUNK_MAX, &cmd->chunk) && rest.len == 0 &&
+                       (mark.len == 0 || cmd->last);
+}
+
+void smtp_cmd_parse(struct span line, struct smtp_cmd *out)
+{
+    struct span rest = line;
+    struct span word = take_word(&rest);
+    *out = (struct smtp_cmd){.verb = verb_of(word), .argument = span_trim(rest)};
+    if (out->verb == VERB_MAIL || out->verb == VERB_RCPT) {
+        out->path = path_of(out->argument);
+    } else if (out->verb == VERB_BDAT) {
+        parse_chunk(out);
+    }
+}

@@ -1,0 +1,18 @@
+#include "core/store_keys.h"
+
+static const char *const prefixes[] = {
+    [STORE_KEY_STANDING] = "g25:standing:{", [STORE_KEY_METER] = "g25:meter:{",
+    [STORE_KEY_OPEN] = "g25:open:{",         [STORE_KEY_SPREAD] = "g25:spread:{",
+    [STORE_KEY_LOG] = "g25:log:{",           [STORE_KEY_LEASE] = "g25:lease:{",
+};
+
+struct span store_key(enum store_key key, struct span id, char out[STORE_KEY])
+{
+    struct text t;
+
+    text_init(&t, out, STORE_KEY);
+    text_add(&t, span_of(prefixes[key]));
+    text_add(&t, id);
+    text_add(&t, SPAN_LITERAL("}"));
+    return text_span(&t);
+}

@@ -1,0 +1,165 @@
+#include "core/verdict.h"
+
+#include <inttypes.h>
+
+/* How a rule is told. `enhanced` follows the class digit of RFC 3463. Rules with a `code` are
+ * spoken with it wherever they fall, the others with the code of their place. */
+static const struct {
+    const char *name;
+    const char *enhanced;
+    unsigned code; /* 0: of the place */
+    const char *words;
+} rules[RULE_COUNT] = {
+    [RULE_NONE] = {"none", "0.0", 0, ""},
+    [RULE_LIMIT] = {"limit", "7.1", 0, ""},
+    [RULE_CLASS] = {"class", "7.1", 0, "may not send mail on port 25"},
+    [RULE_STORE_DOWN] = {"store-down", "3.2", 0, "cannot be checked against its limits now"},
+    [RULE_DIRECT] = {"direct", "7.1", 554, "is connected to the gate itself, which is no relay"},
+    [RULE_LOOP] = {"loop", "4.6", 554, "came back to the gate: routing loop"},
+    [RULE_SOURCE] = {"source", "7.1", 554, "is not an address of this network's subscribers"},
+    [RULE_DESTINATION] = {"destination", "7.1", 554, "asked for an address that takes no mail"},
+    [RULE_CONNECT] = {"connect", "4.1", 421, "could not be connected to the mail server"},
+    [RULE_TIMEOUT] = {"timeout", "4.2", 421, "has a session that timed out"},
+    [RULE_LINE] = {"line", "5.2", 500, "sent a line that is too long"},
+    [RULE_NEWLINE] = {"newline", "6.0", 554, "sent a line that does not end in CR LF"},
+    [RULE_STARTTLS] = {"starttls", "5.1", 554, "has text between STARTTLS and the handshake"},
+    [RULE_REPLY] = {"reply", "5.0", 421, "reached a server whose replies are no SMTP"},
+    [RULE_SHUTDOWN] = {"shutdown", "3.2", 421, "can connect again at once: the gate is restarting"},
+    [RULE_RESOURCES] = {"resources", "3.1", 421, "finds the gate out of resources"},
+};
+
+static const struct {
+    unsigned defer, refuse;
+} place_code[] = {
+    [PLACE_GREETING] = {421, 554}, [PLACE_MAIL] = {450, 550},    [PLACE_RCPT] = {452, 550},
+    [PLACE_DATA] = {450, 554},     [PLACE_SESSION] = {421, 554},
+};
+
+static const struct {
+    const char *one, *many;
+} unit_words[LIMIT_KINDS] = {
+    [LIMIT_SESSIONS] = {"session", "sessions"},
+    [LIMIT_MESSAGES] = {"message", "messages"},
+    [LIMIT_RECIPIENTS] = {"recipient", "recipients"},
+    [LIMIT_BYTES] = {"byte", "bytes"},
+    [LIMIT_SPREAD] = {"destination", "destinations"},
+    [LIMIT_CONCURRENT] = {"session at once", "sessions at once"},
+};
+
+void case_format(uint64_t random, char out[CASE_TEXT])
+{
+    static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    for (int i = 0; i < CASE_TEXT - 1; i++) {
+        out[i] = alphabet[random & 31];
+        random >>= 5;
+    }
+    out[CASE_TEXT - 1] = '\0';
+}
+
+const char *verdict_action_name(enum verdict_action a)
+{
+    static const char *const names[] = {
+        [VERDICT_FORWARD] = "forward", [VERDICT_DEFER] = "defer", [VERDICT_REFUSE] = "refuse"};
+    return names[a];
+}
+
+const char *verdict_rule_name(enum rule r)
+{
+    return rules[r].name;
+}
+
+static const struct rate *rate_of(const struct verdict *v, const struct conf_class *class)
+{
+    const struct limit *limit = &class->limit[v->limit];
+    return v->window < limit->windows ? &limit->window[v->window] : NULL;
+}
+
+void verdict_rule_text(const struct verdict *v, const struct conf_class *class, struct text *out)
+{
+    const struct rate *rate = v->rule == RULE_LIMIT && class ? rate_of(v, class) : NULL;
+    if (!rate) {
+        text_addf(out, "%s", rules[v->rule].name);
+        return;
+    }
+    text_addf(out, "%s:%" PRIu64, limit_kind_name(v->limit), rate->count);
+    if (v->limit != LIMIT_CONCURRENT) {
+        text_addf(out, "/");
+        conf_duration_text(rate->period_us, out);
+    }
+}
+
+static void add_limit_words(
+    const struct verdict *v, const struct conf_class *class, struct text *out)
+{
+    const struct rate *rate = class ? rate_of(v, class) : NULL;
+    if (!rate) {
+        text_addf(out, "has reached a limit");
+        return;
+    }
+    const char *unit = rate->count == 1 ? unit_words[v->limit].one : unit_words[v->limit].many;
+    text_addf(out, "has reached its limit of %" PRIu64 " %s", rate->count, unit);
+    if (v->limit != LIMIT_CONCURRENT) {
+        text_addf(out, " in ");
+        conf_duration_words(rate->period_us, out);
+    }
+}
+
+/* Too many recipients has an enhanced status code of its own; at the session's door 4.7.0 is used.
+ */
+static const char *enhanced_of(const struct verdict *v, unsigned code)
+{
+    if (v->rule == RULE_LIMIT && code == 452) {
+        return "5.3";
+    }
+    if (v->rule == RULE_LIMIT && code == 421) {
+        return "7.0";
+    }
+    return rules[v->rule].enhanced;
+}
+
+static void add_code(const struct verdict *v, enum verdict_place place, struct text *out)
+{
+    unsigned code = rules[v->rule].code;
+    if (code == 0) {
+        code = v->action == VERDICT_REFUSE ? place_code[place].refuse : place_code[place].defer;
+    }
+    text_addf(out, "%u %u.%s ", code, code / 100, enhanced_of(v, code));
+}
+
+void verdict_reply(
+    const struct verdict *v, enum verdict_place place, const struct verdict_context *context,
+    struct text *out)
+{
+    /* The end of the line is what the subscriber needs most: it is kept, the middle is cut. */
+    char end_array[VERDICT_REPLY / 2 + 64];
+    struct text end;
+    text_init(&end, end_array, sizeof end_array);
+    if (v->retry_after_s > 0) {
+        text_addf(
+            &end, "; retry in %" PRIu32 " second%s", v->retry_after_s,
+            v->retry_after_s == 1 ? "" : "s");
+    }
+    if (context->help_url[0]) {
+        text_addf(&end, "; see %s", context->help_url);
+    }
+    text_addf(&end, " (case %s)\r\n", context->case_id);
+
+    char start_array[VERDICT_REPLY];
+    struct text start;
+    text_init(&start, start_array, VERDICT_REPLY - end.len);
+    add_code(v, place, &start);
+    text_addf(&start, "%s ", context->subscriber);
+    if (v->rule == RULE_LIMIT) {
+        add_limit_words(v, context->class, &start);
+    } else {
+        text_addf(&start, "%s", rules[v->rule].words);
+    }
+    if (v->rule == RULE_CLASS && context->class) {
+        text_addf(&start, " (%s)", context->class->name);
+    }
+    if (context->detail) {
+        text_addf(&start, ": %s", context->detail);
+    }
+    text_add(out, text_span(&start));
+    text_add(out, text_span(&end));
+}

@@ -1,0 +1,243 @@
+/* core/policy and core/verdict: every combination of facts, and what is said about it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/policy.h"
+
+static struct conf_class make_class(enum class_over over, bool enforce)
+{
+    struct conf_class class = {
+        .name = "ordinary", .action = ACTION_METER, .over = over, .enforce = enforce};
+    for (unsigned k = 0; k < LIMIT_KINDS; k++) {
+        class.limit[k].windows = 1;
+        class.limit[k].window[0] = (struct rate){10, 60000000};
+    }
+    return class;
+}
+
+static void test_admission(void **state)
+{
+    (void)state;
+    static const struct {
+        enum class_action action;
+        bool enforce;
+        enum verdict_action want;
+        bool shadow;
+    } rows[] = {
+        {ACTION_PASS, true, VERDICT_FORWARD, false},   {ACTION_METER, true, VERDICT_FORWARD, false},
+        {ACTION_REFUSE, true, VERDICT_REFUSE, false},  {ACTION_PASS, false, VERDICT_FORWARD, false},
+        {ACTION_REFUSE, false, VERDICT_FORWARD, true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct conf_class class = make_class(OVER_DEFER, rows[i].enforce);
+        class.action = rows[i].action;
+        struct verdict v = policy_admit(&class);
+        assert_int_equal(v.action, rows[i].want);
+        assert_int_equal(v.shadow, rows[i].shadow);
+    }
+}
+
+static void test_answers(void **state)
+{
+    (void)state;
+    static const struct {
+        enum question_kind kind;
+        enum meter_state state;
+        enum class_over over;
+        enum when_down when_down;
+        bool enforce;
+        enum verdict_action want;
+        enum rule rule;
+        bool shadow;
+    } rows[] = {
+        {QUESTION_SESSION, METER_WITHIN, OVER_DEFER, WHEN_DOWN_LOCAL, true, VERDICT_FORWARD,
+         RULE_NONE, false},
+        {QUESTION_SESSION, METER_OVER, OVER_DEFER, WHEN_DOWN_LOCAL, true, VERDICT_DEFER, RULE_LIMIT,
+         false},
+        {QUESTION_ENVELOPE, METER_OVER, OVER_REFUSE, WHEN_DOWN_LOCAL, true, VERDICT_REFUSE,
+         RULE_LIMIT, false},
+        {QUESTION_ENVELOPE, METER_OVER, OVER_REFUSE, WHEN_DOWN_PASS, false, VERDICT_FORWARD,
+         RULE_LIMIT, true},
+        {QUESTION_ENVELOPE, METER_UNKNOWN, OVER_DEFER, WHEN_DOWN_PASS, true, VERDICT_FORWARD,
+         RULE_NONE, false},
+        {QUESTION_ENVELOPE, METER_UNKNOWN, OVER_DEFER, WHEN_DOWN_LOCAL, true, VERDICT_FORWARD,
+         RULE_NONE, false},
+        {QUESTION_ENVELOPE, METER_UNKNOWN, OVER_REFUSE, WHEN_DOWN_REFUSE, true, VERDICT_DEFER,
+         RULE_STORE_DOWN, false},
+        {QUESTION_SESSION, METER_UNKNOWN, OVER_DEFER, WHEN_DOWN_REFUSE, false, VERDICT_FORWARD,
+         RULE_STORE_DOWN, true},
+        /* A checkpoint never ends anything. */
+        {QUESTION_CHECKPOINT, METER_OVER, OVER_REFUSE, WHEN_DOWN_REFUSE, true, VERDICT_FORWARD,
+         RULE_NONE, false},
+        {QUESTION_CHECKPOINT, METER_UNKNOWN, OVER_REFUSE, WHEN_DOWN_REFUSE, true, VERDICT_FORWARD,
+         RULE_NONE, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct conf_class class = make_class(rows[i].over, rows[i].enforce);
+        struct question question = {.kind = rows[i].kind};
+        struct answer answer = {
+            .state = rows[i].state, .limit = LIMIT_MESSAGES, .retry_us = 41000001};
+        struct verdict v = policy_meter(&class, rows[i].when_down, &question, &answer);
+        assert_int_equal(v.action, rows[i].want);
+        assert_int_equal(v.rule, rows[i].rule);
+        assert_int_equal(v.shadow, rows[i].shadow);
+        if (v.rule == RULE_LIMIT) {
+            assert_int_equal(v.retry_after_s, 42);
+        }
+    }
+}
+
+static void test_waiting_time_is_never_zero(void **state)
+{
+    (void)state;
+    struct conf_class class = make_class(OVER_DEFER, true);
+    struct answer answer = {.state = METER_OVER, .retry_us = 0};
+    assert_int_equal(policy_recipients(&class, &answer).retry_after_s, 1);
+    answer.retry_us = 1e30;
+    assert_int_equal(policy_recipients(&class, &answer).retry_after_s, UINT32_MAX);
+    answer.retry_us = -5;
+    assert_int_equal(policy_recipients(&class, &answer).retry_after_s, 1);
+}
+
+static void reply_of(
+    struct verdict v, enum verdict_place place, const struct verdict_context *context, char *out)
+{
+    struct text t;
+    text_init(&t, out, VERDICT_REPLY);
+    verdict_reply(&v, place, context, &t);
+    assert_false(t.cut);
+    assert_true(t.len <= 512);
+    assert_string_equal(out + t.len - 2, "\r\n");
+    assert_null(memchr(out, '\r', t.len - 2));
+    assert_null(memchr(out, '\n', t.len - 2));
+}
+
+static void test_codes(void **state)
+{
+    (void)state;
+    static const struct {
+        enum rule rule;
+        enum verdict_action action;
+        enum verdict_place place;
+        const char *start;
+    } rows[] = {
+        {RULE_LIMIT, VERDICT_DEFER, PLACE_GREETING, "421 4.7.0 "},
+        {RULE_LIMIT, VERDICT_DEFER, PLACE_MAIL, "450 4.7.1 "},
+        {RULE_LIMIT, VERDICT_DEFER, PLACE_RCPT, "452 4.5.3 "},
+        {RULE_LIMIT, VERDICT_DEFER, PLACE_DATA, "450 4.7.1 "},
+        {RULE_LIMIT, VERDICT_REFUSE, PLACE_GREETING, "554 5.7.1 "},
+        {RULE_LIMIT, VERDICT_REFUSE, PLACE_MAIL, "550 5.7.1 "},
+        {RULE_LIMIT, VERDICT_REFUSE, PLACE_RCPT, "550 5.7.1 "},
+        {RULE_CLASS, VERDICT_REFUSE, PLACE_GREETING, "554 5.7.1 "},
+        {RULE_STORE_DOWN, VERDICT_DEFER, PLACE_GREETING, "421 4.3.2 "},
+        {RULE_STORE_DOWN, VERDICT_DEFER, PLACE_MAIL, "450 4.3.2 "},
+        {RULE_CONNECT, VERDICT_DEFER, PLACE_GREETING, "421 4.4.1 "},
+        {RULE_TIMEOUT, VERDICT_DEFER, PLACE_SESSION, "421 4.4.2 "},
+        {RULE_SHUTDOWN, VERDICT_DEFER, PLACE_SESSION, "421 4.3.2 "},
+        {RULE_DIRECT, VERDICT_REFUSE, PLACE_GREETING, "554 5.7.1 "},
+        {RULE_LOOP, VERDICT_REFUSE, PLACE_GREETING, "554 5.4.6 "},
+        {RULE_SOURCE, VERDICT_REFUSE, PLACE_GREETING, "554 5.7.1 "},
+        {RULE_LINE, VERDICT_REFUSE, PLACE_SESSION, "500 5.5.2 "},
+    };
+    struct conf_class class = make_class(OVER_DEFER, true);
+    struct verdict_context context = {&class, "10.20.0.7", "https://h/", "CASE000000", NULL};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char reply[VERDICT_REPLY];
+        struct verdict v = {.action = rows[i].action, .rule = rows[i].rule};
+        reply_of(v, rows[i].place, &context, reply);
+        assert_memory_equal(reply, rows[i].start, strlen(rows[i].start));
+        assert_non_null(strstr(reply, "https://h/"));
+        assert_non_null(strstr(reply, "(case CASE000000)"));
+    }
+}
+
+static void test_limits_in_words(void **state)
+{
+    (void)state;
+    static const struct {
+        enum limit_kind kind;
+        const char *words;
+        const char *rule;
+    } rows[] = {
+        {LIMIT_SESSIONS, "limit of 10 sessions in 1 minute; retry in 42 seconds", "sessions:10/1m"},
+        {LIMIT_MESSAGES, "limit of 10 messages in 1 minute;", "messages:10/1m"},
+        {LIMIT_RECIPIENTS, "limit of 10 recipients in 1 minute;", "recipients:10/1m"},
+        {LIMIT_BYTES, "limit of 10 bytes in 1 minute;", "bytes:10/1m"},
+        {LIMIT_SPREAD, "limit of 10 destinations in 1 minute;", "spread:10/1m"},
+        {LIMIT_CONCURRENT, "limit of 10 sessions at once;", "concurrent:10"},
+    };
+    struct conf_class class = make_class(OVER_DEFER, true);
+    struct verdict_context context = {&class, "10.20.0.7", "https://h/", "CASE000000", NULL};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char reply[VERDICT_REPLY];
+        char rule[64];
+        struct text t;
+        struct verdict v = {
+            .action = VERDICT_DEFER,
+            .rule = RULE_LIMIT,
+            .limit = rows[i].kind,
+            .retry_after_s = 42};
+        reply_of(v, PLACE_MAIL, &context, reply);
+        assert_non_null(strstr(reply, rows[i].words));
+        text_init(&t, rule, sizeof rule);
+        verdict_rule_text(&v, &class, &t);
+        assert_string_equal(rule, rows[i].rule);
+    }
+}
+
+/* However long the parts are, the reply is one line within the limit, and its end is whole. */
+static void test_long_parts(void **state)
+{
+    (void)state;
+    char url[256];
+    char id[300];
+    char detail[1000];
+    memset(url, 'u', sizeof url - 1);
+    memset(id, 'i', sizeof id - 1);
+    memset(detail, 'd', sizeof detail - 1);
+    url[sizeof url - 1] = id[sizeof id - 1] = detail[sizeof detail - 1] = '\0';
+    struct conf_class class = make_class(OVER_DEFER, true);
+    struct verdict_context context = {&class, id, url, "CASE000000", detail};
+    for (unsigned rule = RULE_LIMIT; rule < RULE_COUNT; rule++) {
+        char reply[VERDICT_REPLY];
+        struct verdict v = {
+            .action = VERDICT_DEFER, .rule = rule, .retry_after_s = UINT32_MAX, .window = 9};
+        reply_of(v, PLACE_GREETING, &context, reply);
+        assert_non_null(strstr(reply, "(case CASE000000)\r\n"));
+        assert_non_null(strstr(reply, url));
+    }
+}
+
+static void test_case_ids(void **state)
+{
+    (void)state;
+    char a[CASE_TEXT];
+    char b[CASE_TEXT];
+    case_format(0, a);
+    assert_string_equal(a, "0000000000");
+    case_format(UINT64_MAX, a);
+    assert_string_equal(a, "ZZZZZZZZZZ");
+    case_format(1, a);
+    case_format(2, b);
+    assert_string_not_equal(a, b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_admission),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_waiting_time_is_never_zero),
+        cmocka_unit_test(test_codes),
+        cmocka_unit_test(test_limits_in_words),
+        cmocka_unit_test(test_long_parts),
+        cmocka_unit_test(test_case_ids),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,247 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/prefix_map.h"
+
+static struct prefix prefix(const char *text)
+{
+    struct prefix p;
+
+    assert_int_equal(prefix_parse(span_of(text), &p), PREFIX_OK);
+    return p;
+}
+
+static struct addr addr(const char *text)
+{
+    struct addr a;
+
+    assert_true(addr_parse(span_of(text), &a));
+    return a;
+}
+
+static void put(struct prefix_map *m, const char *text, uint32_t value)
+{
+    struct prefix p = prefix(text);
+
+    assert_true(prefix_map_put(m, &p, value, 0));
+}
+
+static void finds_the_longest(void **state)
+{
+    static const struct {
+        const char *address;
+        int max_len;
+        int value; /* -1: none */
+    } rows[] = {
+        {"192.0.2.7", 128, 3},   {"192.0.2.7", 31, 2},         {"192.0.2.7", 23, 1},
+        {"192.0.2.7", 15, 0},    {"192.0.2.7", -1, -1},        {"192.0.2.8", 128, 2},
+        {"192.0.3.8", 128, 1},   {"10.0.0.1", 128, 0},         {"2001:db8::1", 128, 6},
+        {"2001:db8::2", 128, 5}, {"2001:db8:0:100::", 128, 4}, {"2001:db8::1", 64, 5},
+        {"2001:db8::1", 63, 5},  {"2001:db8::1", 55, 4},       {"2001:db9::1", 128, -1},
+        {"2001:db8::1", 127, 5},
+    };
+    struct prefix_slot slots[64] = {0};
+    struct prefix_map m;
+
+    (void)state;
+    prefix_map_init(&m, slots, 64);
+    put(&m, "0.0.0.0/0", 0);
+    put(&m, "192.0.0.0/16", 1);
+    put(&m, "192.0.2.0/24", 2);
+    put(&m, "192.0.2.7", 3);
+    put(&m, "2001:db8::/32", 4);
+    put(&m, "2001:db8::/56", 5);
+    put(&m, "2001:db8::1", 6);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct addr a = addr(rows[i].address);
+        const struct prefix_slot *s = prefix_map_cover(&m, &a, rows[i].max_len);
+
+        assert_int_equal(s == NULL ? -1 : (int)s->value, rows[i].value);
+        if (s != NULL) {
+            struct prefix p = prefix_map_prefix(s);
+
+            assert_true(prefix_contains(&p, &a));
+        }
+    }
+}
+
+static void replaces_and_removes(void **state)
+{
+    struct prefix_slot slots[64] = {0};
+    struct prefix_map m;
+    struct prefix p = prefix("192.0.2.0/24");
+
+    (void)state;
+    prefix_map_init(&m, slots, 64);
+    assert_true(prefix_map_put(&m, &p, 1, 100));
+    assert_true(prefix_map_put(&m, &p, 2, 200));
+    assert_int_equal(m.count, 1);
+    assert_int_equal(prefix_map_get(&m, &p)->value, 2);
+    assert_int_equal(prefix_map_get(&m, &p)->until_s, 200);
+    assert_true(prefix_map_remove(&m, &p));
+    assert_false(prefix_map_remove(&m, &p));
+    assert_int_equal(m.count, 0);
+    assert_null(prefix_map_get(&m, &p));
+    assert_null(prefix_map_cover(&m, &p.addr, 128));
+}
+
+static void says_when_no_slot_is_left(void **state)
+{
+    struct prefix_slot slots[4] = {0}, larger[64] = {0};
+    struct prefix_map m;
+    struct prefix fourth = prefix("192.0.2.4");
+
+    (void)state;
+    prefix_map_init(&m, slots, 4);
+    put(&m, "192.0.2.1", 1);
+    put(&m, "192.0.2.2", 2);
+    assert_false(prefix_map_full(&m));
+    put(&m, "192.0.2.3", 3);
+    assert_true(prefix_map_full(&m));
+    assert_false(prefix_map_put(&m, &fourth, 4, 0));
+    put(&m, "192.0.2.3", 5); /* replacing needs no slot */
+    prefix_map_move(&m, larger, 64);
+    assert_false(prefix_map_full(&m));
+    assert_true(prefix_map_put(&m, &fourth, 4, 0));
+    assert_int_equal(m.count, 4);
+}
+
+static void names_a_capacity(void **state)
+{
+    static const size_t counts[] = {0, 1, 47, 48, 49, 1000, 1000000};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        struct prefix_map m;
+
+        prefix_map_init(&m, NULL, prefix_map_capacity(counts[i]));
+        m.count = counts[i];
+        assert_false(prefix_map_full(&m));
+        assert_int_equal(m.capacity & (m.capacity - 1), 0);
+    }
+    assert_true(prefix_map_capacity(1000000) * sizeof(struct prefix_slot) <= 100000000);
+}
+
+/* --- against a naive list --- */
+
+#define NAIVE 400
+
+struct naive {
+    struct prefix prefix[NAIVE];
+    uint32_t value[NAIVE];
+    size_t count;
+};
+
+/* Few distinct bits, so that prefixes nest and meet again. */
+static struct prefix random_prefix(void)
+{
+    bool v6 = rand() % 2 == 0;
+    struct addr a = {.family = v6 ? ADDR_IPV6 : ADDR_IPV4};
+    static const unsigned v4_lens[] = {0, 8, 24, 30, 31, 32};
+    static const unsigned v6_lens[] = {0, 1, 32, 56, 63, 64, 65, 127, 128};
+
+    for (unsigned i = 0; i < (v6 ? 16U : 4U); i++) {
+        a.bytes[i] = (uint8_t)(rand() % 3 == 0 ? rand() % 4 : 0);
+    }
+    return prefix_of(&a, v6 ? v6_lens[rand() % 9] : v4_lens[rand() % 6]);
+}
+
+static size_t naive_find(const struct naive *n, const struct prefix *p)
+{
+    size_t i = 0;
+
+    while (i < n->count && !prefix_equal(&n->prefix[i], p)) {
+        i++;
+    }
+    return i;
+}
+
+static const struct prefix *naive_cover(const struct naive *n, const struct addr *a, int max_len)
+{
+    const struct prefix *best = NULL;
+
+    for (size_t i = 0; i < n->count; i++) {
+        const struct prefix *p = &n->prefix[i];
+
+        if ((int)p->len <= max_len && prefix_contains(p, a) &&
+            (best == NULL || p->len > best->len)) {
+            best = p;
+        }
+    }
+    return best;
+}
+
+static void change(struct prefix_map *m, struct naive *n)
+{
+    struct prefix p = random_prefix();
+    size_t at = naive_find(n, &p);
+
+    if (rand() % 5 < 2) {
+        assert_int_equal(prefix_map_remove(m, &p), at < n->count);
+        if (at < n->count) {
+            n->count--;
+            n->prefix[at] = n->prefix[n->count];
+            n->value[at] = n->value[n->count];
+        }
+        return;
+    }
+    if (at == NAIVE) {
+        return;
+    }
+    n->prefix[at] = p;
+    n->value[at] = (uint32_t)rand();
+    n->count += at == n->count;
+    if (prefix_map_full(m)) {
+        struct prefix_slot *old = m->slots;
+
+        prefix_map_move(m, calloc(m->capacity * 2, sizeof(*old)), m->capacity * 2);
+        free(old);
+    }
+    assert_true(prefix_map_put(m, &p, n->value[at], 0));
+}
+
+static void agrees_with_a_list(void **state)
+{
+    static struct naive n;
+    struct prefix_map m;
+
+    (void)state;
+    srand(25);
+    prefix_map_init(&m, calloc(2, sizeof(struct prefix_slot)), 2);
+    for (unsigned round = 0; round < 60000; round++) {
+        struct addr a = random_prefix().addr;
+        int max_len = rand() % 2 == 0 ? 128 : rand() % 129;
+        const struct prefix *expected;
+        const struct prefix_slot *got;
+
+        change(&m, &n);
+        assert_int_equal(m.count, n.count);
+        expected = naive_cover(&n, &a, max_len);
+        got = prefix_map_cover(&m, &a, max_len);
+        assert_int_equal(got == NULL, expected == NULL);
+        if (got != NULL && expected != NULL) {
+            struct prefix p = prefix_map_prefix(got);
+
+            assert_true(prefix_equal(&p, expected));
+            assert_int_equal(got->value, n.value[expected - n.prefix]);
+        }
+    }
+    assert_true(n.count > 50);
+    free(m.slots);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(finds_the_longest),         cmocka_unit_test(replaces_and_removes),
+        cmocka_unit_test(says_when_no_slot_is_left), cmocka_unit_test(names_a_capacity),
+        cmocka_unit_test(agrees_with_a_list),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,233 @@
+/* core/smtp_scan, core/smtp_cmd, core/smtp_reply. Every input lies against the end of a mapping. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "core/smtp_cmd.h"
+#include "core/smtp_reply.h"
+#include "core/smtp_scan.h"
+#include "unit/page_edge.h"
+
+#define INPUT(literal) SPAN_LITERAL(literal)
+
+static void test_lines(void **state)
+{
+    (void)state;
+    static const struct {
+        struct span in;
+        size_t max;
+        enum smtp_scan result;
+        size_t size, text;
+        bool bare_lf;
+    } rows[] = {
+        {INPUT(""), 10, SMTP_SCAN_MORE, 0, 0, false},
+        {INPUT("NOOP"), 10, SMTP_SCAN_MORE, 0, 0, false},
+        {INPUT("NOOP\r"), 10, SMTP_SCAN_MORE, 0, 0, false},
+        {INPUT("NOOP\r\n"), 10, SMTP_SCAN_DONE, 6, 4, false},
+        {INPUT("NOOP\r\nQUIT\r\n"), 10, SMTP_SCAN_DONE, 6, 4, false},
+        {INPUT("NOOP\n"), 10, SMTP_SCAN_DONE, 5, 4, true},
+        {INPUT("\n"), 10, SMTP_SCAN_DONE, 1, 0, true},
+        {INPUT("\r\n"), 10, SMTP_SCAN_DONE, 2, 0, false},
+        {INPUT("\r\r\n"), 10, SMTP_SCAN_DONE, 3, 1, false},
+        {INPUT("a\0b\r\n"), 10, SMTP_SCAN_DONE, 5, 3, false},
+        {INPUT("12345678\r\n"), 10, SMTP_SCAN_DONE, 10, 8, false},
+        {INPUT("123456789\r\n"), 10, SMTP_SCAN_BAD, 0, 0, false},
+        {INPUT("1234567890"), 10, SMTP_SCAN_MORE, 0, 0, false},
+        {INPUT("12345678901"), 10, SMTP_SCAN_BAD, 0, 0, false},
+    };
+    struct page_edge edge;
+    page_edge_init(&edge);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct span in = page_edge_copy(&edge, rows[i].in);
+        /* All at once, and with every prefix before. */
+        for (int prefixes = 0; prefixes < 2; prefixes++) {
+            struct smtp_line line = {0};
+            size_t seen = 0;
+            for (size_t n = 0; prefixes && n < rows[i].size; n++) {
+                struct span part = {in.at, n};
+                assert_int_equal(smtp_scan_line(part, &seen, rows[i].max, &line), SMTP_SCAN_MORE);
+            }
+            assert_int_equal(smtp_scan_line(in, &seen, rows[i].max, &line), rows[i].result);
+            if (rows[i].result == SMTP_SCAN_DONE) {
+                assert_int_equal(line.size, rows[i].size);
+                assert_int_equal(line.text.len, rows[i].text);
+                assert_int_equal(line.bare_lf, rows[i].bare_lf);
+                assert_int_equal(seen, 0);
+            }
+        }
+    }
+    page_edge_fini(&edge);
+}
+
+static enum smtp_scan scan_whole(struct span in, size_t piece, size_t *total)
+{
+    struct smtp_body body;
+    smtp_body_init(&body);
+    *total = 0;
+    while (*total < in.len) {
+        struct span rest = span_skip(in, *total);
+        size_t size = 0;
+        rest.len = rest.len < piece ? rest.len : piece;
+        enum smtp_scan scan = smtp_scan_body(&body, rest, &size);
+        *total += size;
+        if (scan != SMTP_SCAN_MORE) {
+            return scan;
+        }
+    }
+    return SMTP_SCAN_MORE;
+}
+
+static void test_bodies(void **state)
+{
+    (void)state;
+    static const struct {
+        struct span in;
+        enum smtp_scan result;
+        size_t size;
+    } rows[] = {
+        {INPUT(".\r\n"), SMTP_SCAN_DONE, 3},
+        {INPUT("\r\n.\r\nQUIT"), SMTP_SCAN_DONE, 5},
+        {INPUT("text\r\n.\r\n"), SMTP_SCAN_DONE, 9},
+        {INPUT("text\r\n..\r\n.\r\n"), SMTP_SCAN_DONE, 13},
+        {INPUT("text\r\n.x\r\n"), SMTP_SCAN_MORE, 10},
+        {INPUT("text.\r\nQUIT\r\n"), SMTP_SCAN_MORE, 13},
+        {INPUT("text\r\r\n.\r\n"), SMTP_SCAN_DONE, 10},
+        {INPUT("a\0\xff\r\n.\r\n"), SMTP_SCAN_DONE, 8},
+        {INPUT("bare\nlines\nare\rtext\r\n.\r\n"), SMTP_SCAN_DONE, 24},
+        {INPUT("x\n.y\r\n"), SMTP_SCAN_MORE, 6},
+        /* The ends that servers disagree on; the byte that would end it is never passed. */
+        {INPUT("x\n.\n"), SMTP_SCAN_BAD, 3},
+        {INPUT("x\n.\r\n"), SMTP_SCAN_BAD, 3},
+        {INPUT("x\r\n.\n"), SMTP_SCAN_BAD, 4},
+        {INPUT("x\r\n.\r"), SMTP_SCAN_MORE, 5},
+        {INPUT("x\r\n.\rQ"), SMTP_SCAN_BAD, 5},
+        {INPUT("x\r\n.\r\r\n"), SMTP_SCAN_BAD, 5},
+        {INPUT("x\r.\r\n"), SMTP_SCAN_BAD, 3},
+        {INPUT("x\r.\n"), SMTP_SCAN_BAD, 3},
+        {INPUT("x\r\r.\r"), SMTP_SCAN_BAD, 4},
+        {INPUT("x\n\n.\n"), SMTP_SCAN_BAD, 4},
+        {INPUT("\n.\n"), SMTP_SCAN_BAD, 2},
+        {INPUT(".\n"), SMTP_SCAN_BAD, 1},
+    };
+    struct page_edge edge;
+    page_edge_init(&edge);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct span in = page_edge_copy(&edge, rows[i].in);
+        for (size_t piece = 1; piece <= in.len; piece++) {
+            size_t total = 0;
+            assert_int_equal(scan_whole(in, piece, &total), rows[i].result);
+            assert_int_equal(total, rows[i].size);
+        }
+    }
+    page_edge_fini(&edge);
+}
+
+static void test_commands(void **state)
+{
+    (void)state;
+    static const struct {
+        struct span in;
+        enum smtp_verb verb;
+        const char *path;
+    } rows[] = {
+        {INPUT("MAIL FROM:<a@b>"), VERB_MAIL, "a@b"},
+        {INPUT("mail from:<>"), VERB_MAIL, ""},
+        {INPUT("MaIl\tfRoM : <a@b> SIZE=1"), VERB_MAIL, "a@b"},
+        {INPUT("  MAIL FROM:a@b SIZE=1"), VERB_MAIL, "a@b"},
+        {INPUT("MAIL FROM:<@x,@y:a@b>"), VERB_MAIL, "a@b"},
+        {INPUT("MAIL FROM:<\"a>b\"@c>"), VERB_MAIL, "\"a>b\"@c"},
+        {INPUT("MAIL FROM:<\"a\\\"b\"@c> X"), VERB_MAIL, "\"a\\\"b\"@c"},
+        {INPUT("MAIL FROM:<a@b"), VERB_MAIL, "a@b"},
+        {INPUT("MAIL"), VERB_MAIL, ""},
+        {INPUT("MAIL\0FROM:<a@b>"), VERB_MAIL, "a@b"},
+        {INPUT("rcpt  to :   <c@d>"), VERB_RCPT, "c@d"},
+        {INPUT("RCPT\v\fTO:<c@d>\r"), VERB_RCPT, "c@d"},
+        {INPUT("RCPT TO:<@x:c@d>"), VERB_RCPT, "c@d"},
+        {INPUT("RCPTTO:<c@d>"), VERB_UNKNOWN, ""},
+        {INPUT("DATA"), VERB_DATA, ""},
+        {INPUT("data "), VERB_DATA, ""},
+        {INPUT("DATAX"), VERB_UNKNOWN, ""},
+        {INPUT("STARTTLS"), VERB_STARTTLS, ""},
+        {INPUT("AUTH PLAIN x"), VERB_AUTH, ""},
+        {INPUT("QUIT"), VERB_QUIT, ""},
+        {INPUT(""), VERB_UNKNOWN, ""},
+        {INPUT("   "), VERB_UNKNOWN, ""},
+        {INPUT("\xff\xfe"), VERB_UNKNOWN, ""},
+    };
+    struct page_edge edge;
+    page_edge_init(&edge);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct smtp_cmd cmd;
+        smtp_cmd_parse(page_edge_copy(&edge, rows[i].in), &cmd);
+        assert_int_equal(cmd.verb, rows[i].verb);
+        assert_true(span_equal(cmd.path, span_of(rows[i].path)));
+    }
+    page_edge_fini(&edge);
+}
+
+static void test_chunks(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in;
+        bool valid, last;
+        uint64_t size;
+    } rows[] = {
+        {"BDAT 0", true, false, 0},
+        {"bdat 10 last", true, true, 10},
+        {"BDAT  10\tLAST ", true, true, 10},
+        {"BDAT 2147483648", true, false, 2147483648},
+        {"BDAT 9223372036854775807", true, false, INT64_MAX},
+        {"BDAT 9223372036854775808", false, false, 0},
+        {"BDAT 18446744073709551616", false, false, 0},
+        {"BDAT", false, false, 0},
+        {"BDAT x", false, false, 0},
+        {"BDAT -1", false, false, 0},
+        {"BDAT 1 LASTX", false, false, 0},
+        {"BDAT 1 LAST x", false, false, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct smtp_cmd cmd;
+        smtp_cmd_parse(span_of(rows[i].in), &cmd);
+        assert_int_equal(cmd.verb, VERB_BDAT);
+        assert_int_equal(cmd.chunk_valid, rows[i].valid);
+        if (rows[i].valid) {
+            assert_true(cmd.chunk == rows[i].size);
+            assert_int_equal(cmd.last, rows[i].last);
+        }
+    }
+}
+
+static void test_replies(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in;
+        unsigned code;
+        bool last;
+    } rows[] = {
+        {"220 mx", 220, true}, {"220-mx", 220, false}, {"250", 250, true},     {"250 ", 250, true},
+        {"250-", 250, false},  {"25", 0, true},        {"", 0, true},          {"2500 x", 0, true},
+        {" 250 x", 0, true},   {"abc def", 0, true},   {"354\tgo", 354, true},
+    };
+    struct page_edge edge;
+    page_edge_init(&edge);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct smtp_reply reply = smtp_reply_parse(page_edge_copy(&edge, span_of(rows[i].in)));
+        assert_int_equal(reply.code, rows[i].code);
+        assert_int_equal(reply.last, rows[i].last);
+    }
+    page_edge_fini(&edge);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lines),    cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_commands), cmocka_unit_test(test_chunks),
+        cmocka_unit_test(test_replies),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
