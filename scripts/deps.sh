@@ -1,0 +1,97 @@
+#!/bin/sh
+# Installs what scripts/packages.txt names and is missing, and unpacks real mail and Redis servers
+# into .parts/root. Does nothing, offline and at once, when everything is there.
+#
+# postfix and redis-server are never installed: that would start services on this machine and
+# replace its mailer. The tests only want their programs.
+set -eu
+
+here=$(cd "$(dirname "$0")/.." && pwd)
+list=$here/scripts/packages.txt
+parts=$here/.parts
+root=$parts/root
+unpacked="postfix redis-server"
+fresh_lists=no
+
+die() {
+    echo "deps: $*" >&2
+    exit 1
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        env DEBIAN_FRONTEND=noninteractive "$@"
+    elif command -v sudo >/dev/null; then
+        sudo env DEBIAN_FRONTEND=noninteractive "$@"
+    else
+        die "no sudo here: as root, run: $*"
+    fi
+}
+
+missing_packages() {
+    dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' 2>/dev/null |
+        sed -n 's/^[hi]i *//p' | sort -u >"$scratch/have"
+    sed 's/#.*//; s/[[:space:]]//g; /^$/d' "$list" | sort -u >"$scratch/want"
+    comm -13 "$scratch/have" "$scratch/want"
+}
+
+update_lists() {
+    [ "$fresh_lists" = yes ] && return
+    as_root apt-get update -qq || die "apt-get update failed: is the network there?"
+    fresh_lists=yes
+}
+
+install_missing() {
+    missing=$(missing_packages | tr '\n' ' ')
+    [ -n "$missing" ] || return 0
+    echo "deps: installing $missing"
+    update_lists
+    # shellcheck disable=SC2086 # a list of words
+    as_root apt-get install -y -qq --no-install-recommends $missing ||
+        die "apt-get could not install: $missing"
+}
+
+unpack() {
+    package=$1
+    [ -e "$parts/$package.unpacked" ] && return
+    echo "deps: unpacking $package"
+    mkdir -p "$scratch/$package" "$root"
+    # An ordinary user may download with the machine's lists; only when they are too old (or
+    # empty) they have to be renewed.
+    if ! (cd "$scratch/$package" && apt-get download -qq "$package" 2>"$scratch/why"); then
+        update_lists
+        (cd "$scratch/$package" && apt-get download -qq "$package") ||
+            die "apt-get could not download $package"
+    fi
+    dpkg -x "$scratch/$package/"*.deb "$root" || die "cannot unpack $package"
+    touch "$parts/$package.unpacked"
+}
+
+# redis-server is a link to a program of redis-tools, which is installed.
+link_redis() {
+    [ -x "$root/usr/bin/redis-server" ] || ln -sf /usr/bin/redis-check-rdb "$root/usr/bin/redis-server"
+}
+
+check_libraries() {
+    for file in "$root/usr/bin/redis-server" "$root"/usr/sbin/* "$root"/usr/lib/postfix/sbin/*; do
+        LD_LIBRARY_PATH=$root/usr/lib/postfix ldd "$file" 2>/dev/null | sed -n "s|not found|& for $file|p"
+    done >"$scratch/lost"
+    [ -s "$scratch/lost" ] || return 0
+    cat "$scratch/lost" >&2
+    die "libraries are missing: add their packages to scripts/packages.txt"
+}
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+chmod 755 "$scratch"
+
+command -v dpkg-query >/dev/null || die "this needs Debian (written for 12, bookworm)"
+install_missing
+if [ ! -e "$parts/complete" ]; then
+    for package in $unpacked; do
+        unpack "$package"
+    done
+    link_redis
+    check_libraries
+    touch "$parts/complete"
+fi

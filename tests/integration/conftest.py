@@ -1,0 +1,89 @@
+"""Fixtures: one lab and one Redis for the whole run, gates and other servers for each test.
+
+Run by `make integration`, which starts pytest inside the lab's sandbox.
+"""
+
+import contextlib
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.lab import process, sandbox, servers, topology  # noqa: E402
+
+
+def pytest_configure():
+    if not sandbox.inside():
+        pytest.exit("these tests run inside the lab: make integration", returncode=2)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Shows in the report of a failed test what its servers said."""
+    del item
+    report = (yield).get_result()
+    if report.failed and call.when == "call":
+        for server in process.launched:
+            report.sections.append((f"{server.name} in {server.host.name}", server.tail()))
+
+
+@pytest.fixture(scope="session", name="lab")
+def lab_fixture():
+    """The network, with every port 25 steered to gate1 in TPROXY mode."""
+    return topology.Lab()
+
+
+@pytest.fixture(scope="session", name="redis_server")
+def redis_server_fixture(lab):
+    with servers.Redis(lab.gate) as server:
+        yield server
+
+
+@pytest.fixture(name="redis")
+def redis_fixture(redis_server):
+    """The session's Redis, empty. Tests that stop or kill one start their own."""
+    if not redis_server.alive():
+        redis_server.start()
+    redis_server.wipe()
+    return redis_server
+
+
+@pytest.fixture(name="started")
+def started_fixture():
+    """started(server) starts it and ends it with the test."""
+    with contextlib.ExitStack() as stack:
+        before = len(process.launched)
+        yield stack.enter_context
+    del process.launched[before:]
+
+
+@pytest.fixture(name="gate")
+def gate_fixture(lab, redis, started):
+    """gate({"class ordinary": {"sessions": ["3/1m"]}}) starts a gate with that configuration."""
+    return lambda overrides=None, **options: started(servers.Gate(lab, options.pop("redis", redis), overrides,
+                                                                  **options))
+
+
+@pytest.fixture(name="sink")
+def sink_fixture(lab, started):
+    """sink("198.51.100.10", replies={...}) starts an SMTP server on the Internet."""
+    return lambda addresses=("198.51.100.10", "2001:db8:ffff::10"), **options: started(
+        servers.Sink(lab.internet, addresses, **options))
+
+
+@pytest.fixture(name="redirect")
+def redirect_fixture(lab):
+    """gate1 catches port 25 by REDIRECT during this test."""
+    lab.set_mode("redirect")
+    yield lab
+    lab.set_mode("tproxy")
+
+
+@pytest.fixture(name="unsteered")
+def unsteered_fixture(lab):
+    """The router leaves port 25 alone during this test."""
+    lab.unsteer()
+    yield lab
+    lab.steer()
