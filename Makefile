@@ -1,0 +1,191 @@
+# gate25. `make deps` installs what is missing; everything is built below build/.
+
+PREFIX    ?= /usr/local
+DESTDIR   ?=
+ifeq ($(origin CC),default)
+CC        := gcc
+endif
+VERSION   := 0.1.0
+BUILD     ?= build
+
+# `make V=1` shows the whole commands.
+Q         := $(if $(V),,@)
+say        = $(if $(V),,@echo '  $(1)')
+
+# Each layer may include itself and the layers named here, and nothing else: its compiler
+# is given only those folders' headers (see $(BUILD)/include below).
+LAYERS    := base core net svc proxy ctl
+SEES_base  := base
+SEES_core  := base core
+SEES_net   := base core net
+SEES_svc   := base core net svc
+SEES_proxy := base core net svc proxy
+SEES_ctl   := base core net svc ctl
+SEES_prog  := base core net svc proxy ctl
+
+PACKAGES  := libevent_core hiredis jansson libconfuse libcap-ng libsystemd
+PKG_CFLAGS = $(shell pkg-config --cflags $(PACKAGES))
+PKG_LIBS   = $(shell pkg-config --libs $(PACKAGES))
+
+WARNINGS  := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+             -Wpointer-arith -Wcast-qual -Wwrite-strings -Wundef -Wvla -Wformat=2 \
+             -Wimplicit-fallthrough -Wdouble-promotion -Wnull-dereference
+HARDEN    := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
+OPTIMIZE  ?= -O2 -g
+SANITIZE  ?=
+CFLAGS_ALL = -std=gnu17 -D_GNU_SOURCE -DGATE25_VERSION='"$(VERSION)"' $(WARNINGS) $(HARDEN) \
+             $(OPTIMIZE) $(SANITIZE) $(PKG_CFLAGS) -MMD -MP $(CFLAGS)
+LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now $(SANITIZE) $(LDFLAGS)
+
+PROGRAMS  := $(patsubst src/prog/%.c,%,$(wildcard src/prog/gate25*.c))
+UNITS     := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+
+layer_objects = $(patsubst src/$(1)/%.c,$(BUILD)/obj/$(1)/%.o,$(wildcard src/$(1)/*.c)) \
+                $(patsubst src/$(1)/%.S,$(BUILD)/obj/$(1)/%.S.o,$(wildcard src/$(1)/*.S))
+LIBRARIES := $(foreach layer,ctl proxy svc net core base,$(BUILD)/lib/libgate25-$(layer).a)
+
+.DEFAULT_GOAL := all
+.PHONY: all deps demo test unit integration transcripts asan valgrind lint format fuzz fuzz-short install clean FORCE
+.SECONDARY:
+
+all: $(PROGRAMS:%=$(BUILD)/bin/%)
+
+# --- what each layer is allowed to see -----------------------------------------------------------
+
+define layer_rules
+$(BUILD)/include/$(1)/.made: Makefile
+	@rm -rf $$(@D) && mkdir -p $$(@D)
+	@$$(foreach seen,$$(SEES_$(1)),ln -s $$(abspath include/$$(seen)) $$(@D)/$$(seen);)
+	@touch $$@
+
+$(BUILD)/obj/$(1)/%.o: src/$(1)/%.c $(BUILD)/include/$(1)/.made $(BUILD)/flags
+	@mkdir -p $$(@D)
+	$$(call say,CC  $$<)
+	$$(Q)$$(CC) $$(CFLAGS_ALL) -I$(BUILD)/include/$(1) -c -o $$@ $$<
+
+$(BUILD)/obj/$(1)/%.S.o: src/$(1)/%.S $$(wildcard src/$(1)/*.lua) $(BUILD)/flags
+	@mkdir -p $$(@D)
+	$$(call say,AS  $$<)
+	$$(Q)$$(CC) -c -Isrc/$(1) -o $$@ $$<
+
+$(BUILD)/lib/libgate25-$(1).a: $$(call layer_objects,$(1))
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	$$(Q)ar rcs $$@ $$^
+endef
+$(foreach layer,$(LAYERS) prog,$(eval $(call layer_rules,$(layer))))
+
+$(BUILD)/bin/%: $(BUILD)/obj/prog/%.o $(LIBRARIES)
+	@mkdir -p $(@D)
+	$(call say,LD  $@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(LIBRARIES) $(PKG_LIBS)
+
+# Rebuilds everything when the compiler or its flags change.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(BUILD)
+	@echo '$(subst ','\'',$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL))' | cmp -s - $@ || \
+	    echo '$(subst ','\'',$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL))' > $@
+
+# --- tests ---------------------------------------------------------------------------------------
+
+$(BUILD)/tests/unit/%: tests/unit/%.c $(LIBRARIES) $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,LD  $@)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -Iinclude -Itests -o $@ $< $(LIBRARIES) $(PKG_LIBS) -lcmocka
+
+unit: $(UNITS:%=$(BUILD)/tests/unit/%)
+	@tests/run-units $(UNITS:%=$(BUILD)/tests/unit/%)
+
+# The whole in one go, as CI does it.
+test: deps
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CC=gcc SANITIZE='$(ASAN)' OPTIMIZE='-O1 -g' unit
+	@$(MAKE) --no-print-directory fuzz-short
+	@$(MAKE) --no-print-directory integration
+
+ASAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+
+# Everything again with the sanitizers in: unit tests, and the lab with a sanitized daemon.
+asan: deps
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE='$(ASAN)' OPTIMIZE='-O1 -g' all unit
+	GATE25_BIN=$(BUILD)/asan/bin $(MAKE) --no-print-directory integration
+
+# Everything again under valgrind (slow).
+valgrind: deps
+	@$(MAKE) --no-print-directory all
+	WRAP='$(VALGRIND)' $(MAKE) --no-print-directory unit
+	GATE25_WRAP='$(VALGRIND)' $(MAKE) --no-print-directory integration
+
+VALGRIND := valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
+            --trace-children=no --child-silent-after-fork=no
+
+lint: all
+	@tests/lint/run $(BUILD)
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+# --- fuzzing (libFuzzer) -------------------------------------------------------------------------
+
+FUZZERS   := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_RUNS ?= 10000000
+FUZZ_OBJ  := $(BUILD)/fuzz
+
+$(FUZZ_OBJ)/bin/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard src/base/*.c src/core/*.c include/base/*.h include/core/*.h)
+	@mkdir -p $(@D)
+	$(call say,LD  $@)
+	$(Q)clang -std=gnu17 -D_GNU_SOURCE $(filter-out -Wnull-dereference,$(WARNINGS)) -O1 -g \
+	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+	    -Iinclude -o $@ $< $(wildcard src/base/*.c src/core/*.c)
+
+# What the fuzzers find new goes into build/, not into the tree's corpus.
+fuzz: $(FUZZERS:%=$(FUZZ_OBJ)/bin/fuzz_%)
+	@set -e; for f in $(FUZZERS); do \
+	    mkdir -p $(FUZZ_OBJ)/found/$$f; \
+	    echo "fuzz: $$f, $(FUZZ_RUNS) runs"; \
+	    $(FUZZ_OBJ)/bin/fuzz_$$f -runs=$(FUZZ_RUNS) -seed=$(or $(FUZZ_SEED),1) -verbosity=0 \
+	        -print_final_stats=1 -artifact_prefix=$(FUZZ_OBJ)/found/ \
+	        $(FUZZ_OBJ)/found/$$f tests/fuzz/corpus/$$f 2>&1 \
+	        | grep -vE 'dictionary|^"' ; \
+	    test $$(ls $(FUZZ_OBJ)/found | grep -cE '^(crash|leak|timeout|oom)-') -eq 0; \
+	done
+
+fuzz-short:
+	@$(MAKE) --no-print-directory fuzz FUZZ_RUNS=100000
+
+# --- into the system -----------------------------------------------------------------------------
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/gate25 \
+	    $(DESTDIR)/etc/gate25 $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -m 0755 $(BUILD)/bin/gate25d $(DESTDIR)$(PREFIX)/sbin/gate25d
+	install -m 0755 $(BUILD)/bin/gate25ctl $(DESTDIR)$(PREFIX)/bin/gate25ctl
+	[ -e $(DESTDIR)/etc/gate25/gate25.conf ] || \
+	    install -m 0640 conf/gate25.conf $(DESTDIR)/etc/gate25/gate25.conf
+	cp -r contrib/routers contrib/sysctl $(DESTDIR)$(PREFIX)/share/gate25/
+	sed 's|@PREFIX@|$(PREFIX)|g' contrib/systemd/gate25d.service \
+	    > $(DESTDIR)$(PREFIX)/lib/systemd/system/gate25d.service
+
+clean:
+	rm -rf build
+
+-include $(shell find $(BUILD)/obj $(BUILD)/tests -name '*.d' 2>/dev/null)
+
+# --- what is needed, and tests in the lab ----------------------------------------------------------
+
+deps:
+	@scripts/deps.sh
+
+# PYTEST passes more arguments: make integration PYTEST="-k redis -x"
+integration: deps
+	@$(MAKE) --no-print-directory all
+	tests/lab/lab exec /usr/bin/python3 -m pytest -p no:cacheprovider -q tests/integration $(PYTEST)
+
+print-sees:
+	@echo $(SEES_$(LAYER))
+
+demo: deps
+	@$(MAKE) --no-print-directory all
+	@KEEP=$(KEEP) scripts/demo.sh
