@@ -1,0 +1,29 @@
+/* The sockets of a transparent gate: those that take what routers steer here, those that go on to
+ * the destination as the subscriber, and what the kernel knows of a connection taken. */
+#ifndef GATE25_NET_INTERCEPT_H
+#define GATE25_NET_INTERCEPT_H
+
+#include "core/admission.h"
+
+/* A listening socket on `where`: dual stack never, SO_REUSEPORT always (one a worker). -1: errno.
+ */
+int intercept_listen(enum intercept_mode mode, const struct endpoint *where)
+    __attribute__((warn_unused_result));
+
+/* A socket to reach a server with: in TPROXY mode bound to the subscriber's address `as`, in
+ * REDIRECT mode the gate's own. -1: errno. */
+int intercept_socket(enum intercept_mode mode, const struct addr *as)
+    __attribute__((warn_unused_result));
+
+/* Where the client of the accepted connection `fd` wanted to go. False: nothing steered it here. */
+bool intercept_destination(
+    enum intercept_mode mode, int fd, const struct endpoint *peer, struct endpoint *out);
+
+/* The local end of `fd`. */
+bool intercept_local(int fd, struct endpoint *out);
+
+/* This host's addresses but loopback and link-local ones; `*list` is the caller's to free. -1:
+ * errno. */
+int intercept_own_addresses(struct addr **list, size_t *count) __attribute__((warn_unused_result));
+
+#endif

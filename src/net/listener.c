@@ -1,0 +1,93 @@
+#include "net/listener.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/address.h"
+
+static bool is_shortage(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+}
+
+static void rest(struct listener *l, int error)
+{
+    static const struct timeval pause = {.tv_usec = LISTENER_REST_MS * 1000};
+    event_del(&l->event);
+    /* A timer that cannot be armed would leave the listener deaf; better a busy turn. */
+    if (event_add(&l->timer, &pause) < 0) {
+        event_add(&l->event, NULL);
+    }
+    l->options->rested(l->options->context, error);
+}
+
+static void on_connections(evutil_socket_t fd, short what, void *context)
+{
+    (void)what;
+    struct listener *l = context;
+    for (unsigned i = 0; i < LISTENER_BATCH && !l->held; i++) {
+        struct sockaddr_storage from;
+        socklen_t len = sizeof(from);
+        int got = accept4(fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (got < 0 && (errno == EAGAIN || errno == EINVAL)) {
+            return;
+        }
+        if (got < 0 && is_shortage(errno)) {
+            rest(l, errno);
+            return;
+        }
+        if (got < 0) {
+            continue; /* that one connection died in the queue */
+        }
+        struct endpoint peer;
+        if (!address_read(&from, &peer)) {
+            close(got);
+            continue;
+        }
+        l->options->accepted(l->options->context, got, &peer);
+    }
+}
+
+static void on_rested(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    struct listener *l = context;
+    if (!l->held && event_add(&l->event, NULL) < 0) {
+        rest(l, ENOMEM);
+    }
+}
+
+int listener_init(
+    struct listener *l, struct event_base *base, int fd, const struct listener_options *options)
+{
+    l->options = options;
+    l->fd = fd;
+    l->held = false;
+    if (event_assign(&l->event, base, fd, EV_READ | EV_PERSIST, on_connections, l) < 0 ||
+        evtimer_assign(&l->timer, base, on_rested, l) < 0 || event_add(&l->event, NULL) < 0) {
+        return -1;
+    }
+    return 0;
+}
+
+void listener_fini(struct listener *l)
+{
+    event_del(&l->event);
+    event_del(&l->timer);
+    close(l->fd);
+}
+
+void listener_hold(struct listener *l, bool hold)
+{
+    if (l->held == hold) {
+        return;
+    }
+    l->held = hold;
+    if (hold) {
+        event_del(&l->event);
+        event_del(&l->timer);
+    } else if (event_add(&l->event, NULL) < 0) {
+        rest(l, ENOMEM);
+    }
+}
