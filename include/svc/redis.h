@@ -1,0 +1,53 @@
+/* One connection to Redis on the event loop: pipelined requests, answers with a deadline, and a
+ * connection that comes back by itself. */
+#ifndef GATE25_SVC_REDIS_H
+#define GATE25_SVC_REDIS_H
+
+#include <event2/event.h>
+
+#include "core/conf.h"
+
+struct redis;
+struct redis_reply; /* valid during the callback */
+
+/* `reply` is NULL when none came: not connected, connection lost, or the deadline passed. A reply
+ * that comes after its deadline is dropped. May call redis_call(), must not call redis_free(). */
+typedef void (*redis_reply_cb)(void *context, uint64_t ticket, const struct redis_reply *reply);
+/* The connection was made (functions are loaded, requests may go out) or lost. Must not call
+ * redis_free(). */
+typedef void (*redis_state_cb)(void *context, bool up);
+
+struct redis_options {
+    const struct conf_redis *where; /* copied */
+    const char *functions;          /* Lua library to load on every connect; NULL: none. Outlives */
+    redis_state_cb state;
+    void *context;
+};
+
+/* Starts to connect at once and never gives up (100 ms to 2 s between tries). A host name is
+ * resolved here, blocking; where that fails, again with every try. NULL: out of memory. */
+struct redis *redis_new(struct event_base *base, const struct redis_options *options)
+    __attribute__((warn_unused_result));
+void redis_free(struct redis *r); /* outstanding callbacks are called with NULL, then no more */
+/* True while requests may go out. Once a deadline has passed it is false until anything is heard
+ * from Redis again, so that only the first requests wait for a Redis that hangs. */
+bool redis_is_up(const struct redis *r);
+
+/* Sends a command of `count` words, in one write with all others of this turn of the loop.
+ * deadline_ms 0: none (blocking commands). `reply` may be NULL. The callback is never called from
+ * within this function. -1: not up, too much is waiting already, or out of memory; the callback
+ * will not be called. */
+int redis_call(
+    struct redis *r, const struct span *words, size_t count, uint32_t deadline_ms,
+    redis_reply_cb reply, void *context, uint64_t ticket);
+
+bool redis_reply_is_error(const struct redis_reply *r, struct span *message);
+bool redis_reply_is_nil(const struct redis_reply *r);
+bool redis_reply_integer(
+    const struct redis_reply *r, int64_t *out); /* integers, and numbers as text */
+bool redis_reply_text(const struct redis_reply *r, struct span *out); /* strings and statuses */
+size_t redis_reply_count(const struct redis_reply *r);                /* of an array, else 0 */
+const struct redis_reply *redis_reply_at(
+    const struct redis_reply *r, size_t i); /* NULL: not there */
+
+#endif

@@ -1,0 +1,371 @@
+#!lua name=gate25
+
+-- The meters of gate25, shared by all nodes. Every call is about one subscriber:
+--
+--   KEYS  1  g25:meter:{ID}   hash    "KIND:SECONDS" -> theoretical arrival time (TAT), Unix us
+--         2  g25:open:{ID}    zset    session slot -> Unix ms at which it expires
+--         3  g25:spread:{ID}  zset    destination -> Unix ms of the last contact
+--
+-- gate25_take and gate25_leave take these arguments, gate25_peek takes the windows alone:
+--
+--   ARGV  1  question: session | envelope | checkpoint | leave
+--         2  messages, 0 or 1 (envelope)
+--         3  recipients wanted (envelope)
+--         4  bytes sent since the last question: charged whatever the answer is
+--         5  the session's slot; empty: none
+--         6  the destination's address (session)
+--         7  windows, three words each: KIND COUNT PERIOD_US, KIND being sessions, messages,
+--            recipients, bytes, spread or concurrent (whose period is not used). No two windows
+--            of one kind have the same period.
+--
+--   gate25_take   {state, recipients, bytes_over, window, retry_us}
+--                 state: 1 within, tokens are taken; 2 over, nothing was taken but the bytes
+--                 recipients: granted, at most those wanted
+--                 bytes_over: 1 while a byte window is in debt
+--                 window: position (from 1) of the one that refuses longest, 0: none does
+--                 retry_us: until what that window refuses is there
+--   gate25_leave  1 if the slot was there, else 0
+--   gate25_peek   two integers a window: tokens left (spread, concurrent: used) and microseconds
+--                 until the window is full of tokens again (spread: empty again; concurrent: 0)
+--   gate25_rate   no keys; COUNT PERIOD_US TAT NOW N -> {available, TAT after taking, wait}, the
+--                 last two as text: this file's arithmetic alone, for its comparison with rate.c
+--
+-- The clock is Redis's. All numbers are doubles, exact up to 2^53: 285 years in microseconds.
+
+local SLOT_MS = 15 * 60 * 1000 -- a session that asks nothing for so long is taken for dead
+local SLOT_RETRY_US = 60 * 1000000 -- nobody knows when a session ends: a polite guess
+local CLOCK_STEP_MS = 60 * 1000 -- times further in the future come from a clock that was set back
+
+local WITHIN, OVER = 1, 2
+local IS_BUCKET = { sessions = true, messages = true, recipients = true, bytes = true }
+
+-- GCRA, operation by operation as in src/core/rate.c ----------------------------------------------
+
+local function increment(w, n)
+    return math.floor(n * w.period / w.count + 0.5)
+end
+
+local function fits(w, base, now, n)
+    return base + increment(w, n) - now <= w.period
+end
+
+local function available(w, now, want)
+    local base = math.max(w.tat, now)
+    local n = math.floor((w.period - (base - now)) * w.count / w.period)
+    n = math.max(math.min(n, want), 0)
+    if n < want and fits(w, base, now, n + 1) then
+        n = n + 1
+    end
+    while n > 0 and not fits(w, base, now, n) do
+        n = n - 1
+    end
+    return n
+end
+
+local function after_taking(w, now, n)
+    return math.min(math.max(w.tat, now) + increment(w, n), now + 2 * w.period)
+end
+
+local function wait(w, now, n)
+    return math.max(math.max(w.tat, now) + increment(w, math.min(n, w.count)) - now - w.period, 0)
+end
+
+-- Reading and writing -----------------------------------------------------------------------------
+
+local function time_us()
+    local time = redis.call('TIME')
+    return tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+
+local function read_windows(args, first)
+    local windows = {}
+    for i = first, #args, 3 do
+        local w = { kind = args[i], count = tonumber(args[i + 1]), period = tonumber(args[i + 2]) }
+        if not w.kind or not w.count or not w.period or w.count < 1 then
+            error('gate25: windows are KIND COUNT PERIOD_US')
+        end
+        w.at = #windows + 1
+        windows[w.at] = w
+    end
+    return windows
+end
+
+-- The windows that are token buckets, with their TATs.
+local function load_buckets(key, windows, now)
+    local buckets, fields = {}, {}
+    for _, w in ipairs(windows) do
+        if IS_BUCKET[w.kind] then
+            w.field = w.kind .. ':' .. string.format('%.14g', w.period / 1000000)
+            buckets[#buckets + 1] = w
+            fields[#fields + 1] = w.field
+        end
+    end
+    if #fields == 0 then
+        return buckets
+    end
+    local tats = redis.call('HMGET', key, unpack(fields))
+    for i, w in ipairs(buckets) do
+        w.tat = tonumber(tats[i]) or 0
+        -- No debt is over two periods: this one was written before the clock was set back.
+        if w.tat - now > 3 * w.period then
+            w.tat = 0
+        end
+    end
+    return buckets
+end
+
+local function take_tokens(w, now, n)
+    if n > 0 then
+        w.tat = after_taking(w, now, n)
+        w.changed = true
+    end
+end
+
+-- Lengthens the life of `key` to `ms` at least. A key just made has none yet.
+local function keep_alive(key, ms)
+    if redis.call('PTTL', key) < ms then
+        redis.call('PEXPIRE', key, string.format('%.0f', ms))
+    end
+end
+
+local function save_buckets(key, buckets, now)
+    local words, last = {}, 0
+    for _, w in ipairs(buckets) do
+        if w.changed then
+            words[#words + 1] = w.field
+            words[#words + 1] = string.format('%.0f', w.tat)
+            last = math.max(last, w.tat)
+        end
+    end
+    if #words > 0 then
+        redis.call('HSET', key, unpack(words))
+        keep_alive(key, math.ceil((last - now) / 1000) + 1)
+    end
+end
+
+local function renew_slot(key, slot, now)
+    redis.call('ZADD', key, string.format('%.0f', math.floor(now / 1000) + SLOT_MS), slot)
+    keep_alive(key, SLOT_MS)
+end
+
+local function has_kind(windows, kind)
+    for _, w in ipairs(windows) do
+        if w.kind == kind then
+            return true
+        end
+    end
+    return false
+end
+
+-- Deciding ----------------------------------------------------------------------------------------
+
+-- Of several windows that refuse, the one to name is the one that refuses longest: whoever waits
+-- so long finds the others open too.
+local function refuse(refusal, w, us)
+    if refusal.window == 0 or us > refusal.us then
+        refusal.window, refusal.us = w.at, us
+    end
+end
+
+local function check_spread(key, destination, windows, now, refusal)
+    local longest = 0
+    for _, w in ipairs(windows) do
+        if w.kind == 'spread' then
+            longest = math.max(longest, w.period)
+        end
+    end
+    if longest == 0 then
+        return 0
+    end
+    local ms = math.floor(now / 1000)
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('%.0f', ms - math.floor(longest / 1000)))
+    redis.call('ZREMRANGEBYSCORE', key, string.format('(%.0f', ms + CLOCK_STEP_MS), '+inf')
+    local last = tonumber(redis.call('ZSCORE', key, destination) or nil)
+    for _, w in ipairs(windows) do
+        local since = ms - math.floor(w.period / 1000)
+        if w.kind == 'spread' and not (last and last > since) then
+            local from = string.format('(%.0f', since)
+            local used = redis.call('ZCOUNT', key, from, '+inf')
+            if used >= w.count then
+                local blocker = redis.call(
+                    'ZRANGEBYSCORE', key, from, '+inf', 'WITHSCORES', 'LIMIT', used - w.count, 1)
+                refuse(refusal, w, (tonumber(blocker[2]) - since) * 1000)
+            end
+        end
+    end
+    return longest
+end
+
+local function check_concurrent(key, slot, windows, now, refusal)
+    if not has_kind(windows, 'concurrent') then
+        return
+    end
+    local ms = math.floor(now / 1000)
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('%.0f', ms))
+    redis.call(
+        'ZREMRANGEBYSCORE', key, string.format('(%.0f', ms + SLOT_MS + CLOCK_STEP_MS), '+inf')
+    local used = redis.call('ZCARD', key)
+    for _, w in ipairs(windows) do
+        if w.kind == 'concurrent' and used >= w.count and not redis.call('ZSCORE', key, slot) then
+            refuse(refusal, w, SLOT_RETRY_US)
+        end
+    end
+end
+
+local function charge_bytes(buckets, now, bytes, debt)
+    for _, w in ipairs(buckets) do
+        if w.kind == 'bytes' then
+            take_tokens(w, now, bytes)
+            if wait(w, now, 0) > 0 then
+                refuse(debt, w, wait(w, now, 0))
+            end
+        end
+    end
+end
+
+-- How many of the recipients every window has.
+local function grant_recipients(buckets, now, wanted)
+    local granted = wanted
+    for _, w in ipairs(buckets) do
+        if w.kind == 'recipients' then
+            granted = available(w, now, granted)
+        end
+    end
+    return granted
+end
+
+local function refuse_recipients(buckets, now, n, refusal)
+    for _, w in ipairs(buckets) do
+        if w.kind == 'recipients' and wait(w, now, n) > 0 then
+            refuse(refusal, w, wait(w, now, n))
+        end
+    end
+end
+
+local function read_question(args)
+    local question = {
+        kind = args[1],
+        messages = tonumber(args[2]),
+        recipients = tonumber(args[3]),
+        bytes = tonumber(args[4]),
+        slot = args[5],
+        destination = args[6],
+    }
+    if not (question.messages and question.recipients and question.bytes and args[6]) then
+        error('gate25: a question is KIND MESSAGES RECIPIENTS BYTES SLOT DESTINATION')
+    end
+    return question
+end
+
+local function answer(state, recipients, debt, named)
+    local in_debt = debt.window > 0 and 1 or 0
+    return { state, recipients, in_debt, named.window, math.ceil(named.us) }
+end
+
+local function take(keys, args)
+    local question, windows, now = read_question(args), read_windows(args, 7), time_us()
+    local buckets = load_buckets(keys[1], windows, now)
+    local cost = {
+        sessions = question.kind == 'session' and 1 or 0,
+        messages = question.messages,
+    }
+    local debt, refusal = { window = 0, us = 0 }, { window = 0, us = 0 }
+    local contact_us = 0
+
+    charge_bytes(buckets, now, question.bytes, debt)
+    if question.kind == 'checkpoint' then
+        save_buckets(keys[1], buckets, now)
+        if has_kind(windows, 'concurrent') and question.slot ~= '' then
+            renew_slot(keys[2], question.slot, now)
+        end
+        return answer(WITHIN, 0, debt, debt)
+    end
+
+    if debt.window > 0 then
+        refuse(refusal, windows[debt.window], debt.us)
+    end
+    for _, w in ipairs(buckets) do
+        local n = cost[w.kind] or 0
+        if available(w, now, n) < n then
+            refuse(refusal, w, wait(w, now, n))
+        end
+    end
+    local granted = grant_recipients(buckets, now, question.recipients)
+    if granted == 0 and question.recipients > 0 and question.messages == 0 then
+        refuse_recipients(buckets, now, question.recipients, refusal)
+    end
+    if question.kind == 'session' then
+        contact_us = check_spread(keys[3], question.destination, windows, now, refusal)
+        check_concurrent(keys[2], question.slot, windows, now, refusal)
+    end
+
+    local over = refusal.window > 0
+    if not over then
+        for _, w in ipairs(buckets) do
+            take_tokens(w, now, w.kind == 'recipients' and granted or cost[w.kind] or 0)
+        end
+        if contact_us > 0 then
+            local ms = math.floor(now / 1000)
+            redis.call('ZADD', keys[3], string.format('%.0f', ms), question.destination)
+            keep_alive(keys[3], math.ceil(contact_us / 1000))
+        end
+    end
+    save_buckets(keys[1], buckets, now)
+    -- A session that asks for an envelope is open, whatever becomes of the envelope.
+    local open = not over or question.kind == 'envelope'
+    if open and has_kind(windows, 'concurrent') and question.slot ~= '' then
+        renew_slot(keys[2], question.slot, now)
+    end
+    if over then
+        return answer(OVER, 0, debt, refusal)
+    end
+    if granted < question.recipients then
+        refuse_recipients(buckets, now, question.recipients - granted, refusal)
+    end
+    return answer(WITHIN, granted, debt, refusal)
+end
+
+local function leave(keys, args)
+    local question, windows, now = read_question(args), read_windows(args, 7), time_us()
+    local buckets = load_buckets(keys[1], windows, now)
+    charge_bytes(buckets, now, question.bytes, { window = 0, us = 0 })
+    save_buckets(keys[1], buckets, now)
+    return redis.call('ZREM', keys[2], question.slot)
+end
+
+local function peek(keys, args)
+    local windows, now, result = read_windows(args, 1), time_us(), {}
+    load_buckets(keys[1], windows, now)
+    for _, w in ipairs(windows) do
+        local n, us = 0, 0
+        if IS_BUCKET[w.kind] then
+            n, us = available(w, now, w.count), math.max(w.tat - now, 0)
+        elseif w.kind == 'spread' then
+            local since = math.floor(now / 1000) - math.floor(w.period / 1000)
+            n = redis.call('ZCOUNT', keys[3], string.format('(%.0f', since), '+inf')
+            local newest = redis.call('ZRANGE', keys[3], -1, -1, 'WITHSCORES')
+            us = newest[2] and math.max(tonumber(newest[2]) - since, 0) * 1000 or 0
+        elseif w.kind == 'concurrent' then
+            n = redis.call('ZCOUNT', keys[2], string.format('(%.0f', math.floor(now / 1000)), '+inf')
+        end
+        result[#result + 1] = n
+        result[#result + 1] = us
+    end
+    return result
+end
+
+local function rate(_, args)
+    local w = { count = tonumber(args[1]), period = tonumber(args[2]), tat = tonumber(args[3]) }
+    local now, n = tonumber(args[4]), tonumber(args[5])
+    return {
+        available(w, now, n),
+        string.format('%.17g', after_taking(w, now, n)),
+        string.format('%.17g', wait(w, now, n)),
+    }
+end
+
+redis.register_function('gate25_take', take)
+-- Leaving frees memory: allowed when Redis has none left.
+redis.register_function{ function_name = 'gate25_leave', callback = leave, flags = { 'allow-oom' } }
+redis.register_function{ function_name = 'gate25_peek', callback = peek, flags = { 'no-writes' } }
+redis.register_function{ function_name = 'gate25_rate', callback = rate, flags = { 'no-writes' } }

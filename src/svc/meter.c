@@ -1,0 +1,239 @@
+#include "svc/meter.h"
+
+#include <event2/event_struct.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "svc/meter_codec.h"
+#include "svc/meter_local.h"
+
+#define METER_LOCAL_MOST 100000
+
+/* A question whose answer is due. */
+struct pending {
+    TAILQ_ENTRY(pending) next;
+    struct meter *meter; /* NULL: freed since */
+    uint64_t session;
+    struct question question;
+    struct meter_windows windows;
+    struct addr destination;
+    enum when_down when_down;
+    struct answer answer; /* in `ready` */
+    const char *slot;     /* in `text` */
+    char text[];          /* id, slot */
+};
+
+TAILQ_HEAD(pending_list, pending);
+
+struct meter {
+    struct redis *redis;
+    meter_answer_cb answer;
+    void *context;
+    struct meter_local *local;
+    struct pending_list waiting; /* for Redis */
+    struct pending_list ready;   /* for the loop's next turn */
+    struct event deliver;
+    bool complained; /* of an answer that is none; until the next good one */
+};
+
+static double now_us(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    int64_t us = (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+    return (double)us;
+}
+
+static void deliver(struct meter *m, struct pending *p, const struct answer *answer)
+{
+    uint64_t session = p->session;
+
+    free(p);
+    m->answer(m->context, session, answer);
+}
+
+static void on_deliver(evutil_socket_t fd, short what, void *context)
+{
+    struct meter *m = context;
+    struct pending_list now = TAILQ_HEAD_INITIALIZER(now);
+
+    (void)fd;
+    (void)what;
+    TAILQ_CONCAT(&now, &m->ready, next);
+    for (struct pending *p = TAILQ_FIRST(&now), *after; p; p = after) {
+        struct answer answer = p->answer;
+        after = TAILQ_NEXT(p, next);
+        deliver(m, p, &answer);
+    }
+}
+
+static void answer_without_redis(struct meter *m, const struct pending *p, struct answer *out)
+{
+    if (p->when_down == WHEN_DOWN_LOCAL) {
+        meter_local_ask(
+            m->local, p->text, p->slot, &p->destination, &p->question, &p->windows, now_us(), out);
+        return;
+    }
+    *out = (struct answer){.state = METER_UNKNOWN};
+}
+
+static void complain(struct meter *m, const struct redis_reply *reply)
+{
+    struct span message = SPAN_LITERAL("an answer of another form");
+
+    if (m->complained) {
+        return;
+    }
+    (void)redis_reply_is_error(reply, &message);
+    log_warning("meter: Redis says: %.*s", (int)message.len, message.at);
+    m->complained = true;
+}
+
+static void on_reply(void *context, uint64_t ticket, const struct redis_reply *reply)
+{
+    struct pending *p = context;
+    struct meter *m = p->meter;
+    struct answer answer;
+
+    (void)ticket;
+    if (!m) {
+        free(p);
+        return;
+    }
+    TAILQ_REMOVE(&m->waiting, p, next);
+    if (reply && meter_answer_decode(reply, &p->windows, &answer)) {
+        m->complained = false;
+    } else {
+        if (reply) {
+            complain(m, reply);
+        }
+        answer_without_redis(m, p, &answer);
+    }
+    deliver(m, p, &answer);
+}
+
+static struct pending *pending_new(
+    struct meter *m, const struct meter_subject *subject, const struct question *question,
+    enum when_down when_down)
+{
+    size_t id_len = strlen(subject->id) + 1;
+    size_t slot_len = strlen(subject->slot) + 1;
+    struct pending *p = malloc(sizeof *p + id_len + slot_len);
+
+    if (!p) {
+        return NULL;
+    }
+    *p = (struct pending){
+        .meter = m,
+        .session = subject->session,
+        .question = *question,
+        .destination = *subject->destination,
+        .when_down = when_down,
+        .slot = p->text + id_len,
+    };
+    memcpy(p->text, subject->id, id_len);
+    memcpy(p->text + id_len, subject->slot, slot_len);
+    meter_windows_of(subject->class, meter_kinds(question), &p->windows);
+    return p;
+}
+
+static int call(struct meter *m, struct pending *p, uint32_t deadline_ms)
+{
+    struct meter_words words;
+    char destination[ADDR_TEXT] = "";
+
+    if (p->question.kind == QUESTION_SESSION) {
+        addr_format(&p->destination, destination);
+    }
+    meter_words_take(&words, p->text, p->slot, destination, &p->question, &p->windows);
+    /* 0 would wait for ever. */
+    deadline_ms = deadline_ms ? deadline_ms : 1;
+    return redis_call(m->redis, words.at, words.count, deadline_ms, on_reply, p, 0);
+}
+
+int meter_ask(
+    struct meter *m, const struct meter_subject *subject, const struct question *question,
+    enum when_down when_down, uint32_t deadline_ms)
+{
+    struct pending *p = pending_new(m, subject, question, when_down);
+
+    if (!p) {
+        return -1;
+    }
+    if (p->windows.count > 0 && call(m, p, deadline_ms) == 0) {
+        TAILQ_INSERT_TAIL(&m->waiting, p, next);
+        return 0;
+    }
+    if (p->windows.count == 0) {
+        p->answer = (struct answer){.state = METER_WITHIN, .recipients = question->recipients};
+    } else {
+        answer_without_redis(m, p, &p->answer);
+    }
+    TAILQ_INSERT_TAIL(&m->ready, p, next);
+    event_active(&m->deliver, EV_TIMEOUT, 1);
+    return 0;
+}
+
+void meter_leave(struct meter *m, const struct meter_subject *subject, uint64_t bytes)
+{
+    struct meter_windows windows;
+    struct meter_words words;
+    bool charged = false;
+
+    meter_windows_of(subject->class, METER_KIND(LIMIT_BYTES), &windows);
+    if (subject->class->limit[LIMIT_CONCURRENT].windows > 0 || (windows.count > 0 && bytes > 0)) {
+        meter_words_leave(&words, subject->id, subject->slot, bytes, &windows);
+        charged = redis_call(m->redis, words.at, words.count, 0, NULL, NULL, 0) == 0;
+    }
+    /* Its slot may be held here since Redis was away, whoever gets the bytes. */
+    meter_local_leave(
+        m->local, subject->id, subject->slot, charged ? 0 : bytes, &windows, now_us());
+}
+
+struct meter *meter_new(
+    struct event_base *base, struct redis *redis, meter_answer_cb answer, void *context)
+{
+    struct meter *m = calloc(1, sizeof *m);
+
+    if (!m) {
+        return NULL;
+    }
+    m->local = meter_local_new(METER_LOCAL_MOST);
+    if (!m->local) {
+        free(m);
+        return NULL;
+    }
+    m->redis = redis;
+    m->answer = answer;
+    m->context = context;
+    TAILQ_INIT(&m->waiting);
+    TAILQ_INIT(&m->ready);
+    event_assign(&m->deliver, base, -1, 0, on_deliver, m);
+    return m;
+}
+
+void meter_free(struct meter *m)
+{
+    struct pending *p;
+
+    if (!m) {
+        return;
+    }
+    event_del(&m->deliver);
+    /* Redis still holds these, and will give them back. */
+    TAILQ_FOREACH(p, &m->waiting, next)
+    {
+        p->meter = NULL;
+    }
+    for (struct pending *after = TAILQ_FIRST(&m->ready); after;) {
+        p = after;
+        after = TAILQ_NEXT(p, next);
+        free(p);
+    }
+    meter_local_free(m->local);
+    free(m);
+}

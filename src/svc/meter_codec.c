@@ -1,0 +1,181 @@
+#include "svc/meter_codec.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const question_names[] = {
+    [QUESTION_SESSION] = "session",
+    [QUESTION_ENVELOPE] = "envelope",
+    [QUESTION_CHECKPOINT] = "checkpoint",
+};
+
+unsigned meter_kinds(const struct question *question)
+{
+    unsigned kinds = METER_KIND(LIMIT_BYTES) | METER_KIND(LIMIT_CONCURRENT);
+
+    if (question->kind == QUESTION_SESSION) {
+        kinds |= METER_KIND(LIMIT_SESSIONS) | METER_KIND(LIMIT_SPREAD);
+    }
+    if (question->kind == QUESTION_ENVELOPE && question->messages > 0) {
+        kinds |= METER_KIND(LIMIT_MESSAGES);
+    }
+    if (question->kind == QUESTION_ENVELOPE && question->recipients > 0) {
+        kinds |= METER_KIND(LIMIT_RECIPIENTS);
+    }
+    return kinds;
+}
+
+static bool is_strictest(const struct limit *limit, unsigned window)
+{
+    const struct rate *r = &limit->window[window];
+
+    for (unsigned i = 0; i < limit->windows; i++) {
+        const struct rate *other = &limit->window[i];
+        bool stricter = other->count < r->count || (other->count == r->count && i < window);
+        if (other->period_us == r->period_us && stricter) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void meter_windows_of(const struct conf_class *class, unsigned kinds, struct meter_windows *out)
+{
+    out->count = 0;
+    for (unsigned kind = 0; kind < LIMIT_KINDS; kind++) {
+        const struct limit *limit = &class->limit[kind];
+        for (unsigned i = 0; i < limit->windows && kinds & METER_KIND(kind); i++) {
+            if (is_strictest(limit, i)) {
+                out->at[out->count++] = (struct meter_window){kind, i, limit->window[i]};
+            }
+        }
+    }
+}
+
+static void add(struct meter_words *w, const char *word)
+{
+    w->at[w->count++] = span_of(word);
+}
+
+static void add_number(struct meter_words *w, uint64_t n)
+{
+    char *at = w->text + w->used;
+    int len = snprintf(at, sizeof w->text - w->used, "%" PRIu64, n);
+
+    w->at[w->count++] = (struct span){at, (size_t)len};
+    w->used += (size_t)len + 1;
+}
+
+static void add_key(struct meter_words *w, enum store_key key, const char *id)
+{
+    char name[STORE_KEY];
+    struct span s = store_key(key, span_of(id), name);
+    char *at = w->text + w->used;
+
+    memcpy(at, s.at, s.len);
+    w->at[w->count++] = (struct span){at, s.len};
+    w->used += s.len;
+}
+
+static void begin(struct meter_words *w, const char *function, const char *id)
+{
+    w->count = 0;
+    w->used = 0;
+    add(w, "FCALL");
+    add(w, function);
+    add(w, "3");
+    add_key(w, STORE_KEY_METER, id);
+    add_key(w, STORE_KEY_OPEN, id);
+    add_key(w, STORE_KEY_SPREAD, id);
+}
+
+static void add_windows(struct meter_words *w, const struct meter_windows *windows)
+{
+    for (size_t i = 0; i < windows->count; i++) {
+        const struct meter_window *window = &windows->at[i];
+        add(w, limit_kind_name(window->kind));
+        add_number(w, window->rate.count);
+        add_number(w, window->rate.period_us);
+    }
+}
+
+void meter_words_take(
+    struct meter_words *w, const char *id, const char *slot, const char *destination,
+    const struct question *question, const struct meter_windows *windows)
+{
+    begin(w, "gate25_take", id);
+    add(w, question_names[question->kind]);
+    add_number(w, question->messages);
+    add_number(w, question->recipients);
+    add_number(w, question->bytes);
+    add(w, slot);
+    add(w, destination);
+    add_windows(w, windows);
+}
+
+void meter_words_leave(
+    struct meter_words *w, const char *id, const char *slot, uint64_t bytes,
+    const struct meter_windows *windows)
+{
+    begin(w, "gate25_leave", id);
+    add(w, "leave");
+    add_number(w, 0);
+    add_number(w, 0);
+    add_number(w, bytes);
+    add(w, slot);
+    add(w, "");
+    add_windows(w, windows);
+}
+
+void meter_words_peek(struct meter_words *w, const char *id, const struct meter_windows *windows)
+{
+    begin(w, "gate25_peek", id);
+    add_windows(w, windows);
+}
+
+bool meter_answer_decode(
+    const struct redis_reply *reply, const struct meter_windows *windows, struct answer *out)
+{
+    enum { STATE, RECIPIENTS, BYTES_OVER, WINDOW, RETRY_US, FIELDS };
+    int64_t field[FIELDS];
+
+    if (redis_reply_count(reply) != FIELDS) {
+        return false;
+    }
+    for (size_t i = 0; i < FIELDS; i++) {
+        if (!redis_reply_integer(redis_reply_at(reply, i), &field[i]) || field[i] < 0) {
+            return false;
+        }
+    }
+    if ((field[STATE] != METER_WITHIN && field[STATE] != METER_OVER) ||
+        field[RECIPIENTS] > UINT32_MAX || (uint64_t)field[WINDOW] > windows->count) {
+        return false;
+    }
+    *out = (struct answer){
+        .state = (enum meter_state)field[STATE],
+        .recipients = (uint32_t)field[RECIPIENTS],
+        .bytes_over = field[BYTES_OVER] != 0,
+        .retry_us = (double)field[RETRY_US],
+    };
+    if (field[WINDOW] > 0) {
+        const struct meter_window *window = &windows->at[field[WINDOW] - 1];
+        out->limit = window->kind;
+        out->window = window->window;
+    }
+    return true;
+}
+
+bool meter_level_decode(const struct redis_reply *reply, size_t i, struct meter_level *out)
+{
+    const struct redis_reply *amount = redis_reply_at(reply, 2 * i);
+    const struct redis_reply *full = redis_reply_at(reply, 2 * i + 1);
+    int64_t n;
+    int64_t us;
+
+    if (!amount || !full || !redis_reply_integer(amount, &n) || !redis_reply_integer(full, &us)) {
+        return false;
+    }
+    *out = (struct meter_level){n > 0 ? (uint64_t)n : 0, us > 0 ? (uint64_t)us : 0};
+    return true;
+}

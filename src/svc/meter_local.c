@@ -1,0 +1,412 @@
+#include "svc/meter_local.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "svc/meter_seen.h"
+
+#define METER_LOCAL_CHAINS   32768u          /* a power of two */
+#define METER_LOCAL_SLOT_US  (15 * 60 * 1e6) /* as in functions.lua */
+#define METER_LOCAL_RETRY_US (60 * 1e6)
+
+struct bucket {
+    enum limit_kind kind;
+    uint64_t period_us;
+    double tat_us;
+};
+
+struct subscriber {
+    TAILQ_ENTRY(subscriber) recent;
+    LIST_ENTRY(subscriber) chain;
+    uint64_t hash;
+    struct seen_set contacts; /* destination -> last contact */
+    struct seen_set open;     /* slot -> last sign of life */
+    struct bucket *bucket;
+    size_t buckets;
+    char id[];
+};
+
+TAILQ_HEAD(recent_list, subscriber);
+LIST_HEAD(chain_list, subscriber);
+
+struct meter_local {
+    size_t count, most;
+    struct recent_list recent; /* last heard of first */
+    struct chain_list chain[METER_LOCAL_CHAINS];
+};
+
+/* One decision under way. */
+struct decision {
+    struct subscriber *who;
+    const struct question *question;
+    const struct meter_windows *windows;
+    size_t bucket[METER_WINDOWS]; /* of each window, where its kind has one: index in who->bucket */
+    double now_us;
+    uint64_t contact, slot; /* hashes; 0: none */
+    const struct meter_window *refusal, *debt;
+    double refusal_us, debt_us;
+};
+
+/* FNV-1a */
+static uint64_t hash_of(const void *bytes, size_t len)
+{
+    const unsigned char *at = bytes;
+    uint64_t h = 0xcbf29ce484222325u;
+
+    for (size_t i = 0; i < len; i++) {
+        h = (h ^ at[i]) * 0x100000001b3u;
+    }
+    return h;
+}
+
+struct meter_local *meter_local_new(size_t most)
+{
+    struct meter_local *l = calloc(1, sizeof *l);
+
+    if (l) {
+        l->most = most;
+        TAILQ_INIT(&l->recent);
+    }
+    return l;
+}
+
+static void subscriber_free(struct subscriber *s)
+{
+    seen_clear(&s->contacts);
+    seen_clear(&s->open);
+    free(s->bucket);
+    free(s);
+}
+
+static void forget(struct meter_local *l, struct subscriber *s)
+{
+    TAILQ_REMOVE(&l->recent, s, recent);
+    LIST_REMOVE(s, chain);
+    l->count--;
+    subscriber_free(s);
+}
+
+void meter_local_free(struct meter_local *l)
+{
+    if (!l) {
+        return;
+    }
+    for (struct subscriber *s = TAILQ_FIRST(&l->recent), *after; s; s = after) {
+        after = TAILQ_NEXT(s, recent);
+        subscriber_free(s);
+    }
+    free(l);
+}
+
+size_t meter_local_count(const struct meter_local *l)
+{
+    return l->count;
+}
+
+static struct subscriber *find(struct meter_local *l, const char *id)
+{
+    uint64_t hash = hash_of(id, strlen(id));
+    struct subscriber *s;
+
+    LIST_FOREACH(s, &l->chain[hash % METER_LOCAL_CHAINS], chain)
+    {
+        if (s->hash == hash && strcmp(s->id, id) == 0) {
+            TAILQ_REMOVE(&l->recent, s, recent);
+            TAILQ_INSERT_HEAD(&l->recent, s, recent);
+            return s;
+        }
+    }
+    return NULL;
+}
+
+static struct subscriber *find_or_add(struct meter_local *l, const char *id)
+{
+    size_t len = strlen(id);
+    struct subscriber *s = find(l, id);
+
+    if (s) {
+        return s;
+    }
+    s = calloc(1, sizeof *s + len + 1);
+    if (!s) {
+        return NULL;
+    }
+    if (l->count >= l->most) {
+        forget(l, TAILQ_LAST(&l->recent, recent_list));
+    }
+    memcpy(s->id, id, len + 1);
+    s->hash = hash_of(id, len);
+    TAILQ_INSERT_HEAD(&l->recent, s, recent);
+    LIST_INSERT_HEAD(&l->chain[s->hash % METER_LOCAL_CHAINS], s, chain);
+    l->count++;
+    return s;
+}
+
+static bool is_bucket(enum limit_kind kind)
+{
+    return kind != LIMIT_SPREAD && kind != LIMIT_CONCURRENT;
+}
+
+/* The bucket of a window, as a field of the hash in Redis: kind and period are its name. */
+static int find_bucket(struct subscriber *s, const struct meter_window *w, size_t *out)
+{
+    for (*out = 0; *out < s->buckets; ++*out) {
+        if (s->bucket[*out].kind == w->kind && s->bucket[*out].period_us == w->rate.period_us) {
+            return 0;
+        }
+    }
+    struct bucket *more = realloc(s->bucket, (s->buckets + 1) * sizeof *more);
+    if (!more) {
+        return -1;
+    }
+    s->bucket = more;
+    s->bucket[s->buckets++] = (struct bucket){w->kind, w->rate.period_us, 0};
+    return 0;
+}
+
+static int find_buckets(struct decision *d)
+{
+    /* So many only pile up when limits are configured anew again and again. */
+    if (d->who->buckets > 4 * METER_WINDOWS) {
+        d->who->buckets = 0;
+    }
+    for (size_t i = 0; i < d->windows->count; i++) {
+        const struct meter_window *w = &d->windows->at[i];
+        if (is_bucket(w->kind) && find_bucket(d->who, w, &d->bucket[i]) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static double *tat_of(const struct decision *d, size_t window)
+{
+    return &d->who->bucket[d->bucket[window]].tat_us;
+}
+
+/* Of several windows the one that refuses longest is named. */
+static void refuse(struct decision *d, const struct meter_window *w, double us)
+{
+    if (!d->refusal || us > d->refusal_us) {
+        d->refusal = w;
+        d->refusal_us = us;
+    }
+}
+
+static void charge_bytes(struct decision *d, uint64_t bytes)
+{
+    for (size_t i = 0; i < d->windows->count; i++) {
+        const struct meter_window *w = &d->windows->at[i];
+        if (w->kind != LIMIT_BYTES) {
+            continue;
+        }
+        double *tat = tat_of(d, i);
+        if (bytes > 0) {
+            *tat = rate_take(&w->rate, *tat, d->now_us, bytes);
+        }
+        double wait = rate_wait_us(&w->rate, *tat, d->now_us, 0);
+        if (wait > 0 && (!d->debt || wait > d->debt_us)) {
+            d->debt = w;
+            d->debt_us = wait;
+        }
+    }
+}
+
+static uint64_t cost_of(const struct question *q, enum limit_kind kind)
+{
+    if (kind == LIMIT_SESSIONS) {
+        return q->kind == QUESTION_SESSION;
+    }
+    return kind == LIMIT_MESSAGES ? q->messages : 0;
+}
+
+static void check_buckets(struct decision *d)
+{
+    for (size_t i = 0; i < d->windows->count; i++) {
+        const struct meter_window *w = &d->windows->at[i];
+        uint64_t n = cost_of(d->question, w->kind);
+        if (n == 0) {
+            continue;
+        }
+        double tat = *tat_of(d, i);
+        if (rate_available(&w->rate, tat, d->now_us, n) < n) {
+            refuse(d, w, rate_wait_us(&w->rate, tat, d->now_us, n));
+        }
+    }
+}
+
+static uint32_t grant_recipients(const struct decision *d)
+{
+    uint64_t granted = d->question->recipients;
+
+    for (size_t i = 0; i < d->windows->count; i++) {
+        const struct meter_window *w = &d->windows->at[i];
+        if (w->kind == LIMIT_RECIPIENTS) {
+            granted = rate_available(&w->rate, *tat_of(d, i), d->now_us, granted);
+        }
+    }
+    return (uint32_t)granted;
+}
+
+static void refuse_recipients(struct decision *d, uint32_t n)
+{
+    for (size_t i = 0; i < d->windows->count; i++) {
+        const struct meter_window *w = &d->windows->at[i];
+        if (w->kind != LIMIT_RECIPIENTS) {
+            continue;
+        }
+        double wait = rate_wait_us(&w->rate, *tat_of(d, i), d->now_us, n);
+        if (wait > 0) {
+            refuse(d, w, wait);
+        }
+    }
+}
+
+static void check_spread(struct decision *d)
+{
+    struct seen_set *contacts = &d->who->contacts;
+    const struct seen *known = seen_find(contacts, d->contact);
+    double longest = 0;
+
+    for (size_t i = 0; i < d->windows->count; i++) {
+        const struct meter_window *w = &d->windows->at[i];
+        double since = d->now_us - (double)w->rate.period_us;
+        if (w->kind != LIMIT_SPREAD) {
+            continue;
+        }
+        longest = (double)w->rate.period_us > longest ? (double)w->rate.period_us : longest;
+        size_t used = seen_since(contacts, since);
+        if (used >= w->rate.count && !(known && known->at_us > since)) {
+            /* The one whose leaving makes room. */
+            const struct seen *blocker = &contacts->at[contacts->count - w->rate.count];
+            refuse(d, w, blocker->at_us - since);
+        }
+    }
+    seen_forget_until(contacts, d->now_us - longest);
+}
+
+static void check_concurrent(struct decision *d)
+{
+    struct seen_set *open = &d->who->open;
+
+    seen_forget_until(open, d->now_us - METER_LOCAL_SLOT_US);
+    for (size_t i = 0; i < d->windows->count; i++) {
+        const struct meter_window *w = &d->windows->at[i];
+        if (w->kind == LIMIT_CONCURRENT && open->count >= w->rate.count &&
+            !seen_find(open, d->slot)) {
+            refuse(d, w, METER_LOCAL_RETRY_US);
+        }
+    }
+}
+
+static bool has_kind(const struct meter_windows *windows, enum limit_kind kind)
+{
+    for (size_t i = 0; i < windows->count; i++) {
+        if (windows->at[i].kind == kind) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void renew_slot(struct decision *d)
+{
+    if (d->slot && has_kind(d->windows, LIMIT_CONCURRENT)) {
+        seen_touch(&d->who->open, d->slot, d->now_us, METER_LOCAL_SEEN);
+    }
+}
+
+static void take(struct decision *d, uint32_t recipients)
+{
+    for (size_t i = 0; i < d->windows->count; i++) {
+        const struct meter_window *w = &d->windows->at[i];
+        uint64_t n = w->kind == LIMIT_RECIPIENTS ? recipients : cost_of(d->question, w->kind);
+        if (n > 0) {
+            *tat_of(d, i) = rate_take(&w->rate, *tat_of(d, i), d->now_us, n);
+        }
+    }
+    if (d->contact && has_kind(d->windows, LIMIT_SPREAD)) {
+        seen_touch(&d->who->contacts, d->contact, d->now_us, METER_LOCAL_SEEN);
+    }
+}
+
+static void decide(struct decision *d, struct answer *out)
+{
+    const struct question *q = d->question;
+
+    if (d->debt) {
+        refuse(d, d->debt, d->debt_us);
+    }
+    if (q->kind == QUESTION_CHECKPOINT) {
+        out->state = METER_WITHIN;
+        return;
+    }
+    check_buckets(d);
+    uint32_t granted = grant_recipients(d);
+    if (granted == 0 && q->recipients > 0 && q->messages == 0) {
+        refuse_recipients(d, q->recipients);
+    }
+    if (q->kind == QUESTION_SESSION) {
+        check_spread(d);
+        check_concurrent(d);
+    }
+    if (d->refusal) {
+        out->state = METER_OVER;
+        return;
+    }
+    take(d, granted);
+    out->state = METER_WITHIN;
+    out->recipients = granted;
+    if (granted < q->recipients) {
+        refuse_recipients(d, q->recipients - granted);
+    }
+}
+
+void meter_local_ask(
+    struct meter_local *l, const char *id, const char *slot, const struct addr *destination,
+    const struct question *question, const struct meter_windows *windows, double now_us,
+    struct answer *out)
+{
+    struct decision d = {
+        .who = find_or_add(l, id),
+        .question = question,
+        .windows = windows,
+        .now_us = now_us,
+        .slot = slot[0] ? hash_of(slot, strlen(slot)) : 0,
+    };
+
+    *out = (struct answer){.state = METER_UNKNOWN};
+    if (!d.who || find_buckets(&d) != 0) {
+        return;
+    }
+    if (question->kind == QUESTION_SESSION) {
+        d.contact = hash_of(destination->bytes, addr_bits(destination->family) / 8);
+    }
+    charge_bytes(&d, question->bytes);
+    decide(&d, out);
+    if (out->state == METER_WITHIN || question->kind == QUESTION_ENVELOPE) {
+        renew_slot(&d);
+    }
+    out->bytes_over = d.debt != NULL;
+    if (d.refusal) {
+        out->limit = d.refusal->kind;
+        out->window = d.refusal->window;
+        out->retry_us = d.refusal_us;
+    }
+}
+
+void meter_local_leave(
+    struct meter_local *l, const char *id, const char *slot, uint64_t bytes,
+    const struct meter_windows *windows, double now_us)
+{
+    struct decision d = {.who = find(l, id), .windows = windows, .now_us = now_us};
+
+    if (!d.who) {
+        return;
+    }
+    if (find_buckets(&d) == 0) {
+        charge_bytes(&d, bytes);
+    }
+    seen_remove(&d.who->open, hash_of(slot, strlen(slot)));
+}

@@ -1,0 +1,151 @@
+#include "svc/redis_wire.h"
+
+#include <hiredis/hiredis.h>
+#include <limits.h>
+#include <stdlib.h>
+
+#include "svc/redis.h"
+
+static const redisReply *inner(const struct redis_reply *r)
+{
+    return (const redisReply *)r;
+}
+
+void redis_wire_fini(struct redis_wire *w)
+{
+    redis_wire_close(w);
+    free(w->words);
+    free(w->lens);
+    *w = REDIS_WIRE_INIT;
+}
+
+static int reserve_words(struct redis_wire *w, size_t count)
+{
+    if (count <= w->words_cap) {
+        return 0;
+    }
+    const char **words = calloc(count, sizeof *words);
+    size_t *lens = calloc(count, sizeof *lens);
+    if (!words || !lens) {
+        free(words);
+        free(lens);
+        return -1;
+    }
+    free(w->words);
+    free(w->lens);
+    w->words = words;
+    w->lens = lens;
+    w->words_cap = count;
+    return 0;
+}
+
+int redis_wire_command(
+    struct redis_wire *w, struct buf *out, const struct span *words, size_t count)
+{
+    char *command = NULL;
+
+    if (count == 0 || count > INT_MAX || reserve_words(w, count) != 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < count; i++) {
+        w->words[i] = words[i].at;
+        w->lens[i] = words[i].len;
+    }
+    int len = redisFormatCommandArgv(&command, (int)count, w->words, w->lens);
+    if (len < 0) {
+        return -1;
+    }
+    int rc = buf_append(out, (struct span){command, (size_t)len});
+    redisFreeCommand(command);
+    return rc;
+}
+
+int redis_wire_open(struct redis_wire *w)
+{
+    redis_wire_close(w);
+    w->reader = redisReaderCreate();
+    return w->reader ? 0 : -1;
+}
+
+void redis_wire_close(struct redis_wire *w)
+{
+    if (w->reader) {
+        redisReaderFree(w->reader);
+        w->reader = NULL;
+    }
+}
+
+int redis_wire_feed(struct redis_wire *w, struct span bytes)
+{
+    return redisReaderFeed(w->reader, bytes.at, bytes.len) == REDIS_OK ? 0 : -1;
+}
+
+int redis_wire_next(struct redis_wire *w, struct redis_reply **out)
+{
+    void *reply = NULL;
+
+    *out = NULL;
+    if (redisReaderGetReply(w->reader, &reply) != REDIS_OK) {
+        return -1;
+    }
+    *out = reply;
+    return 0;
+}
+
+void redis_wire_release(struct redis_reply *reply)
+{
+    freeReplyObject(reply);
+}
+
+bool redis_reply_is_error(const struct redis_reply *r, struct span *message)
+{
+    if (inner(r)->type != REDIS_REPLY_ERROR) {
+        return false;
+    }
+    *message = (struct span){inner(r)->str, inner(r)->len};
+    return true;
+}
+
+bool redis_reply_is_nil(const struct redis_reply *r)
+{
+    return inner(r)->type == REDIS_REPLY_NIL;
+}
+
+bool redis_reply_text(const struct redis_reply *r, struct span *out)
+{
+    if (inner(r)->type != REDIS_REPLY_STRING && inner(r)->type != REDIS_REPLY_STATUS) {
+        return false;
+    }
+    *out = (struct span){inner(r)->str, inner(r)->len};
+    return true;
+}
+
+bool redis_reply_integer(const struct redis_reply *r, int64_t *out)
+{
+    struct span s;
+    uint64_t n;
+
+    if (inner(r)->type == REDIS_REPLY_INTEGER) {
+        *out = inner(r)->integer;
+        return true;
+    }
+    if (!redis_reply_text(r, &s)) {
+        return false;
+    }
+    bool minus = s.len > 1 && s.at[0] == '-';
+    if (!span_number(span_skip(s, minus), INT64_MAX, &n)) {
+        return false;
+    }
+    *out = minus ? -(int64_t)n : (int64_t)n;
+    return true;
+}
+
+size_t redis_reply_count(const struct redis_reply *r)
+{
+    return inner(r)->type == REDIS_REPLY_ARRAY ? inner(r)->elements : 0;
+}
+
+const struct redis_reply *redis_reply_at(const struct redis_reply *r, size_t i)
+{
+    return i < redis_reply_count(r) ? (const struct redis_reply *)inner(r)->element[i] : NULL;
+}

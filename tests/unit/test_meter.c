@@ -1,0 +1,519 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "svc/meter.h"
+#include "svc/meter_local.h"
+#include "unit/real_redis.h"
+
+#define DAY_US  86400000000u
+#define SECOND  1e6
+#define ANSWERS 4096
+
+struct bench {
+    struct real_redis server;
+    struct event_base *base;
+    struct redis *redis;
+    struct meter *meter;
+    size_t came, expected;
+    struct answer answer[ANSWERS]; /* by session */
+    unsigned times[ANSWERS];
+    bool inside; /* meter_ask is running */
+};
+
+static void on_answer(void *context, uint64_t session, const struct answer *answer)
+{
+    struct bench *b = context;
+
+    assert_false(b->inside);
+    b->answer[session] = *answer;
+    b->times[session]++;
+    b->came++;
+}
+
+static bool all_came(const void *context)
+{
+    const struct bench *b = context;
+
+    return b->came >= b->expected;
+}
+
+static int start(void **state)
+{
+    struct bench *b = calloc(1, sizeof *b);
+
+    real_redis_start(&b->server);
+    b->base = event_base_new();
+    struct redis_options options = {.where = &b->server.where, .functions = meter_functions};
+    b->redis = redis_new(b->base, &options);
+    b->meter = meter_new(b->base, b->redis, on_answer, b);
+    *state = b;
+    return real_redis_until(b->base, real_redis_is_up, b->redis) ? 0 : -1;
+}
+
+static int stop(void **state)
+{
+    struct bench *b = *state;
+
+    meter_free(b->meter);
+    redis_free(b->redis);
+    event_base_free(b->base);
+    real_redis_end(&b->server);
+    free(b);
+    return 0;
+}
+
+/* A class with the limits of most tests: small, over a day, so that no time passes in between. */
+static struct conf_class small_class(void)
+{
+    struct conf_class c = {.name = "ordinary", .action = ACTION_METER, .enforce = true};
+    static const uint64_t counts[LIMIT_KINDS] = {3, 2, 5, 1000, 2, 2};
+
+    for (int kind = 0; kind < LIMIT_KINDS; kind++) {
+        c.limit[kind].windows = 1;
+        c.limit[kind].window[0] = (struct rate){counts[kind], DAY_US};
+    }
+    return c;
+}
+
+/* What a test asks, in few words. */
+struct ask {
+    uint64_t session;
+    const char *id;
+    struct question question;
+    uint8_t destination; /* last byte of its address */
+    enum when_down when_down;
+    uint32_t deadline_ms; /* 0: patient */
+};
+
+static void send_ask(struct bench *b, const struct conf_class *class, const struct ask *ask)
+{
+    char slot[32];
+    struct addr destination = {ADDR_IPV4, {192, 0, 2, ask->destination}};
+    struct meter_subject subject = {
+        .session = ask->session,
+        .id = ask->id,
+        .slot = slot,
+        .destination = &destination,
+        .class = class,
+    };
+
+    snprintf(slot, sizeof slot, "slot-%u", (unsigned)ask->session);
+    b->inside = true;
+    int rc = meter_ask(
+        b->meter, &subject, &ask->question, ask->when_down,
+        ask->deadline_ms ? ask->deadline_ms : REAL_REDIS_PATIENCE_MS);
+    b->inside = false;
+    assert_int_equal(rc, 0);
+    b->expected++;
+}
+
+static const struct answer *ask(
+    struct bench *b, const struct conf_class *class, const struct ask *what)
+{
+    unsigned before = b->times[what->session];
+
+    send_ask(b, class, what);
+    assert_true(real_redis_until(b->base, all_came, b));
+    assert_int_equal(b->times[what->session], before + 1);
+    return &b->answer[what->session];
+}
+
+static void leave(
+    struct bench *b, const struct conf_class *class, const char *id, uint64_t session,
+    uint64_t bytes)
+{
+    char slot[32];
+    struct addr destination = {ADDR_IPV4, {192, 0, 2, 1}};
+    struct meter_subject subject = {session, id, slot, &destination, class};
+
+    snprintf(slot, sizeof slot, "slot-%u", (unsigned)session);
+    meter_leave(b->meter, &subject, bytes);
+}
+
+#define OPEN                                                                                       \
+    {                                                                                              \
+        QUESTION_SESSION, 0, 0, 0                                                                  \
+    }
+#define ENVELOPE(m, r, n)                                                                          \
+    {                                                                                              \
+        QUESTION_ENVELOPE, m, r, n                                                                 \
+    }
+#define CHECKPOINT(n)                                                                              \
+    {                                                                                              \
+        QUESTION_CHECKPOINT, 0, 0, n                                                               \
+    }
+
+/* The same story must come out of Redis and of this process alone. */
+struct step {
+    struct ask ask;
+    enum meter_state state;
+    uint32_t recipients;
+    bool bytes_over;
+    int limit; /* -1: none is named */
+};
+
+static const struct step story[] = {
+    {{1, "a", OPEN, 1, 0, 0}, METER_WITHIN, 0, false, -1},
+    {{2, "a", OPEN, 2, 0, 0}, METER_WITHIN, 0, false, -1},
+    {{3, "a", OPEN, 1, 0, 0}, METER_OVER, 0, false, LIMIT_CONCURRENT},
+    {{3, "a", OPEN, 3, 0, 0}, METER_OVER, 0, false, LIMIT_SPREAD},
+    {{4, "b", OPEN, 1, 0, 0}, METER_WITHIN, 0, false, -1},
+    {{1, "a", ENVELOPE(1, 4, 100), 0, 0, 0}, METER_WITHIN, 4, false, -1},
+    {{2, "a", ENVELOPE(1, 4, 100), 0, 0, 0}, METER_WITHIN, 1, false, LIMIT_RECIPIENTS},
+    {{2, "a", ENVELOPE(0, 4, 100), 0, 0, 0}, METER_OVER, 0, false, LIMIT_RECIPIENTS},
+    {{2, "a", ENVELOPE(1, 0, 100), 0, 0, 0}, METER_OVER, 0, false, LIMIT_MESSAGES},
+    {{1, "a", CHECKPOINT(600), 0, 0, 0}, METER_WITHIN, 0, false, -1},
+    {{1, "a", CHECKPOINT(100), 0, 0, 0}, METER_WITHIN, 0, true, LIMIT_BYTES},
+    {{1, "a", OPEN, 1, 0, 0}, METER_OVER, 0, true, LIMIT_BYTES},
+    {{4, "b", ENVELOPE(1, 5, 999), 0, 0, 0}, METER_WITHIN, 5, false, -1},
+};
+
+static void tell_story(struct bench *b)
+{
+    struct conf_class class = small_class();
+
+    for (size_t i = 0; i < sizeof story / sizeof story[0]; i++) {
+        const struct step *s = &story[i];
+        const struct answer *a = ask(b, &class, &s->ask);
+        if (a->state != s->state || a->recipients != s->recipients ||
+            a->bytes_over != s->bytes_over || (a->retry_us > 0) != (s->limit >= 0) ||
+            (s->limit >= 0 && (int)a->limit != s->limit) || a->window != 0 ||
+            a->retry_us > 86400 * SECOND) {
+            fail_msg(
+                "step %zu: state %d recipients %u bytes_over %d limit %d retry %f", i, a->state,
+                a->recipients, a->bytes_over, a->limit, a->retry_us);
+        }
+    }
+}
+
+static void test_redis(void **state)
+{
+    struct bench *b = *state;
+    struct real_answer a;
+
+    tell_story(b);
+    assert_string_equal(real_redis_ask(b->base, b->redis, &a, "ZCARD g25:open:{a}"), "2");
+    assert_string_equal(
+        real_redis_ask(b->base, b->redis, &a, "ZRANGE g25:spread:{a} 0 -1"),
+        "[192.0.2.1 192.0.2.2]");
+    assert_string_equal(real_redis_ask(b->base, b->redis, &a, "HLEN g25:meter:{a}"), "4");
+}
+
+static void test_local(void **state)
+{
+    struct bench *b = *state;
+
+    real_redis_kill(&b->server);
+    assert_true(real_redis_until(b->base, real_redis_is_down, b->redis));
+    tell_story(b);
+}
+
+static void test_leave(void **state)
+{
+    struct bench *b = *state;
+    struct conf_class class = small_class();
+    struct ask open = {1, "a", OPEN, 1, WHEN_DOWN_LOCAL, 0};
+
+    for (int local = 0; local < 2; local++) {
+        class.limit[LIMIT_CONCURRENT].window[0].count = 1;
+        open.session = 1;
+        assert_int_equal(ask(b, &class, &open)->state, METER_WITHIN);
+        open.session = 2;
+        assert_int_equal(ask(b, &class, &open)->state, METER_OVER);
+        leave(b, &class, "a", 1, 1500);
+        assert_int_equal(ask(b, &class, &open)->limit, LIMIT_BYTES);
+        struct conf_class other = class;
+        other.limit[LIMIT_BYTES].windows = 0;
+        assert_int_equal(ask(b, &other, &open)->state, METER_WITHIN);
+        real_redis_kill(&b->server);
+        assert_true(real_redis_until(b->base, real_redis_is_down, b->redis));
+    }
+}
+
+/* What nobody limits, nobody is asked for. */
+static void test_without_windows(void **state)
+{
+    struct bench *b = *state;
+    struct conf_class class = {.name = "free"};
+    struct real_answer a;
+
+    real_redis_kill(&b->server);
+    assert_true(real_redis_until(b->base, real_redis_is_down, b->redis));
+    class.limit[LIMIT_MESSAGES] = (struct limit){1, {{1, DAY_US}}};
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(
+            ask(b, &class, &(struct ask){1, "a", OPEN, 1, WHEN_DOWN_REFUSE, 0})->state,
+            METER_WITHIN);
+        const struct answer *answer =
+            ask(b, &class, &(struct ask){1, "a", ENVELOPE(0, 7, 99), 1, WHEN_DOWN_REFUSE, 0});
+        assert_int_equal(answer->state, METER_WITHIN);
+        assert_int_equal(answer->recipients, 7);
+    }
+    real_redis_run(&b->server);
+    assert_true(real_redis_until(b->base, real_redis_is_up, b->redis));
+    leave(b, &class, "a", 1, 1000);
+    assert_string_equal(real_redis_ask(b->base, b->redis, &a, "DBSIZE"), "0");
+}
+
+static void test_when_down(void **state)
+{
+    static const struct {
+        enum when_down when_down;
+        enum meter_state state;
+    } rows[] = {
+        {WHEN_DOWN_LOCAL, METER_WITHIN},
+        {WHEN_DOWN_PASS, METER_UNKNOWN},
+        {WHEN_DOWN_REFUSE, METER_UNKNOWN},
+    };
+    struct bench *b = *state;
+    struct conf_class class = small_class();
+
+    /* Stopped: each waits for its deadline, once; the next are answered at once. */
+    kill(b->server.pid, SIGSTOP);
+    for (uint64_t i = 0; i < 3; i++) {
+        send_ask(b, &class, &(struct ask){i, "a", ENVELOPE(1, 1, 0), 1, rows[i].when_down, 20});
+    }
+    assert_true(real_redis_until(b->base, all_came, b));
+    for (uint64_t i = 0; i < 3; i++) {
+        assert_int_equal(b->answer[i].state, rows[i].state);
+    }
+    assert_false(redis_is_up(b->redis));
+    for (uint64_t i = 0; i < 3; i++) {
+        assert_int_equal(
+            ask(b, &class, &(struct ask){i, "b", ENVELOPE(1, 1, 0), 1, rows[i].when_down, 0})
+                ->state,
+            rows[i].state);
+    }
+    /* And when it goes on, so do we. */
+    kill(b->server.pid, SIGCONT);
+    assert_true(real_redis_until(b->base, real_redis_is_up, b->redis));
+    assert_int_equal(
+        ask(b, &class, &(struct ask){1, "c", ENVELOPE(1, 1, 0), 1, WHEN_DOWN_REFUSE, 0})->state,
+        METER_WITHIN);
+    for (uint64_t i = 0; i < 3; i++) {
+        assert_in_range(b->times[i], 2, 3);
+    }
+}
+
+/* An error from Redis is no answer. */
+static void test_error_reply(void **state)
+{
+    struct bench *b = *state;
+    struct conf_class class = small_class();
+    struct real_answer a;
+    struct ask what = {1, "a", ENVELOPE(1, 1, 0), 1, WHEN_DOWN_REFUSE, 0};
+
+    real_redis_ask(b->base, b->redis, &a, "SET g25:meter:{a} text");
+    assert_int_equal(ask(b, &class, &what)->state, METER_UNKNOWN);
+    what.when_down = WHEN_DOWN_LOCAL;
+    assert_int_equal(ask(b, &class, &what)->state, METER_WITHIN);
+    real_redis_ask(b->base, b->redis, &a, "DEL g25:meter:{a}");
+    what.when_down = WHEN_DOWN_REFUSE;
+    assert_int_equal(ask(b, &class, &what)->state, METER_WITHIN);
+    /* Lost functions are one unanswered question, no more. */
+    real_redis_ask(b->base, b->redis, &a, "FUNCTION FLUSH");
+    assert_int_equal(ask(b, &class, &what)->state, METER_UNKNOWN);
+    assert_int_equal(ask(b, &class, &what)->state, METER_WITHIN);
+    /* Nor is a full Redis an answer, but a session may still leave it. */
+    real_redis_ask(b->base, b->redis, &a, "ZADD g25:open:{a} 1 slot-1");
+    real_redis_ask(b->base, b->redis, &a, "CONFIG SET maxmemory 1");
+    assert_int_equal(ask(b, &class, &what)->state, METER_UNKNOWN);
+    leave(b, &class, "a", 1, 0);
+    assert_string_equal(real_redis_ask(b->base, b->redis, &a, "ZCARD g25:open:{a}"), "0");
+}
+
+/* Many at once: each is answered once, and no more is granted than there is. */
+static void test_many(void **state)
+{
+    struct bench *b = *state;
+    struct conf_class class = {.name = "ordinary"};
+    unsigned within = 0;
+
+    class.limit[LIMIT_SESSIONS] = (struct limit){1, {{100, DAY_US}}};
+    class.limit[LIMIT_SPREAD] = (struct limit){1, {{200, DAY_US}}};
+    class.limit[LIMIT_CONCURRENT] = (struct limit){1, {{60, 0}}};
+    for (uint64_t i = 0; i < ANSWERS; i++) {
+        send_ask(b, &class, &(struct ask){i, "a", OPEN, (uint8_t)i, WHEN_DOWN_REFUSE, 0});
+    }
+    assert_true(real_redis_until(b->base, all_came, b));
+    for (uint64_t i = 0; i < ANSWERS; i++) {
+        assert_int_equal(b->times[i], 1);
+        assert_int_not_equal(b->answer[i].state, METER_UNKNOWN);
+        within += b->answer[i].state == METER_WITHIN;
+    }
+    assert_int_equal(within, 60);
+}
+
+static void test_freed_with_questions(void **state)
+{
+    struct bench *b = *state;
+    struct conf_class class = small_class();
+    struct conf_class none = {.name = "free"};
+    struct real_answer a;
+
+    send_ask(b, &class, &(struct ask){1, "a", OPEN, 1, WHEN_DOWN_LOCAL, 0});
+    send_ask(b, &none, &(struct ask){2, "a", OPEN, 1, WHEN_DOWN_LOCAL, 0});
+    meter_free(b->meter);
+    b->meter = NULL;
+    real_redis_ask(b->base, b->redis, &a, "PING");
+    assert_int_equal(b->came, 0);
+}
+
+static void test_same_period_twice(void **state)
+{
+    struct conf_class class = {.name = "x"};
+    struct meter_windows windows;
+
+    (void)state;
+    class.limit[LIMIT_MESSAGES] =
+        (struct limit){4, {{20, DAY_US}, {10, DAY_US}, {10, DAY_US}, {5, 1000}}};
+    meter_windows_of(&class, METER_ALL_KINDS, &windows);
+    assert_int_equal(windows.count, 2);
+    assert_int_equal(windows.at[0].window, 1);
+    assert_int_equal(windows.at[1].window, 3);
+}
+
+/* The local meter with a clock of the test's own. */
+
+struct local {
+    struct meter_local *meter;
+    double now;
+};
+
+static struct answer ask_local(
+    struct local *l, const char *id, const char *slot, uint8_t destination, struct question q,
+    const struct conf_class *class)
+{
+    struct meter_windows windows;
+    struct addr to = {ADDR_IPV6, {0x20, 1, [15] = destination}};
+    struct answer a;
+
+    meter_windows_of(class, meter_kinds(&q), &windows);
+    meter_local_ask(l->meter, id, slot, &to, &q, &windows, l->now, &a);
+    return a;
+}
+
+static void test_local_time(void **state)
+{
+    struct local l = {meter_local_new(10), 1e9};
+    struct conf_class class = {.name = "x"};
+    struct question open = OPEN;
+    struct question message = ENVELOPE(1, 0, 0);
+    struct answer a;
+
+    (void)state;
+    class.limit[LIMIT_SPREAD] = (struct limit){2, {{2, 60000000}, {3, 3600000000}}};
+    assert_int_equal(ask_local(&l, "a", "s", 1, open, &class).state, METER_WITHIN);
+    l.now += 10 * SECOND;
+    assert_int_equal(ask_local(&l, "a", "s", 2, open, &class).state, METER_WITHIN);
+    l.now += 10 * SECOND;
+    a = ask_local(&l, "a", "s", 3, open, &class);
+    assert_int_equal(a.state, METER_OVER);
+    assert_int_equal(a.window, 0);
+    assert_true(a.retry_us == 40 * SECOND);
+    /* The first is contacted again: now the second is the oldest. */
+    assert_int_equal(ask_local(&l, "a", "s", 1, open, &class).state, METER_WITHIN);
+    a = ask_local(&l, "a", "s", 3, open, &class);
+    assert_true(a.retry_us == 50 * SECOND);
+    l.now += a.retry_us;
+    assert_int_equal(ask_local(&l, "a", "s", 3, open, &class).state, METER_WITHIN);
+    l.now += 61 * SECOND;
+    a = ask_local(&l, "a", "s", 4, open, &class);
+    assert_int_equal(a.state, METER_OVER);
+    assert_int_equal(a.window, 1);
+    l.now += a.retry_us;
+    assert_int_equal(ask_local(&l, "a", "s", 4, open, &class).state, METER_WITHIN);
+
+    class.limit[LIMIT_CONCURRENT] = (struct limit){1, {{1, 0}}};
+    class.limit[LIMIT_SPREAD].windows = 0;
+    assert_int_equal(ask_local(&l, "b", "s", 1, open, &class).state, METER_WITHIN);
+    l.now += 899 * SECOND;
+    assert_int_equal(ask_local(&l, "b", "t", 1, open, &class).state, METER_OVER);
+    l.now += SECOND;
+    assert_int_equal(ask_local(&l, "b", "t", 1, open, &class).state, METER_WITHIN);
+
+    /* A session whose envelope is refused is open all the same. */
+    class.limit[LIMIT_MESSAGES] = (struct limit){1, {{1, DAY_US}}};
+    struct conf_class idle = class;
+    idle.limit[LIMIT_CONCURRENT].windows = 0;
+    assert_int_equal(ask_local(&l, "c", "s", 1, message, &idle).state, METER_WITHIN);
+    assert_int_equal(ask_local(&l, "c", "s", 1, message, &class).state, METER_OVER);
+    assert_int_equal(ask_local(&l, "c", "t", 1, open, &class).limit, LIMIT_CONCURRENT);
+
+    /* The limit was lowered: one leaving is not enough. */
+    class.limit[LIMIT_CONCURRENT].windows = 0;
+    class.limit[LIMIT_SPREAD] = (struct limit){1, {{3, 60000000}}};
+    for (uint8_t i = 0; i < 3; i++) {
+        assert_int_equal(ask_local(&l, "d", "s", i, open, &class).state, METER_WITHIN);
+        l.now += SECOND;
+    }
+    class.limit[LIMIT_SPREAD].window[0].count = 1;
+    a = ask_local(&l, "d", "s", 9, open, &class);
+    assert_true(a.retry_us == 59 * SECOND);
+
+    /* Known for the hour, new in this minute. */
+    class.limit[LIMIT_SPREAD] = (struct limit){2, {{1, 60000000}, {5, 3600000000}}};
+    assert_int_equal(ask_local(&l, "e", "s", 1, open, &class).state, METER_WITHIN);
+    l.now += 61 * SECOND;
+    assert_int_equal(ask_local(&l, "e", "s", 2, open, &class).state, METER_WITHIN);
+    assert_int_equal(ask_local(&l, "e", "s", 1, open, &class).state, METER_OVER);
+    meter_local_free(l.meter);
+}
+
+static void test_local_is_bounded(void **state)
+{
+    struct local l = {meter_local_new(100), 1e9};
+    struct conf_class class = small_class();
+    struct question open = OPEN;
+    struct question message = ENVELOPE(1, 0, 0);
+    char name[32];
+
+    (void)state;
+    class.limit[LIMIT_SPREAD].window[0].count = 100000;
+    class.limit[LIMIT_CONCURRENT].window[0].count = 100000;
+    class.limit[LIMIT_SESSIONS].window[0].count = 100000;
+    for (int i = 0; i < 1000; i++) {
+        snprintf(name, sizeof name, "%d", i);
+        assert_int_equal(ask_local(&l, name, "s", 1, message, &class).state, METER_WITHIN);
+        assert_int_equal(ask_local(&l, "kept", name, (uint8_t)i, open, &class).state, METER_WITHIN);
+    }
+    assert_int_equal(meter_local_count(l.meter), 100);
+    /* The one that was heard of all the time has not been forgotten, the first has. */
+    ask_local(&l, "999", "s", 1, message, &class);
+    assert_int_equal(ask_local(&l, "999", "s", 1, message, &class).state, METER_OVER);
+    ask_local(&l, "0", "s", 1, message, &class);
+    assert_int_equal(ask_local(&l, "0", "s", 1, message, &class).state, METER_WITHIN);
+    class.limit[LIMIT_CONCURRENT].window[0].count = METER_LOCAL_SEEN;
+    assert_int_equal(ask_local(&l, "kept", "new", 1, open, &class).state, METER_OVER);
+
+    /* Ever new periods, as after many reloads. */
+    for (uint64_t i = 1; i < 1000; i++) {
+        class.limit[LIMIT_MESSAGES].window[0].period_us = i * DAY_US;
+        assert_int_equal(ask_local(&l, "periods", "s", 1, message, &class).state, METER_WITHIN);
+    }
+    meter_local_free(l.meter);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_redis),
+        TEST(test_local),
+        TEST(test_leave),
+        TEST(test_without_windows),
+        TEST(test_when_down),
+        TEST(test_error_reply),
+        TEST(test_many),
+        TEST(test_freed_with_questions),
+        cmocka_unit_test(test_same_period_twice),
+        cmocka_unit_test(test_local_time),
+        cmocka_unit_test(test_local_is_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
