@@ -1,0 +1,31 @@
+/* Recognises the gate's own connections when routing brings them back to it: fingerprints of all
+ * that are under way, in memory that every worker reads and each writes its own block of.
+ *
+ * A fingerprint stands from the connect until the server's first words: a connection that came back
+ * is refused before it has any. The time is kept short because a subscriber may by chance use, for
+ * another connection to the same server, the port number that the kernel gave to ours. */
+#ifndef GATE25_PROXY_LOOPGUARD_H
+#define GATE25_PROXY_LOOPGUARD_H
+
+#include "core/prefix.h"
+
+struct loopguard;
+
+/* Room for `sessions` a worker, in memory that children share. NULL: out of memory. */
+struct loopguard *loopguard_new(unsigned workers, unsigned sessions)
+    __attribute__((warn_unused_result));
+void loopguard_free(struct loopguard *g);
+
+/* Notes the connection `local` -> `remote` of `worker`; the mark is for loopguard_clear(). 0: no
+ * room, it is not noted. */
+uint64_t loopguard_set(
+    struct loopguard *g, unsigned worker, const struct endpoint *local,
+    const struct endpoint *remote);
+void loopguard_clear(struct loopguard *g, unsigned worker, uint64_t mark); /* 0 is fine */
+/* Is the connection `peer` -> `destination` one of ours? */
+bool loopguard_knows(
+    const struct loopguard *g, const struct endpoint *peer, const struct endpoint *destination);
+/* The worker is gone and all its connections with it. */
+void loopguard_forget(struct loopguard *g, unsigned worker);
+
+#endif

@@ -1,0 +1,119 @@
+#include "proxy/gate.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/log.h"
+#include "proxy/session.h"
+
+static void on_answer(void *context, uint64_t id, const struct answer *answer)
+{
+    struct gate *g = context;
+    if (answer->state == METER_UNKNOWN) {
+        metrics_add(g->metrics, METRIC_STORE_FAILURES, 1);
+    }
+    struct session *s = sessions_get(&g->sessions, id);
+    if (s) {
+        session_answer(s, answer);
+    }
+}
+
+static void on_redis(void *context, bool up)
+{
+    struct gate *g = context;
+    metrics_set(g->metrics, METRIC_STORE_UP, up);
+}
+
+static void find_own_addresses(struct gate *g)
+{
+    struct addr *own;
+    size_t count;
+    if (intercept_own_addresses(&own, &count) < 0) {
+        log_warning("cannot list this host's addresses: %m");
+        return;
+    }
+    free(g->own);
+    g->own = own;
+    g->own_count = count;
+}
+
+static int open_services(struct gate *g)
+{
+    struct redis_options options = {
+        .where = &g->conf->redis, .functions = meter_functions, .state = on_redis, .context = g};
+    g->redis = redis_new(g->base, &options);
+    if (!g->redis) {
+        return -1;
+    }
+    g->meter = meter_new(g->base, g->redis, on_answer, g);
+    g->registry = registry_new(g->base, g->conf, g->worker == 0);
+    g->journal = journal_new(g->conf, g->redis, g->metrics);
+    return g->meter && g->registry && g->journal ? 0 : -1;
+}
+
+int gate_init(struct gate *g, const struct gate_setup *setup)
+{
+    memset(g, 0, sizeof(*g));
+    g->base = setup->base;
+    g->conf = conf_hold(setup->conf);
+    g->boot = conf_hold(setup->boot);
+    g->worker = setup->worker;
+    g->metrics = setup->metrics;
+    g->loopguard = setup->loopguard;
+    g->streams.base = setup->base;
+    g->streams.event = session_on_stream;
+    if (sessions_init(&g->sessions, setup->base, setup->counted, setup->context) < 0) {
+        return -1;
+    }
+    g->streams.scratch = malloc(STREAM_SCRATCH);
+    if (!g->streams.scratch) {
+        return -1;
+    }
+    find_own_addresses(g);
+    return open_services(g);
+}
+
+void gate_fini(struct gate *g)
+{
+    sessions_fini(&g->sessions);
+    if (g->meter) {
+        meter_free(g->meter);
+    }
+    if (g->registry) {
+        registry_free(g->registry);
+    }
+    if (g->journal) {
+        journal_free(g->journal);
+    }
+    if (g->redis) {
+        redis_free(g->redis);
+    }
+    free(g->own);
+    free(g->streams.scratch);
+    conf_release(g->conf);
+    conf_release(g->boot);
+}
+
+void gate_reload(struct gate *g, struct conf *conf)
+{
+    if (conf) {
+        conf_release(g->conf);
+        g->conf = conf_hold(conf);
+        registry_set_conf(g->registry, conf);
+    }
+    journal_reopen(g->journal, g->conf);
+    find_own_addresses(g);
+}
+
+uint64_t gate_case(struct gate *g)
+{
+    if (g->cases_left == 0) {
+        /* Cannot fail for so few bytes once the kernel's generator is seeded. */
+        if (getrandom(g->cases, sizeof(g->cases), 0) != sizeof(g->cases)) {
+            log_error("no random numbers: %m");
+        }
+        g->cases_left = GATE_CASES;
+    }
+    return g->cases[--g->cases_left];
+}

@@ -1,0 +1,294 @@
+#include "master_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "net/clock.h"
+#include "net/intercept.h"
+#include "proxy/privileges.h"
+#include "svc/conf_file.h"
+
+#define KILL_GRACE_MS 5000 /* behind drain_ms, which is the workers' own business */
+#define KILL_SOON_MS  1000 /* asked a second time */
+#define WORKERS_MOST  256
+
+static void close_listeners(struct master *m)
+{
+    for (unsigned i = 0; m->workers && i < m->worker_count; i++) {
+        for (size_t j = 0; m->workers[i].listeners && j < m->boot->listen_count; j++) {
+            if (m->workers[i].listeners[j] >= 0) {
+                close(m->workers[i].listeners[j]);
+                m->workers[i].listeners[j] = -1;
+            }
+        }
+    }
+}
+
+static void arm_kill(struct master *m, int64_t ms)
+{
+    struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+    event_add(&m->kill_timer, &wait);
+}
+
+void master_stop(struct master *m)
+{
+    m->stops++;
+    if (m->stops == 1) {
+        log_info("stopping");
+        sd_notify(0, "STOPPING=1");
+        close_listeners(m);
+        arm_kill(m, m->conf->timeouts.drain_ms + KILL_GRACE_MS);
+    } else {
+        arm_kill(m, KILL_SOON_MS);
+    }
+    for (unsigned i = 0; i < m->worker_count; i++) {
+        event_del(&m->workers[i].restart);
+    }
+    master_signal_workers(m, SIGTERM);
+    if (!master_has_workers(m)) {
+        event_base_loopbreak(m->base);
+    }
+}
+
+static void on_stop(evutil_socket_t signal, short what, void *context)
+{
+    (void)signal, (void)what;
+    master_stop(context);
+}
+
+static void on_kill_timer(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    struct master *m = context;
+    log_warning("workers that did not end in time are killed");
+    master_signal_workers(m, SIGKILL);
+}
+
+static void on_child(evutil_socket_t signal, short what, void *context)
+{
+    (void)signal, (void)what;
+    master_reap(context);
+}
+
+/* False: the old configuration stays and `error` says why. */
+static bool reload(struct master *m, struct text *error, struct text *restart)
+{
+    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_monotonic_ms() * 1000);
+    struct conf *conf = conf_file_read(m->conf_file, error);
+    if (conf) {
+        conf_needs_restart(m->boot, conf, restart);
+        conf_release(m->conf);
+        m->conf = conf;
+    }
+    master_signal_workers(m, SIGHUP); /* a bad file too: the journal is to be opened anew */
+    if (!conf) {
+        log_error("the old configuration stays: %s", error->at);
+    } else if (restart->len > 0) {
+        log_warning("configuration read anew, but takes a restart: %s", restart->at);
+    } else {
+        log_info("configuration read anew");
+    }
+    sd_notify(0, "READY=1");
+    return conf != NULL;
+}
+
+static void on_reload(evutil_socket_t signal, short what, void *context)
+{
+    (void)signal, (void)what;
+    char error_array[MASTER_ERROR], restart_array[MASTER_ERROR];
+    struct text error, restart;
+    text_init(&error, error_array, sizeof(error_array));
+    text_init(&restart, restart_array, sizeof(restart_array));
+    (void)reload(context, &error, &restart);
+}
+
+char *master_reload_json(void *master)
+{
+    char error_array[MASTER_ERROR], restart_array[MASTER_ERROR];
+    struct text error, restart;
+    text_init(&error, error_array, sizeof(error_array));
+    text_init(&restart, restart_array, sizeof(restart_array));
+    bool ok = reload(master, &error, &restart);
+    json_t *said = ok ? json_pack("{s:b, s:s}", "ok", 1, "restart", restart_array)
+                      : json_pack("{s:b, s:s}", "ok", 0, "error", error_array);
+    char *line = said ? json_dumps(said, JSON_COMPACT) : NULL;
+    json_decref(said);
+    return line;
+}
+
+static void on_ready(evutil_socket_t fd, short what, void *context)
+{
+    (void)what;
+    struct master *m = context;
+    unsigned number;
+    while (read(fd, &number, sizeof(number)) == sizeof(number)) {
+        if (number >= m->worker_count || m->workers[number].ready) {
+            continue;
+        }
+        m->workers[number].ready = true;
+        m->ready_count++;
+        if (m->ready_count == m->worker_count) {
+            sd_notify(0, "READY=1");
+            log_info("ready: %u workers", m->worker_count);
+        }
+    }
+}
+
+static void on_restart(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    master_start_worker(context);
+}
+
+static int open_workers(struct master *m, struct text *error)
+{
+    size_t listens = m->boot->listen_count;
+    m->workers = calloc(m->worker_count, sizeof(*m->workers));
+    for (unsigned i = 0; m->workers && i < m->worker_count; i++) {
+        struct master_worker *w = &m->workers[i];
+        w->master = m;
+        w->number = i;
+        w->listeners = calloc(listens, sizeof(*w->listeners));
+        if (!w->listeners || evtimer_assign(&w->restart, m->base, on_restart, w) < 0) {
+            text_addf(error, "out of memory");
+            return -1;
+        }
+        memset(w->listeners, 0xff, listens * sizeof(*w->listeners)); /* -1: not open */
+    }
+    return m->workers ? 0 : -1;
+}
+
+static int open_listeners(struct master *m, struct text *error)
+{
+    for (unsigned i = 0; i < m->worker_count; i++) {
+        for (size_t j = 0; j < m->boot->listen_count; j++) {
+            char where[ENDPOINT_TEXT];
+            int fd = intercept_listen(m->boot->mode, &m->boot->listen[j]);
+            if (fd < 0) {
+                bool rights = errno == EPERM && m->boot->mode == INTERCEPT_TPROXY;
+                endpoint_format(&m->boot->listen[j], where);
+                text_addf(
+                    error, "cannot listen on %s: %s%s", where, strerror(errno),
+                    rights ? " (mode = \"tproxy\" needs CAP_NET_RAW, or root)" : "");
+                return -1;
+            }
+            m->workers[i].listeners[j] = fd;
+        }
+    }
+    return 0;
+}
+
+static int open_events(struct master *m)
+{
+    static const struct {
+        int signal;
+        event_callback_fn call;
+    } handled[] = {{SIGTERM, on_stop}, {SIGINT, on_stop}, {SIGHUP, on_reload}, {SIGCHLD, on_child}};
+    if (pipe2(m->ready, O_CLOEXEC | O_NONBLOCK) < 0 ||
+        event_assign(&m->ready_event, m->base, m->ready[0], EV_READ | EV_PERSIST, on_ready, m) <
+            0 ||
+        event_add(&m->ready_event, NULL) < 0 ||
+        evtimer_assign(&m->kill_timer, m->base, on_kill_timer, m) < 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++) {
+        struct event *e = &m->signals[i];
+        if (evsignal_assign(e, m->base, handled[i].signal, handled[i].call, m) < 0 ||
+            event_add(e, NULL) < 0) {
+            return -1;
+        }
+    }
+    (void)signal(SIGPIPE, SIG_IGN);
+    return 0;
+}
+
+static unsigned count_workers(const struct conf *conf)
+{
+    long wanted = conf->workers ? (long)conf->workers : sysconf(_SC_NPROCESSORS_ONLN);
+    return wanted < 1 ? 1 : wanted > WORKERS_MOST ? WORKERS_MOST : (unsigned)wanted;
+}
+
+static int open_all(struct master *m, struct text *error)
+{
+    m->base = event_base_new();
+    m->metrics = metrics_new(m->worker_count);
+    m->loopguard = loopguard_new(m->worker_count, m->conf->max_sessions);
+    if (!m->base || !m->metrics || !m->loopguard || open_events(m) < 0) {
+        text_addf(error, "cannot start: %s", strerror(errno));
+        return -1;
+    }
+    return open_workers(m, error) < 0 || open_listeners(m, error) < 0 ? -1 : 0;
+}
+
+struct master *master_new(struct conf *conf, const char *conf_file, struct text *error)
+{
+    struct master *m = calloc(1, sizeof(*m));
+    if (!m) {
+        text_addf(error, "out of memory");
+        return NULL;
+    }
+    m->conf = conf_hold(conf);
+    m->boot = conf_hold(conf);
+    m->conf_file = conf_file;
+    m->worker_count = count_workers(conf);
+    m->started_ms = clock_monotonic_ms();
+    m->ready[0] = m->ready[1] = -1;
+    privileges_raise_descriptors();
+    if (open_all(m, error) < 0) {
+        master_free(m);
+        return NULL;
+    }
+    return m;
+}
+
+void master_free(struct master *m)
+{
+    close_listeners(m);
+    for (unsigned i = 0; m->workers && i < m->worker_count; i++) {
+        free(m->workers[i].listeners);
+    }
+    free(m->workers);
+    if (m->ready[0] >= 0) {
+        close(m->ready[0]);
+        close(m->ready[1]);
+    }
+    if (m->base) {
+        event_base_free(m->base);
+    }
+    loopguard_free(m->loopguard);
+    metrics_free(m->metrics, m->worker_count);
+    conf_release(m->conf);
+    conf_release(m->boot);
+    free(m);
+}
+
+struct event_base *master_base(struct master *m)
+{
+    return m->base;
+}
+
+int master_run(struct master *m)
+{
+    char array[MASTER_ERROR];
+    struct text error;
+    text_init(&error, array, sizeof(array));
+    if (privileges_drop(m->boot->mode == INTERCEPT_TPROXY, &error) < 0) {
+        log_error("%s", array);
+        return EXIT_FAILURE;
+    }
+    for (unsigned i = 0; i < m->worker_count; i++) {
+        master_start_worker(&m->workers[i]);
+    }
+    if (event_base_dispatch(m->base) < 0) {
+        log_error("the event loop failed");
+        return EXIT_FAILURE;
+    }
+    return m->status;
+}

@@ -1,0 +1,43 @@
+#include "proxy/privileges.h"
+
+#include <cap-ng.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "base/log.h"
+
+void privileges_raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) {
+        return;
+    }
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0) {
+        log_warning("cannot raise the limit of descriptors: %m");
+    }
+}
+
+int privileges_drop(bool keep_raw, struct text *error)
+{
+    const capng_type_t sets = CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET;
+    if (keep_raw && !capng_have_capability(CAPNG_PERMITTED, CAP_NET_RAW)) {
+        text_addf(error, "mode = \"tproxy\" needs CAP_NET_RAW, or root");
+        return -1;
+    }
+    bool whole = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP) != 0;
+    capng_clear(CAPNG_SELECT_BOTH);
+    if (keep_raw && capng_update(CAPNG_ADD, sets, CAP_NET_RAW) < 0) {
+        text_addf(error, "cannot keep CAP_NET_RAW");
+        return -1;
+    }
+    /* The bounding set is only root's to shrink; without new privileges it says nothing anyway. */
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+        capng_apply(whole ? CAPNG_SELECT_BOTH : CAPNG_SELECT_CAPS) < 0) {
+        text_addf(error, "cannot give up capabilities: %s", strerror(errno));
+        return -1;
+    }
+    return 0;
+}

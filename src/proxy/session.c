@@ -1,0 +1,343 @@
+#include "session_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "net/clock.h"
+
+#define DETAIL 160
+
+static const struct verdict over = {.action = VERDICT_FORWARD};
+
+/* Opaque: all that came goes on, ends included. */
+static void pump(struct session *s)
+{
+    for (enum dialog_side side = SIDE_CLIENT; side <= SIDE_SERVER; side++) {
+        struct stream *source = &s->stream[side];
+        size_t waiting = stream_input(source).len;
+        if (waiting > 0) {
+            session_forward(s, side, waiting);
+        }
+        if (stream_at_eof(source) && !s->passed_end[side]) {
+            s->passed_end[side] = true;
+            stream_finish(&s->stream[session_other(side)]);
+        }
+    }
+    if (s->passed_end[SIDE_CLIENT] && s->passed_end[SIDE_SERVER]) {
+        session_close(s, &over);
+    }
+}
+
+/* A connection that is gone in both directions ends the session, once the dialog has let through
+ * what the server said last. */
+static void notice_lost(struct session *s)
+{
+    const struct stream *client = &s->stream[SIDE_CLIENT], *server = &s->stream[SIDE_SERVER];
+    bool server_lost = server->failed && s->connect_error == 0 && stream_input(server).len == 0;
+    if (client->failed || server_lost) {
+        session_close(s, &over);
+    }
+}
+
+static void bound_input(struct session *s)
+{
+    for (enum dialog_side side = SIDE_CLIENT; side <= SIDE_SERVER; side++) {
+        bool enough = stream_input(&s->stream[side]).len >= SESSION_INPUT_MOST;
+        stream_rest(&s->stream[side], STREAM_REST_INPUT, enough);
+    }
+}
+
+/* True: the dialog had more to say than there was room for. */
+static bool tell_dialog(struct session *s, struct dialog_event *event)
+{
+    struct dialog_actions actions;
+    event->now_ms = clock_monotonic_ms();
+    event->client = stream_input(&s->stream[SIDE_CLIENT]);
+    event->server = stream_input(&s->stream[SIDE_SERVER]);
+    event->client_eof = stream_at_eof(&s->stream[SIDE_CLIENT]);
+    event->server_eof = stream_at_eof(&s->stream[SIDE_SERVER]);
+    event->bytes_up = s->bytes_up;
+    event->active_ms = s->active_ms;
+    dialog_step(&s->dialog, event, &actions);
+    session_act(s, &actions);
+    return actions.more && !s->ended;
+}
+
+static void tell_connect_failed(struct session *s)
+{
+    char array[DETAIL];
+    struct text detail;
+    text_init(&detail, array, sizeof(array));
+    session_connect_detail(s, &detail);
+    s->connect_failed = false;
+    struct dialog_event event = {.kind = DIALOG_CONNECT_FAILED, .detail = array};
+    (void)tell_dialog(s, &event);
+}
+
+/* Tells the dialog what has happened, until it has nothing more to say to it. */
+static void step(struct session *s, struct dialog_event *event)
+{
+    if (s->ended) {
+        return;
+    }
+    while (tell_dialog(s, event)) {
+        event->kind = DIALOG_BYTES;
+    }
+    if (!s->ended && s->connect_failed) {
+        tell_connect_failed(s);
+    }
+    if (!s->ended && s->opaque) {
+        pump(s);
+    }
+    if (!s->ended) {
+        notice_lost(s);
+    }
+    if (!s->ended) {
+        bound_input(s);
+        session_set_timer(s);
+    }
+}
+
+static void step_on(struct session *s, enum dialog_event_kind kind)
+{
+    struct dialog_event event = {.kind = kind};
+    step(s, &event);
+}
+
+static void on_opaque_input(struct session *s)
+{
+    pump(s);
+    if (s->ended || !s->asked || s->bytes_up - s->ticked_up < SESSION_CHECKPOINT) {
+        return;
+    }
+    if (s->dialog.asking) { /* what overruns a limit is bounded, however fast the line */
+        stream_rest(&s->stream[SIDE_CLIENT], STREAM_REST_ANSWER, true);
+        return;
+    }
+    s->ticked_up = s->bytes_up;
+    step_on(s, DIALOG_TICK);
+}
+
+static void on_input(struct session *s, enum dialog_side side)
+{
+    s->active_ms = clock_monotonic_ms();
+    if (side == SIDE_SERVER && s->loop_mark != 0) {
+        loopguard_clear(s->gate->loopguard, s->gate->worker, s->loop_mark);
+        s->loop_mark = 0;
+    }
+    if (s->opaque) {
+        on_opaque_input(s);
+    } else {
+        step_on(s, DIALOG_BYTES);
+    }
+}
+
+static void on_end(struct session *s)
+{
+    if (s->opaque) {
+        pump(s);
+        if (!s->ended) {
+            notice_lost(s);
+        }
+    } else {
+        step_on(s, DIALOG_BYTES);
+    }
+}
+
+static void on_failed(struct session *s, enum dialog_side side)
+{
+    if (side == SIDE_SERVER && s->stream[side].connecting) {
+        s->connect_error = stream_errno(&s->stream[side]);
+        tell_connect_failed(s);
+        return;
+    }
+    on_end(s);
+}
+
+static void on_flushed(struct session *s, enum dialog_side side)
+{
+    stream_rest(&s->stream[session_other(side)], STREAM_REST_PEER, false);
+}
+
+void session_on_stream(void *context, struct stream *stream, enum stream_event event)
+{
+    struct session *s = context;
+    enum dialog_side side = stream == &s->stream[SIDE_CLIENT] ? SIDE_CLIENT : SIDE_SERVER;
+    if (s->dead) {
+        return;
+    }
+    if (s->ended) {
+        stream_consume(stream, stream_input(stream).len);
+        session_linger(s);
+        return;
+    }
+    switch (event) {
+    case STREAM_CONNECTED:
+        s->active_ms = clock_monotonic_ms();
+        step_on(s, DIALOG_CONNECTED);
+        break;
+    case STREAM_INPUT:
+        on_input(s, side);
+        break;
+    case STREAM_EOF:
+        on_end(s);
+        break;
+    case STREAM_FLUSHED:
+        on_flushed(s, side);
+        break;
+    case STREAM_FAILED:
+        on_failed(s, side);
+        break;
+    }
+}
+
+static int64_t due_ms(const struct session *s)
+{
+    return s->ended ? s->close_ms : dialog_deadline(&s->dialog);
+}
+
+/* Deadlines mostly move away: the timer is left alone then, and looks again when it fires. */
+void session_set_timer(struct session *s)
+{
+    int64_t due = due_ms(s);
+    if (due == DIALOG_NO_DEADLINE || (s->armed_ms != 0 && s->armed_ms <= due)) {
+        return;
+    }
+    int64_t wait = due - clock_monotonic_ms();
+    if (wait < 1) {
+        wait = 1;
+    }
+    struct timeval tv = {.tv_sec = wait / 1000, .tv_usec = wait % 1000 * 1000};
+    s->armed_ms = event_add(&s->timer, &tv) == 0 ? due : 0;
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    struct session *s = context;
+    s->armed_ms = 0;
+    if (clock_monotonic_ms() < due_ms(s)) {
+        session_set_timer(s);
+    } else if (s->ended) {
+        session_linger(s);
+    } else {
+        step_on(s, DIALOG_TICK);
+    }
+}
+
+static void identify(struct session *s, int fd)
+{
+    struct gate *g = s->gate;
+    struct admission_facts facts = {
+        .client = s->client,
+        .listen = g->boot->listen,
+        .listen_count = g->boot->listen_count,
+        .own = g->own,
+        .own_count = g->own_count,
+        .mode = g->boot->mode,
+    };
+    facts.server_known = intercept_destination(facts.mode, fd, &s->client, &facts.server);
+    facts.returned = facts.mode == INTERCEPT_TPROXY && facts.server_known &&
+                     loopguard_knows(g->loopguard, &s->client, &facts.server);
+    s->server = facts.server;
+    s->setup.refused = admission_check(s->conf, &facts);
+    if (s->setup.refused.action != VERDICT_FORWARD) {
+        addr_format(&s->client.addr, s->subscriber);
+        return;
+    }
+    struct registry_entry entry;
+    registry_find(g->registry, s->conf, &s->client.addr, clock_unix_ms() / 1000, &entry);
+    prefix_format(&entry.unit, s->subscriber);
+    s->subscriber_known = true;
+    s->setup.class = entry.class;
+}
+
+static void count_start(const struct session *s)
+{
+    struct metrics *m = s->gate->metrics;
+    metrics_add(m, METRIC_SESSIONS_TOTAL, 1);
+    metrics_add(m, METRIC_SESSIONS_OPEN, 1);
+    if (s->setup.class && s->setup.class->action == ACTION_PASS) {
+        metrics_add(m, METRIC_PASSED, 1);
+    }
+    if (s->setup.class && s->setup.class->action == ACTION_METER) {
+        metrics_add(m, METRIC_METERED, 1);
+    }
+}
+
+static int open_session(struct session *s, struct gate *gate, int fd)
+{
+    s->gate = gate;
+    stream_init(&s->stream[SIDE_CLIENT], &gate->streams, s);
+    stream_init(&s->stream[SIDE_SERVER], &gate->streams, s);
+    if (evtimer_assign(&s->timer, gate->base, on_timer, s) < 0 ||
+        stream_open(&s->stream[SIDE_CLIENT], fd) < 0) {
+        close(fd);
+        return -1;
+    }
+    s->id = sessions_add(&gate->sessions, s);
+    if (s->id == IDMAP_NONE) {
+        stream_close(&s->stream[SIDE_CLIENT]);
+        return -1;
+    }
+    return 0;
+}
+
+int session_start(struct gate *gate, int fd, const struct endpoint *peer)
+{
+    struct session *s = calloc(1, sizeof(*s));
+    if (!s) {
+        close(fd);
+        errno = ENOMEM;
+        return -1;
+    }
+    if (open_session(s, gate, fd) < 0) {
+        free(s);
+        errno = ENOMEM;
+        return -1;
+    }
+    s->conf = conf_hold(gate->conf);
+    s->client = *peer;
+    s->started_ms = s->active_ms = clock_monotonic_ms();
+    case_format(gate_case(gate), s->case_id);
+    s->setup.conf = s->conf;
+    s->setup.case_id = s->case_id;
+    s->setup.subscriber = s->subscriber;
+    identify(s, fd);
+    count_start(s);
+    dialog_init(&s->dialog, &s->setup);
+    step_on(s, DIALOG_START);
+    return 0;
+}
+
+void session_answer(struct session *s, const struct answer *answer)
+{
+    struct dialog_event event = {.kind = DIALOG_ANSWER, .answer = *answer};
+    if (!s->ended) {
+        stream_rest(&s->stream[SIDE_CLIENT], STREAM_REST_ANSWER, false);
+    }
+    step(s, &event);
+}
+
+void session_shut_down(struct session *s)
+{
+    step_on(s, DIALOG_SHUTDOWN);
+}
+
+void session_free(struct session *s)
+{
+    conf_release(s->conf);
+    free(s);
+}
+
+uint64_t session_id(const struct session *s)
+{
+    return s->id;
+}
+
+struct session **session_next(struct session *s)
+{
+    return &s->next_dead;
+}

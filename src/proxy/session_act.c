@@ -1,0 +1,152 @@
+/* The dialog's actions become operations on streams and services. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "session_internal.h"
+
+static void count_sent(struct session *s, enum dialog_side to, size_t count)
+{
+    if (to == SIDE_SERVER) {
+        s->bytes_up += count;
+    } else {
+        s->bytes_down += count;
+    }
+}
+
+void session_forward(struct session *s, enum dialog_side from, size_t count)
+{
+    struct stream *source = &s->stream[from], *target = &s->stream[session_other(from)];
+    struct span input = stream_input(source);
+    if (count > input.len) {
+        count = input.len;
+    }
+    stream_send(target, (struct span){input.at, count});
+    count_sent(s, session_other(from), count);
+    stream_consume(source, count);
+    if (stream_unsent(target) > SESSION_UNSENT_MOST) {
+        stream_rest(source, STREAM_REST_PEER, true);
+    }
+}
+
+static void act_forward(struct session *s, const struct dialog_action *a)
+{
+    session_forward(s, a->side, a->count);
+}
+
+static void act_discard(struct session *s, const struct dialog_action *a)
+{
+    stream_consume(&s->stream[a->side], a->count);
+}
+
+static void act_send(struct session *s, const struct dialog_action *a)
+{
+    stream_send(&s->stream[SIDE_CLIENT], a->text);
+    count_sent(s, SIDE_CLIENT, a->text.len);
+}
+
+/* A connection of ours that comes back must be known before it can be accepted. */
+static void note_for_loopguard(struct session *s)
+{
+    struct gate *g = s->gate;
+    struct endpoint local;
+    if (g->boot->mode == INTERCEPT_TPROXY && intercept_local(s->stream[SIDE_SERVER].fd, &local)) {
+        s->loop_mark = loopguard_set(g->loopguard, g->worker, &local, &s->server);
+    }
+}
+
+static void act_connect(struct session *s, const struct dialog_action *a)
+{
+    (void)a;
+    struct stream *server = &s->stream[SIDE_SERVER];
+    int fd = intercept_socket(s->gate->boot->mode, &s->client.addr);
+    if (fd < 0) {
+        s->connect_error = errno;
+        s->connect_failed = true;
+        return;
+    }
+    if (stream_connect(server, fd, &s->server) < 0) {
+        s->connect_error = stream_errno(server);
+        s->connect_failed = true;
+        return;
+    }
+    note_for_loopguard(s);
+}
+
+static void act_ask(struct session *s, const struct dialog_action *a)
+{
+    char slot[SESSION_SLOT];
+    struct meter_subject subject = session_subject(s, slot);
+    s->asked = true;
+    meter_ask(
+        s->gate->meter, &subject, &a->question, s->conf->redis.when_down,
+        s->conf->redis.deadline_ms);
+}
+
+static void act_record(struct session *s, const struct dialog_action *a)
+{
+    session_record_refusal(s, &a->verdict);
+}
+
+static void act_opaque(struct session *s, const struct dialog_action *a)
+{
+    (void)a;
+    s->opaque = true;
+}
+
+static void act_pause(struct session *s, const struct dialog_action *a)
+{
+    (void)a;
+    stream_rest(&s->stream[SIDE_CLIENT], STREAM_REST_ORDERED, true);
+}
+
+static void act_resume(struct session *s, const struct dialog_action *a)
+{
+    (void)a;
+    stream_rest(&s->stream[SIDE_CLIENT], STREAM_REST_ORDERED, false);
+}
+
+static void act_finish(struct session *s, const struct dialog_action *a)
+{
+    stream_finish(&s->stream[session_other(a->side)]);
+}
+
+static void act_close(struct session *s, const struct dialog_action *a)
+{
+    session_close(s, &a->verdict);
+}
+
+void session_act(struct session *s, const struct dialog_actions *actions)
+{
+    static void (*const acts[])(struct session *, const struct dialog_action *) = {
+        [DIALOG_CONNECT] = act_connect, [DIALOG_FORWARD] = act_forward,
+        [DIALOG_DISCARD] = act_discard, [DIALOG_SEND] = act_send,
+        [DIALOG_ASK] = act_ask,         [DIALOG_RECORD] = act_record,
+        [DIALOG_OPAQUE] = act_opaque,   [DIALOG_PAUSE] = act_pause,
+        [DIALOG_RESUME] = act_resume,   [DIALOG_FINISH] = act_finish,
+        [DIALOG_CLOSE] = act_close,
+    };
+    for (unsigned i = 0; i < actions->count; i++) {
+        acts[actions->action[i].kind](s, &actions->action[i]);
+    }
+}
+
+void session_connect_detail(const struct session *s, struct text *out)
+{
+    char address[ADDR_TEXT];
+    const char *why = strerrordesc_np(s->connect_error);
+    addr_format(&s->server.addr, address);
+    text_addf(out, "%s port %u: %s", address, s->server.port, why ? why : "unknown error");
+}
+
+struct meter_subject session_subject(const struct session *s, char slot[SESSION_SLOT])
+{
+    (void)snprintf(slot, SESSION_SLOT, "%s-%s", s->conf->node, s->case_id);
+    return (struct meter_subject){
+        .session = s->id,
+        .id = s->subscriber,
+        .slot = slot,
+        .destination = &s->server.addr,
+        .class = s->setup.class,
+    };
+}

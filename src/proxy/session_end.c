@@ -1,0 +1,146 @@
+/* How a session ends: its record, and what has still to leave. */
+#include "net/clock.h"
+#include "session_internal.h"
+
+#define FLUSH_MS 30000 /* for a peer to take what was said to it */
+#define DISCARD_MS                                                                                 \
+    2000 /* for a peer to stop talking: closing earlier resets the connection, and a               \
+          * reset destroys what the peer has not read yet */
+#define DETAIL 160
+
+static struct journal_line start_line(
+    const struct session *s, enum journal_event event, const struct verdict *v)
+{
+    return (struct journal_line){
+        .event = event,
+        .time_ms = clock_unix_ms(),
+        .case_id = s->case_id,
+        .id = s->subscriber_known ? s->subscriber : NULL,
+        .client = s->client,
+        .server = s->server,
+        .class = s->setup.class,
+        .verdict = *v,
+        .dialog = &s->dialog.record,
+        .bytes_up = s->bytes_up,
+        .bytes_down = s->bytes_down,
+        .duration_ms = clock_monotonic_ms() - s->started_ms,
+        .detail = s->setup.reason,
+    };
+}
+
+void session_record_refusal(struct session *s, const struct verdict *v)
+{
+    static const enum metric metrics[] = {
+        [VERDICT_FORWARD] = METRIC_SHADOWED,
+        [VERDICT_DEFER] = METRIC_DEFERRED,
+        [VERDICT_REFUSE] = METRIC_REFUSED,
+    };
+    struct journal_line line = start_line(s, JOURNAL_REFUSAL, v);
+    journal_write(s->gate->journal, &line);
+    metrics_add(s->gate->metrics, metrics[v->action], 1);
+}
+
+static void write_session_line(struct session *s, const struct verdict *v)
+{
+    char array[DETAIL];
+    struct text detail;
+    text_init(&detail, array, sizeof(array));
+    struct journal_line line = start_line(s, JOURNAL_SESSION, v);
+    if (s->connect_error != 0) {
+        session_connect_detail(s, &detail);
+        line.detail = array;
+    }
+    journal_write(s->gate->journal, &line);
+}
+
+static void count_session(struct session *s, const struct verdict *v)
+{
+    struct metrics *m = s->gate->metrics;
+    metrics_add(m, METRIC_MESSAGES, s->dialog.record.messages);
+    metrics_add(m, METRIC_RECIPIENTS, s->dialog.record.recipients);
+    metrics_add(m, METRIC_BYTES_UP, (int64_t)s->bytes_up);
+    metrics_add(m, METRIC_BYTES_DOWN, (int64_t)s->bytes_down);
+    if (v->rule == RULE_CONNECT) {
+        metrics_add(m, METRIC_CONNECT_FAILED, 1);
+    }
+    if (v->rule == RULE_TIMEOUT) {
+        metrics_add(m, METRIC_TIMED_OUT, 1);
+    }
+}
+
+static void leave_meter(struct session *s)
+{
+    char slot[SESSION_SLOT];
+    struct meter_subject subject = session_subject(s, slot);
+    meter_leave(s->gate->meter, &subject, s->bytes_up - s->dialog.bytes_charged);
+}
+
+void session_close(struct session *s, const struct verdict *v)
+{
+    if (s->ended) {
+        return;
+    }
+    s->ended = true;
+    s->close_ms = clock_monotonic_ms() + FLUSH_MS;
+    loopguard_clear(s->gate->loopguard, s->gate->worker, s->loop_mark);
+    s->loop_mark = 0;
+    write_session_line(s, v);
+    count_session(s, v);
+    if (s->asked) {
+        leave_meter(s);
+    }
+    for (enum dialog_side side = SIDE_CLIENT; side <= SIDE_SERVER; side++) {
+        struct stream *stream = &s->stream[side];
+        stream_consume(stream, stream_input(stream).len);
+        stream_finish(stream);
+        stream_rest(stream, STREAM_REST_ALL, false);
+    }
+    session_linger(s);
+}
+
+static bool has_unsent(const struct session *s)
+{
+    return stream_unsent(&s->stream[SIDE_CLIENT]) > 0 || stream_unsent(&s->stream[SIDE_SERVER]) > 0;
+}
+
+static void bury(struct session *s)
+{
+    s->dead = true;
+    event_del(&s->timer);
+    stream_close(&s->stream[SIDE_CLIENT]);
+    stream_close(&s->stream[SIDE_SERVER]);
+    metrics_add(s->gate->metrics, METRIC_SESSIONS_OPEN, -1);
+    sessions_bury(&s->gate->sessions, s);
+}
+
+void session_linger(struct session *s)
+{
+    bool open = false;
+    for (enum dialog_side side = SIDE_CLIENT; side <= SIDE_SERVER; side++) {
+        struct stream *stream = &s->stream[side];
+        bool done = stream_at_eof(stream) && stream_unsent(stream) == 0;
+        if (!stream_is_open(stream) || done) {
+            stream_close(stream);
+        } else {
+            open = true;
+        }
+    }
+    int64_t now_ms = clock_monotonic_ms();
+    if (!open || now_ms >= s->close_ms) {
+        bury(s);
+        return;
+    }
+    if (!has_unsent(s) && s->close_ms > now_ms + DISCARD_MS) {
+        s->close_ms = now_ms + DISCARD_MS;
+    }
+    session_set_timer(s);
+}
+
+void session_abort(struct session *s)
+{
+    static const struct verdict stopped = {.action = VERDICT_DEFER, .rule = RULE_SHUTDOWN};
+    session_close(s, &stopped);
+    if (!s->dead) {
+        bury(s);
+    }
+}

@@ -1,0 +1,64 @@
+/* What session.c, session_act.c and session_end.c share. */
+#ifndef GATE25_PROXY_SESSION_INTERNAL_H
+#define GATE25_PROXY_SESSION_INTERNAL_H
+
+#include "core/dialog.h"
+#include "proxy/gate.h"
+#include "proxy/session.h"
+
+/* Unsent bytes that keep the other side from being read. */
+#define SESSION_UNSENT_MOST (256 * 1024)
+/* Unconsumed bytes that keep a side from being read further. */
+#define SESSION_INPUT_MOST (DIALOG_LINE + 4096)
+/* Opaque: bytes up between two questions to the meter; and beyond one that is not answered yet. */
+#define SESSION_CHECKPOINT (256 * 1024)
+#define SESSION_SLOT       96
+
+struct session {
+    uint64_t id;
+    struct session *next_dead;
+    struct gate *gate;
+    struct conf *conf;       /* the one it began with */
+    struct stream stream[2]; /* by enum dialog_side */
+    struct endpoint client, server;
+    struct event timer;
+    int64_t armed_ms; /* when the timer fires; 0: not armed */
+    int64_t started_ms, active_ms;
+    int64_t close_ms; /* when ended: what was not sent by then is lost */
+    uint64_t bytes_up, bytes_down, ticked_up;
+    uint64_t loop_mark;
+    int connect_error;
+    bool connect_failed; /* at once: the dialog has yet to hear of it */
+    bool subscriber_known, asked, opaque, ended, dead;
+    bool passed_end[2]; /* opaque: this side's half-close was passed on */
+    char case_id[CASE_TEXT];
+    char subscriber[PREFIX_TEXT];
+    struct dialog_setup setup;
+    struct dialog dialog;
+};
+
+static inline enum dialog_side session_other(enum dialog_side side)
+{
+    return side == SIDE_CLIENT ? SIDE_SERVER : SIDE_CLIENT;
+}
+
+/* Moves `count` bytes off the front of `from`'s input to the other side. */
+void session_forward(struct session *s, enum dialog_side from, size_t count);
+/* Carries the dialog's actions out, in their order. */
+void session_act(struct session *s, const struct dialog_actions *actions);
+
+/* "198.51.100.7 port 25: Connection refused" */
+void session_connect_detail(const struct session *s, struct text *out);
+/* Who asks the meter; `slot` is room for the name that the subject points to. */
+struct meter_subject session_subject(const struct session *s, char slot[SESSION_SLOT]);
+void session_record_refusal(struct session *s, const struct verdict *v);
+
+/* The one door out: tells the journal, the meter and the counters, and lets what was said so far
+ * leave before the connections close. */
+void session_close(struct session *s, const struct verdict *v);
+/* Ended: closes each side that has nothing left to say, and the session with the last. */
+void session_linger(struct session *s);
+/* (Re)arms the session's timer for what is due next. */
+void session_set_timer(struct session *s);
+
+#endif

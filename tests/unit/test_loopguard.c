@@ -1,0 +1,120 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "proxy/loopguard.h"
+
+static struct endpoint at(const char *text)
+{
+    struct endpoint e;
+    assert_true(endpoint_parse(span_of(text), &e));
+    return e;
+}
+
+static struct endpoint numbered(unsigned n)
+{
+    struct endpoint e = at("192.0.2.1:1");
+    e.port = (uint16_t)n;
+    e.addr.bytes[3] = (uint8_t)(n >> 16);
+    return e;
+}
+
+static void test_set_and_clear(void **state)
+{
+    (void)state;
+    struct loopguard *g = loopguard_new(3, 100);
+    assert_non_null(g);
+    struct endpoint local = at("192.0.2.5:40000"), remote = at("198.51.100.7:25");
+    struct endpoint near[] = {
+        at("192.0.2.5:40001"), at("192.0.2.6:40000"), at("[2001:db8::5]:40000")};
+
+    assert_false(loopguard_knows(g, &local, &remote));
+    uint64_t mark = loopguard_set(g, 1, &local, &remote);
+    assert_true(mark != 0);
+    assert_true(loopguard_knows(g, &local, &remote));
+    assert_false(loopguard_knows(g, &remote, &local));
+    for (size_t i = 0; i < 3; i++) {
+        assert_false(loopguard_knows(g, &near[i], &remote));
+    }
+    loopguard_clear(g, 0, mark); /* not that worker's */
+    assert_true(loopguard_knows(g, &local, &remote));
+    loopguard_clear(g, 1, 0);
+    assert_true(loopguard_knows(g, &local, &remote));
+    loopguard_clear(g, 1, mark);
+    assert_false(loopguard_knows(g, &local, &remote));
+    loopguard_free(g);
+}
+
+static void test_forget_takes_one_worker(void **state)
+{
+    (void)state;
+    struct loopguard *g = loopguard_new(2, 1000);
+    struct endpoint remote = at("[2001:db8:9::1]:25");
+    for (unsigned n = 1; n <= 2000; n++) {
+        struct endpoint local = numbered(n);
+        assert_true(loopguard_set(g, n % 2, &local, &remote) != 0);
+    }
+    loopguard_forget(g, 1);
+    for (unsigned n = 1; n <= 2000; n++) {
+        struct endpoint local = numbered(n);
+        assert_int_equal(loopguard_knows(g, &local, &remote), n % 2 == 0);
+    }
+    loopguard_free(g);
+}
+
+/* Full beyond all measure: what has no room is not noted, and nothing else is harmed. */
+static void test_no_room(void **state)
+{
+    (void)state;
+    struct loopguard *g = loopguard_new(1, 1);
+    struct endpoint remote = at("198.51.100.7:25");
+    unsigned noted = 0, known = 0;
+    for (unsigned n = 1; n <= 100000; n++) {
+        struct endpoint local = numbered(n);
+        noted += loopguard_set(g, 0, &local, &remote) != 0;
+    }
+    for (unsigned n = 1; n <= 100000; n++) {
+        struct endpoint local = numbered(n);
+        known += loopguard_knows(g, &local, &remote);
+    }
+    assert_true(noted < 100000);
+    assert_int_equal(known, noted);
+    loopguard_free(g);
+}
+
+static void test_other_process_sees_it(void **state)
+{
+    (void)state;
+    struct loopguard *g = loopguard_new(2, 10);
+    struct endpoint local = at("192.0.2.5:40000"), remote = at("198.51.100.7:25");
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        bool noted = loopguard_set(g, 1, &local, &remote) != 0;
+        loopguard_free(g);
+        _exit(noted ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_true(loopguard_knows(g, &local, &remote));
+    loopguard_free(g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_set_and_clear),
+        cmocka_unit_test(test_forget_takes_one_worker),
+        cmocka_unit_test(test_no_room),
+        cmocka_unit_test(test_other_process_sees_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
