@@ -117,12 +117,19 @@ static const char *enhanced_of(const struct verdict *v, unsigned code)
     return rules[v->rule].enhanced;
 }
 
-static void add_code(const struct verdict *v, enum verdict_place place, struct text *out)
+/* Most rules have one code wherever they fall; what is only deferred never gets a 5xx. */
+static unsigned code_of(const struct verdict *v, enum verdict_place place)
 {
     unsigned code = rules[v->rule].code;
-    if (code == 0) {
-        code = v->action == VERDICT_REFUSE ? place_code[place].refuse : place_code[place].defer;
+    if (code != 0 && (v->action == VERDICT_REFUSE || code < 500)) {
+        return code;
     }
+    return v->action == VERDICT_REFUSE ? place_code[place].refuse : place_code[place].defer;
+}
+
+static void add_code(const struct verdict *v, enum verdict_place place, struct text *out)
+{
+    unsigned code = code_of(v, place);
     text_addf(out, "%u %u.%s ", code, code / 100, enhanced_of(v, code));
 }
 
