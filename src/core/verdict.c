@@ -133,6 +133,14 @@ static void add_code(const struct verdict *v, enum verdict_place place, struct t
     text_addf(out, "%u %u.%s ", code, code / 100, enhanced_of(v, code));
 }
 
+/* RFC 5321 4.2: the text of a reply is printable ASCII, whatever somebody typed in as a reason. */
+static void add_printable(const char *s, struct text *out)
+{
+    for (; *s; s++) {
+        text_addf(out, "%c", *s >= ' ' && *s <= '~' ? *s : '?');
+    }
+}
+
 void verdict_reply(
     const struct verdict *v, enum verdict_place place, const struct verdict_context *context,
     struct text *out)
@@ -165,7 +173,8 @@ void verdict_reply(
         text_addf(&start, " (%s)", context->class->name);
     }
     if (context->detail) {
-        text_addf(&start, ": %s", context->detail);
+        text_addf(&start, ": ");
+        add_printable(context->detail, &start);
     }
     text_add(out, text_span(&start));
     text_add(out, text_span(&end));

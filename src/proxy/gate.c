@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "proxy/session.h"
+#include "svc/standings.h"
 
 static void on_answer(void *context, uint64_t id, const struct answer *answer)
 {
@@ -17,6 +18,26 @@ static void on_answer(void *context, uint64_t id, const struct answer *answer)
     if (s) {
         session_answer(s, answer);
     }
+}
+
+static void on_reason(void *context, uint64_t id, const struct redis_reply *reply)
+{
+    struct gate *g = context;
+    struct session *s = sessions_get(&g->sessions, id);
+    struct span reason = SPAN_LITERAL("");
+    if (!s) {
+        return;
+    }
+    if (reply && !redis_reply_is_error(reply, &(struct span){0})) {
+        (void)redis_reply_text(reply, &reason);
+    }
+    session_reason(s, reason);
+}
+
+int gate_ask_reason(struct gate *g, uint64_t session, const char *id)
+{
+    return standings_ask_reason(
+        g->redis, span_of(id), g->conf->redis.deadline_ms, on_reason, g, session);
 }
 
 static void on_redis(void *context, bool up)

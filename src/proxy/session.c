@@ -285,6 +285,17 @@ static int open_session(struct session *s, struct gate *gate, int fd)
     return 0;
 }
 
+/* Whoever is refused for his standing is told its reason. Nothing is read before that is known. */
+static void begin(struct session *s)
+{
+    bool refuses = s->setup.class && s->setup.class->action == ACTION_REFUSE;
+    if (refuses && gate_ask_reason(s->gate, s->id, s->subscriber) == 0) {
+        stream_rest(&s->stream[SIDE_CLIENT], STREAM_REST_ANSWER, true);
+        return;
+    }
+    step_on(s, DIALOG_START);
+}
+
 int session_start(struct gate *gate, int fd, const struct endpoint *peer)
 {
     struct session *s = calloc(1, sizeof(*s));
@@ -308,8 +319,18 @@ int session_start(struct gate *gate, int fd, const struct endpoint *peer)
     identify(s, fd);
     count_start(s);
     dialog_init(&s->dialog, &s->setup);
-    step_on(s, DIALOG_START);
+    begin(s);
     return 0;
+}
+
+void session_reason(struct session *s, struct span reason)
+{
+    if (reason.len > 0) {
+        s->reason = strndup(reason.at, reason.len); /* without it the refusal just says less */
+        s->setup.reason = s->reason;
+    }
+    stream_rest(&s->stream[SIDE_CLIENT], STREAM_REST_ANSWER, false);
+    step_on(s, DIALOG_START);
 }
 
 void session_answer(struct session *s, const struct answer *answer)
@@ -329,6 +350,7 @@ void session_shut_down(struct session *s)
 void session_free(struct session *s)
 {
     conf_release(s->conf);
+    free(s->reason);
     free(s);
 }
 

@@ -75,12 +75,15 @@ static void act_connect(struct session *s, const struct dialog_action *a)
 
 static void act_ask(struct session *s, const struct dialog_action *a)
 {
+    static const struct verdict no_memory = {.action = VERDICT_DEFER, .rule = RULE_RESOURCES};
     char slot[SESSION_SLOT];
     struct meter_subject subject = session_subject(s, slot);
     s->asked = true;
-    meter_ask(
-        s->gate->meter, &subject, &a->question, s->conf->redis.when_down,
-        s->conf->redis.deadline_ms);
+    if (meter_ask(
+            s->gate->meter, &subject, &a->question, s->conf->redis.when_down,
+            s->conf->redis.deadline_ms) < 0) {
+        session_close(s, &no_memory);
+    }
 }
 
 static void act_record(struct session *s, const struct dialog_action *a)
@@ -126,7 +129,7 @@ void session_act(struct session *s, const struct dialog_actions *actions)
         [DIALOG_RESUME] = act_resume,   [DIALOG_FINISH] = act_finish,
         [DIALOG_CLOSE] = act_close,
     };
-    for (unsigned i = 0; i < actions->count; i++) {
+    for (unsigned i = 0; i < actions->count && !s->ended; i++) {
         acts[actions->action[i].kind](s, &actions->action[i]);
     }
 }

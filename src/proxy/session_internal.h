@@ -33,6 +33,7 @@ struct session {
     bool passed_end[2]; /* opaque: this side's half-close was passed on */
     char case_id[CASE_TEXT];
     char subscriber[PREFIX_TEXT];
+    char *reason; /* of a standing that refuses; NULL: none, or not known */
     struct dialog_setup setup;
     struct dialog dialog;
 };

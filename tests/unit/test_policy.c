@@ -215,6 +215,19 @@ static void test_long_parts(void **state)
     }
 }
 
+static void test_detail_cannot_end_the_reply(void **state)
+{
+    (void)state;
+    struct conf_class class = make_class(OVER_DEFER, true);
+    struct verdict_context context = {
+        &class, "10.20.0.7", "https://h/", "CASE000000", "spam\r\n250 ok \x1b \xc3\xbc"};
+    char reply[VERDICT_REPLY];
+    reply_of(
+        (struct verdict){.action = VERDICT_REFUSE, .rule = RULE_CLASS}, PLACE_GREETING, &context,
+        reply);
+    assert_non_null(strstr(reply, "(ordinary): spam??250 ok ? ??; see https://h/"));
+}
+
 static void test_case_ids(void **state)
 {
     (void)state;
@@ -238,6 +251,7 @@ int main(void)
         cmocka_unit_test(test_codes),
         cmocka_unit_test(test_limits_in_words),
         cmocka_unit_test(test_long_parts),
+        cmocka_unit_test(test_detail_cannot_end_the_reply),
         cmocka_unit_test(test_case_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,35 @@
+/* This process's mirror of the standings in Redis: a class for an address without a round trip. */
+#ifndef GATE25_SVC_REGISTRY_H
+#define GATE25_SVC_REGISTRY_H
+
+#include <event2/event.h>
+
+#include "core/conf.h"
+
+struct registry;
+
+/* Reads the copy on disk (where there is one), then mirrors Redis over two connections of its own:
+ * one that scans, one that waits for changes. `keeper`: this process also writes the copy.
+ * Works on without Redis with what it has. NULL: out of memory. `conf` is held. */
+struct registry *registry_new(struct event_base *base, struct conf *conf, bool keeper)
+    __attribute__((warn_unused_result));
+void registry_free(struct registry *r);
+void registry_set_conf(struct registry *r, struct conf *conf); /* after a reload */
+
+/* What a lookup finds. */
+struct registry_entry {
+    struct prefix unit; /* the standing's prefix; of the unit itself when there is none */
+    const struct conf_class *class; /* in the configuration passed to the lookup; never NULL */
+    bool standing;                  /* false: nothing is said of this unit, class is the default */
+};
+
+/* The standing with the longest prefix over `a` that has not ended at `now_s` (Unix seconds). A
+ * standing whose class the configuration does not know counts as none. */
+void registry_find(
+    const struct registry *r, const struct conf *conf, const struct addr *a, int64_t now_s,
+    struct registry_entry *out);
+
+size_t registry_size(const struct registry *r);
+bool registry_is_current(const struct registry *r); /* scanned, and following changes */
+
+#endif
