@@ -1,0 +1,32 @@
+#!/bin/sh
+# `make demo`: brings a lab up, tells the story of demo.py in it, takes it down again.
+# KEEP=1 leaves everything running, with instructions.
+set -u
+here=$(cd "$(dirname "$0")/.." && pwd)
+lab="$here/tests/lab/lab"
+GATE25_LAB_RECORD="$here/build/demo-lab.json"
+export GATE25_LAB_RECORD
+
+"$lab" status >/dev/null 2>&1 && "$lab" down >/dev/null
+"$lab" up >/dev/null || exit 1
+keep=${KEEP:-}
+trap '[ "$keep" = 1 ] || "$lab" down >/dev/null 2>&1' EXIT
+trap 'keep=; exit 130' INT TERM HUP
+
+"$lab" run router /usr/bin/python3 "$here/scripts/demo.py"
+status=$?
+if [ "$keep" = 1 ]; then
+    cat <<EOF
+
+The lab stays up. From this folder:
+
+    export GATE25_LAB_RECORD=build/demo-lab.json
+    tests/lab/lab run gate1 build/bin/gate25ctl --config /run/gate25-lab/demo.conf list
+    tests/lab/lab run gate1 build/bin/gate25ctl --config /run/gate25-lab/demo.conf log 10.20.66.6
+    tests/lab/lab run subscribers swaks --server 198.51.100.10 --local-interface 10.20.1.1 \\
+        --from me@home.example --to user@mx.example
+    tests/lab/lab shell gate1
+    tests/lab/lab down
+EOF
+fi
+exit $status
