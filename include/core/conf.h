@@ -6,8 +6,8 @@
 #include "core/prefix.h"
 #include "core/rate.h"
 
-#define CONF_WINDOWS   4 /* windows that one limit may have */
-#define CONF_NAME      32
+#define CONF_WINDOWS       4 /* windows that one limit may have */
+#define CONF_NAME          32
 #define CONF_DEFAULT_CLASS "ordinary" /* the class of an id without a standing */
 
 /* What a class can limit. The order is the order of the rules in a decision. */
@@ -55,13 +55,13 @@ struct conf_timeouts {
 };
 
 struct conf_redis {
-    char path[108];            /* unix socket; empty: TCP */
-    char host[256];            /* name or address */
+    char path[108]; /* unix socket; empty: TCP */
+    char host[256]; /* name or address */
     uint16_t port;
     char user[64], password[128];
     unsigned database;
     enum when_down when_down;
-    uint32_t deadline_ms;      /* no decision waits longer for Redis */
+    uint32_t deadline_ms; /* no decision waits longer for Redis */
 };
 
 struct conf {
@@ -72,7 +72,7 @@ struct conf {
     enum intercept_mode mode;
     struct endpoint *listen;
     size_t listen_count;
-    unsigned workers; /* 0: one a core */
+    unsigned workers;      /* 0: one a core */
     unsigned max_sessions; /* a worker's; over it new sessions wait in the listen queue */
 
     struct conf_redis redis;
@@ -81,10 +81,10 @@ struct conf {
     size_t default_class; /* index of CONF_DEFAULT_CLASS */
 
     char help_url[256];
-    char *journal_file; /* NULL: none */
+    char *journal_file;      /* NULL: none */
     uint64_t journal_keep_s; /* life of the subscriber's stream in Redis */
     enum envelope_detail envelope;
-    char *registry_copy;  /* file that mirrors the standings for a start without Redis; NULL: none */
+    char *registry_copy; /* file that mirrors the standings for a start without Redis; NULL: none */
     char *control_socket; /* NULL: none */
     char node[64];        /* this gate's name in the journal; default: the host name */
     struct conf_timeouts timeouts;
@@ -94,8 +94,8 @@ struct conf {
 
 /* Each parser: false, and *out untouched, when `s` is not of its form. */
 bool conf_parse_duration(struct span s, uint64_t *out_us); /* "500ms" "10s" "5m" "1h" "30d" */
-bool conf_parse_size(struct span s, uint64_t *out);        /* "100" "64k" "100M" "2G", powers of 1000 */
-bool conf_parse_rate(struct span s, struct rate *out);     /* "30/1m": COUNT/PERIOD; COUNT a size */
+bool conf_parse_size(struct span s, uint64_t *out);    /* "100" "64k" "100M" "2G", powers of 1000 */
+bool conf_parse_rate(struct span s, struct rate *out); /* "30/1m": COUNT/PERIOD; COUNT a size */
 
 /* The other way round, as a person would say it: "1 minute", "12 hours", "90 seconds". */
 void conf_duration_words(uint64_t us, struct text *out);

@@ -10,12 +10,12 @@
 #include "core/smtp_scan.h"
 #include "core/verdict.h"
 
-#define DIALOG_PIPELINE 64   /* commands whose replies may be outstanding; behind them bytes wait */
-#define DIALOG_LINE     12288 /* longest line: RFC 4954 section 4 */
-#define DIALOG_ACTIONS  16
-#define DIALOG_BLOCK    512  /* body bytes that prove progress within data_block_ms */
-#define DIALOG_HELO     128
-#define DIALOG_PATH     258  /* RFC 5321 4.5.3.1.3 */
+#define DIALOG_PIPELINE    64 /* commands whose replies may be outstanding; behind them bytes wait */
+#define DIALOG_LINE        12288 /* longest line: RFC 4954 section 4 */
+#define DIALOG_ACTIONS     16
+#define DIALOG_BLOCK       512 /* body bytes that prove progress within data_block_ms */
+#define DIALOG_HELO        128
+#define DIALOG_PATH        258 /* RFC 5321 4.5.3.1.3 */
 #define DIALOG_NO_DEADLINE INT64_MAX
 
 enum dialog_event_kind {
@@ -43,17 +43,17 @@ struct dialog_event {
 enum dialog_side { SIDE_CLIENT, SIDE_SERVER };
 
 enum dialog_action_kind {
-    DIALOG_CONNECT,  /* to the original destination */
-    DIALOG_FORWARD,  /* `count` bytes off the front of `side`'s input, to the other side */
-    DIALOG_DISCARD,  /* `count` bytes off the front of `side`'s input */
-    DIALOG_SEND,     /* `text` to the client, behind all that was forwarded to it */
-    DIALOG_ASK,      /* `question`; its answer comes as DIALOG_ANSWER */
-    DIALOG_RECORD,   /* journal line of a refusal: `verdict` (spoken or shadowed) */
-    DIALOG_OPAQUE,   /* from now on all bytes of both sides are forwarded unseen */
-    DIALOG_PAUSE,    /* opaque: read nothing of the client's until the next tick; again: resume */
+    DIALOG_CONNECT, /* to the original destination */
+    DIALOG_FORWARD, /* `count` bytes off the front of `side`'s input, to the other side */
+    DIALOG_DISCARD, /* `count` bytes off the front of `side`'s input */
+    DIALOG_SEND,    /* `text` to the client, behind all that was forwarded to it */
+    DIALOG_ASK,     /* `question`; its answer comes as DIALOG_ANSWER */
+    DIALOG_RECORD,  /* journal line of a refusal: `verdict` (spoken or shadowed) */
+    DIALOG_OPAQUE,  /* from now on all bytes of both sides are forwarded unseen */
+    DIALOG_PAUSE,   /* opaque: read nothing of the client's until the next tick; again: resume */
     DIALOG_RESUME,
-    DIALOG_FINISH,   /* `side` has said its last: pass the half-close on to the other side */
-    DIALOG_CLOSE     /* the session ends once what was sent has left; `verdict` says why. Last. */
+    DIALOG_FINISH, /* `side` has said its last: pass the half-close on to the other side */
+    DIALOG_CLOSE   /* the session ends once what was sent has left; `verdict` says why. Last. */
 };
 
 struct dialog_action {
@@ -101,12 +101,13 @@ struct dialog {
     uint64_t chunk_left;
     uint64_t bytes_charged;
     size_t client_seen, server_seen; /* scanned in vain for a line's end */
-    uint32_t granted; /* recipients granted beyond those forwarded */
-    uint32_t refused; /* recipients of the same run that `verdict` refuses */
-    uint32_t block;   /* body bytes since `since_ms` was last moved */
-    uint8_t phase;    /* enum dialog_phase */
+    uint32_t granted;                /* recipients granted beyond those forwarded */
+    uint32_t refused;                /* recipients of the same run that `verdict` refuses */
+    uint32_t block;                  /* body bytes since `since_ms` was last moved */
+    uint8_t phase;                   /* enum dialog_phase */
     uint8_t decision; /* enum dialog_decision on the MAIL at the front of the client's input */
-    uint8_t pending[DIALOG_PIPELINE]; /* enum dialog_pending, a ring: commands without a reply yet */
+    uint8_t
+        pending[DIALOG_PIPELINE]; /* enum dialog_pending, a ring: commands without a reply yet */
     uint8_t pending_first, pending_count;
     bool connected, asking, barrier, ended;
     bool client_finished, server_finished;
@@ -122,7 +123,8 @@ struct dialog {
 
 void dialog_init(struct dialog *d, const struct dialog_setup *setup);
 /* Handles one event; `actions` is written anew. After DIALOG_CLOSE there are no more actions. */
-void dialog_step(struct dialog *d, const struct dialog_event *event, struct dialog_actions *actions);
+void dialog_step(
+    struct dialog *d, const struct dialog_event *event, struct dialog_actions *actions);
 /* When DIALOG_TICK is due (monotonic ms), or DIALOG_NO_DEADLINE. Read it after every step. */
 int64_t dialog_deadline(const struct dialog *d);
 

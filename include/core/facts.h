@@ -14,8 +14,9 @@ enum question_kind {
 struct question {
     enum question_kind kind;
     uint32_t messages;
-    uint32_t recipients; /* wanted; fewer may be granted. With a message: zero granted is a grant too */
-    uint64_t bytes;      /* sent since the last question: charged whatever the answer is */
+    uint32_t
+        recipients; /* wanted; fewer may be granted. With a message: zero granted is a grant too */
+    uint64_t bytes; /* sent since the last question: charged whatever the answer is */
 };
 
 enum meter_state {

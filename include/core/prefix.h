@@ -25,7 +25,7 @@ struct prefix {
 #define PREFIX_TEXT   50
 #define ENDPOINT_TEXT 56
 
-unsigned addr_bits(enum addr_family family); /* 32, 128, or 0 */
+unsigned addr_bits(enum addr_family family);      /* 32, 128, or 0 */
 bool addr_parse(struct span s, struct addr *out); /* v4 dotted quad or v6; no zone, no brackets */
 bool addr_equal(const struct addr *a, const struct addr *b);
 bool addr_is_v4_mapped(const struct addr *a); /* ::ffff:0:0/96 */
@@ -39,7 +39,8 @@ bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
 /* What keeps a text from being a prefix. */
 enum prefix_error { PREFIX_OK, PREFIX_BAD_ADDRESS, PREFIX_BAD_LENGTH, PREFIX_HOST_BITS };
 
-/* "ADDRESS" (a prefix of full length) or "ADDRESS/LENGTH". PREFIX_HOST_BITS: `out` is set, masked. */
+/* "ADDRESS" (a prefix of full length) or "ADDRESS/LENGTH". PREFIX_HOST_BITS: `out` is set, masked.
+ */
 enum prefix_error prefix_parse(struct span s, struct prefix *out);
 struct prefix prefix_of(const struct addr *a, unsigned len); /* masks; `len` is capped */
 bool prefix_equal(const struct prefix *a, const struct prefix *b);
@@ -47,7 +48,8 @@ bool prefix_contains(const struct prefix *p, const struct addr *a);
 bool prefix_overlaps(const struct prefix *a, const struct prefix *b);
 void prefix_format(const struct prefix *p, char out[PREFIX_TEXT]); /* no "/32", no "/128" */
 
-/* The unit of `a` (DESIGN, who is a subscriber): the IPv4 address, the IPv6 prefix of `ipv6_unit`. */
+/* The unit of `a` (DESIGN, who is a subscriber): the IPv4 address, the IPv6 prefix of `ipv6_unit`.
+ */
 struct prefix prefix_unit(const struct addr *a, unsigned ipv6_unit);
 
 #endif

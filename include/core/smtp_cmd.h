@@ -27,10 +27,10 @@ enum smtp_verb {
 struct smtp_cmd {
     enum smtp_verb verb;
     struct span argument; /* behind the verb, trimmed */
-    struct span path;     /* MAIL and RCPT: what stands between the brackets, source route left away */
-    bool chunk_valid;     /* BDAT: a size was understood */
-    uint64_t chunk;       /* BDAT: octets that follow */
-    bool last;            /* BDAT: ... LAST */
+    struct span path; /* MAIL and RCPT: what stands between the brackets, source route left away */
+    bool chunk_valid; /* BDAT: a size was understood */
+    uint64_t chunk;   /* BDAT: octets that follow */
+    bool last;        /* BDAT: ... LAST */
 };
 
 #define SMTP_CMD_CHUNK_MAX INT64_MAX

@@ -13,21 +13,21 @@ enum verdict_action {
 /* The rule behind a verdict; its name in the journal is verdict_rule_name(). */
 enum rule {
     RULE_NONE,
-    RULE_LIMIT,        /* `limit` and `window` say which */
-    RULE_CLASS,        /* the class's action is refuse */
-    RULE_STORE_DOWN,   /* Redis is away and when-down = "refuse" */
-    RULE_DIRECT,       /* connected to the listener itself */
-    RULE_LOOP,         /* our own connection came back to us */
-    RULE_SOURCE,       /* not a subscriber's address */
-    RULE_DESTINATION,  /* not an address one can send mail to */
-    RULE_CONNECT,      /* the destination did not take the connection */
-    RULE_TIMEOUT,      /* RFC 5321 4.5.3.2 */
-    RULE_LINE,         /* a line longer than any server must take */
-    RULE_NEWLINE,      /* an end of data that servers disagree on (smuggling) */
-    RULE_STARTTLS,     /* plaintext behind STARTTLS (injection) */
-    RULE_REPLY,        /* the server's words are no SMTP */
-    RULE_SHUTDOWN,     /* the gate is being stopped */
-    RULE_RESOURCES,    /* out of memory or descriptors */
+    RULE_LIMIT,       /* `limit` and `window` say which */
+    RULE_CLASS,       /* the class's action is refuse */
+    RULE_STORE_DOWN,  /* Redis is away and when-down = "refuse" */
+    RULE_DIRECT,      /* connected to the listener itself */
+    RULE_LOOP,        /* our own connection came back to us */
+    RULE_SOURCE,      /* not a subscriber's address */
+    RULE_DESTINATION, /* not an address one can send mail to */
+    RULE_CONNECT,     /* the destination did not take the connection */
+    RULE_TIMEOUT,     /* RFC 5321 4.5.3.2 */
+    RULE_LINE,        /* a line longer than any server must take */
+    RULE_NEWLINE,     /* an end of data that servers disagree on (smuggling) */
+    RULE_STARTTLS,    /* plaintext behind STARTTLS (injection) */
+    RULE_REPLY,       /* the server's words are no SMTP */
+    RULE_SHUTDOWN,    /* the gate is being stopped */
+    RULE_RESOURCES,   /* out of memory or descriptors */
     RULE_COUNT
 };
 
@@ -37,7 +37,7 @@ struct verdict {
     enum limit_kind limit;
     unsigned window;
     uint32_t retry_after_s; /* 0: no time to name */
-    bool shadow;            /* the class does not enforce: action is FORWARD, this is the log line */
+    bool shadow; /* the class does not enforce: action is FORWARD, this is the log line */
     enum verdict_action would; /* with shadow: what it would have been */
 };
 
@@ -50,7 +50,7 @@ enum verdict_place {
     PLACE_SESSION   /* between commands; the session ends: 421 or 554 */
 };
 
-#define CASE_TEXT 11 /* ten characters of Crockford's base 32 */
+#define CASE_TEXT     11  /* ten characters of Crockford's base 32 */
 #define VERDICT_REPLY 513 /* RFC 5321 4.5.3.1.5, and a terminator */
 
 /* The case id of a session: `random` written down. */

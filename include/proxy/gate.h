@@ -51,7 +51,8 @@ void gate_fini(struct gate *g);
 /* New sessions begin with `conf` from now on; NULL keeps the old one. The journal is opened anew,
  * the host's addresses are looked up again. */
 void gate_reload(struct gate *g, struct conf *conf);
-/* Asks why `id` has the standing it has; session_reason() is told. -1: Redis cannot be asked now. */
+/* Asks why `id` has the standing it has; session_reason() is told. -1: Redis cannot be asked now.
+ */
 int gate_ask_reason(struct gate *g, uint64_t session, const char *id);
 /* A fresh random number for a case id. */
 uint64_t gate_case(struct gate *g);

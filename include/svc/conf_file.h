@@ -8,7 +8,8 @@
 
 /* Reads and checks `file`. NULL: nothing usable, and `error` says
  * "file:line: what is wrong, and what is allowed". The caller holds the one reference. */
-struct conf *conf_file_read(const char *file, struct text *error) __attribute__((warn_unused_result));
+struct conf *conf_file_read(const char *file, struct text *error)
+    __attribute__((warn_unused_result));
 
 struct conf *conf_hold(struct conf *c);
 void conf_release(struct conf *c); /* the last one frees; NULL is fine */

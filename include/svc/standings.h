@@ -25,7 +25,8 @@ void standings_remove(
     struct redis *r, const struct standing *s, uint32_t deadline_ms, standings_done_cb done,
     void *context);
 
-/* Asks for the reason that was given with the standing of `id`: a text, or nil. -1: as redis_call. */
+/* Asks for the reason that was given with the standing of `id`: a text, or nil. -1: as redis_call.
+ */
 int standings_ask_reason(
     struct redis *r, struct span id, uint32_t deadline_ms, redis_reply_cb reply, void *context,
     uint64_t ticket);

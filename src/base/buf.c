@@ -35,7 +35,7 @@ char *buf_reserve(struct buf *b, size_t n)
     if (!at) {
         return NULL;
     }
-    if (len > 0) {
+    if (b->at && len > 0) {
         memcpy(at, b->at + b->start, len);
     }
     free(b->at);

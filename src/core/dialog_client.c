@@ -1,8 +1,8 @@
 /* The client's side of the dialogue: commands are counted and forwarded, or answered. */
 #include <string.h>
 
-#include "dialog_internal.h"
 #include "core/smtp_cmd.h"
+#include "dialog_internal.h"
 
 /* A command at the front of the client's input. */
 struct command {

@@ -1,6 +1,6 @@
 /* The server's side of the dialogue: replies go out unchanged, and say what the gate may expect. */
-#include "dialog_internal.h"
 #include "core/smtp_reply.h"
+#include "dialog_internal.h"
 
 #define REPLY_LINE 8192 /* RFC 5321 asks for 512; some servers are wordier */
 

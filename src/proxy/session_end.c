@@ -2,11 +2,12 @@
 #include "net/clock.h"
 #include "session_internal.h"
 
-#define FLUSH_MS 30000 /* for a peer to take what was said to it */
-#define DISCARD_MS                                                                                 \
-    2000 /* for a peer to stop talking: closing earlier resets the connection, and a               \
-          * reset destroys what the peer has not read yet */
-#define DETAIL 160
+/* For a peer to take what was said to it. */
+#define FLUSH_MS 30000
+/* For a peer to stop talking: closing earlier resets the connection, and a reset destroys what the
+ * peer has not read yet. */
+#define DISCARD_MS 2000
+#define DETAIL     160
 
 static struct journal_line start_line(
     const struct session *s, enum journal_event event, const struct verdict *v)

@@ -1,7 +1,7 @@
 #include "svc/registry_feed.h"
 
-#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/log.h"
 #include "core/store_keys.h"
@@ -96,13 +96,22 @@ bool feed_position(const struct redis_reply *reply, char out[FEED_POSITION])
     return true;
 }
 
+/* "MILLISECONDS-NUMBER". */
+static void split(const char *position, uint64_t *ms, uint64_t *number)
+{
+    char *end;
+
+    *ms = strtoull(position, &end, 10);
+    *number = *end == '-' ? strtoull(end + 1, NULL, 10) : 0;
+}
+
 bool feed_position_before(const char *a, const char *b)
 {
-    uint64_t a_ms = 0, a_n = 0, b_ms = 0, b_n = 0;
+    uint64_t a_ms, a_number, b_ms, b_number;
 
-    sscanf(a, "%" SCNu64 "-%" SCNu64, &a_ms, &a_n);
-    sscanf(b, "%" SCNu64 "-%" SCNu64, &b_ms, &b_n);
-    return a_ms < b_ms || (a_ms == b_ms && a_n < b_n);
+    split(a, &a_ms, &a_number);
+    split(b, &b_ms, &b_number);
+    return a_ms < b_ms || (a_ms == b_ms && a_number < b_number);
 }
 
 static void remove_entry(struct prefix_map *map, struct span id)
