@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import re
+import shlex
 import socket
 
 from . import sandbox, topology
@@ -13,6 +15,8 @@ LISTEN = {
     "redirect": [f"0.0.0.0:{topology.GATE_PORT}", f"[::]:{topology.GATE_PORT}"],
 }
 HELP_URL = "https://mail.isp.example/"
+# What valgrind -q and the sanitizers print, and print only when they find something.
+FINDING = re.compile(r"^==\d+==|ERROR: \w*Sanitizer|runtime error:", re.MULTILINE)
 
 
 def binaries():
@@ -56,7 +60,7 @@ class Gate(Process):
     def __init__(self, lab, redis, overrides=None, number=1, mode=None, environment=None, wrapper=()):
         super().__init__(lab[f"gate{number}"])
         self.mode = mode or lab.mode
-        self.wrapper = list(wrapper)  # as in ("valgrind", "-q")
+        self.wrapper = list(wrapper) or shlex.split(os.environ.get("GATE25_WRAP", ""))
         self.environment = environment or {}
         self.config = self.folder / "gate25.conf"
         self.journal_file = self.folder / "journal.jsonl"
@@ -99,6 +103,12 @@ class Gate(Process):
         with contextlib.suppress(BlockingIOError):
             return b"READY=1" in self._notify.recv(4096).split(b"\n")
         return False
+
+    def kill(self):
+        """Ends it; a finding of valgrind or a sanitizer fails whoever ends it."""
+        super().kill()
+        found = FINDING.search(self.text())
+        assert not found, f"found in the gate:\n{self.text()[found.start():][:6000]}"
 
     def ctl(self, *arguments, check=True):
         """gate25ctl in the gate: a CompletedProcess."""
