@@ -1,0 +1,32 @@
+/* The operators' socket: one line with a verb in, one line of JSON out. */
+#ifndef GATE25_CTL_CONTROL_H
+#define GATE25_CTL_CONTROL_H
+
+#include <event2/event.h>
+
+#include "base/str.h"
+
+struct control;
+
+/* A verb; `run` returns one line of JSON on the heap (the control frees it), or NULL: out of
+ * memory. */
+struct control_verb {
+    const char *name;
+    char *(*run)(void *context);
+};
+
+/* Listens on the unix socket `path` (mode 0660; one left behind by a dead process is replaced).
+ * `verbs` outlives the control. NULL: `error` says why. An unknown verb is answered with
+ * {"error": ...} that names the known ones; slow and silent clients are dropped after a while. */
+struct control *control_new(
+    struct event_base *base, const char *path, const struct control_verb *verbs, size_t count,
+    void *context, struct text *error) __attribute__((warn_unused_result));
+/* Removes the socket; but not in a forked child, which only lets go of it. */
+void control_free(struct control *c);
+
+/* The client's side, blocking: asks and waits for the answer (free it). -1: `error` says why. */
+int control_ask(
+    const char *path, const char *verb, unsigned timeout_ms, char **answer, struct text *error)
+    __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,262 @@
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/store_keys.h"
+#include "ctl/ctl_subject.h"
+#include "ctl/ctl_text.h"
+#include "ctl/ctl_time.h"
+#include "ctl/ctl_verbs.h"
+#include "svc/meter.h"
+#include "svc/meter_codec.h"
+
+#define ACCOUNT 300
+#define LINE    256
+
+/* All that is known of an address. */
+struct finding {
+    struct addr address;
+    struct ctl_subject unit;
+    char account[ACCOUNT]; /* of the lease; empty: none */
+    struct ctl_standing standing;
+    const char *id; /* whose meters count */
+    const struct conf_class *class;
+    struct meter_windows windows;
+    struct meter_level levels[METER_WINDOWS];
+    bool level_known[METER_WINDOWS];
+};
+
+static void use_lease(void *context, const struct redis_reply *reply)
+{
+    struct finding *f = context;
+    struct span account;
+    struct text t;
+
+    if (redis_reply_text(reply, &account)) {
+        text_init(&t, f->account, sizeof(f->account));
+        text_add(&t, account);
+    }
+}
+
+static int read_lease(struct ctl *c, struct finding *f)
+{
+    char key[STORE_KEY];
+    const struct span words[] = {
+        SPAN_LITERAL("GET"), store_key(STORE_KEY_LEASE, span_of(f->unit.id), key)};
+
+    return ctl_call(c, words, 2, CTL_ANSWER_MS, use_lease, f);
+}
+
+static void use_levels(void *context, const struct redis_reply *reply)
+{
+    struct finding *f = context;
+
+    for (size_t i = 0; i < f->windows.count; i++) {
+        f->level_known[i] = meter_level_decode(reply, i, &f->levels[i]);
+    }
+}
+
+static int read_levels(struct ctl *c, struct finding *f)
+{
+    struct meter_words words;
+
+    meter_windows_of(f->class, METER_ALL_KINDS, &f->windows);
+    if (f->windows.count == 0) {
+        return 0;
+    }
+    meter_words_peek(&words, f->id, &f->windows);
+    return ctl_call(c, words.at, words.count, CTL_ANSWER_MS, use_levels, f);
+}
+
+/* As the gate finds it, svc/registry.h. */
+static int find(struct ctl *c, struct finding *f)
+{
+    struct prefix whole = prefix_of(&f->address, addr_bits(f->address.family));
+
+    if (ctl_standing_over(c, &whole, &f->standing) != 0 || read_lease(c, f) != 0) {
+        return -1;
+    }
+    if (f->standing.found) {
+        f->id = f->standing.id;
+        f->class = conf_class_named(c->conf, span_of(f->standing.class));
+    } else {
+        f->id = f->unit.id;
+        f->class = &c->conf->classes[c->conf->default_class];
+    }
+    return f->class->action == ACTION_METER ? read_levels(c, f) : 0;
+}
+
+/* --- for people --- */
+
+static bool counts_up(enum limit_kind kind)
+{
+    return kind == LIMIT_SPREAD || kind == LIMIT_CONCURRENT;
+}
+
+static void add_words(struct text *t, uint64_t us)
+{
+    /* To the second, upwards: nobody waits for less. */
+    conf_duration_words((us + 999999) / 1000000 * 1000000, t);
+}
+
+/* Bytes as the configuration counts them, in powers of 1000. */
+static void add_amount(struct text *t, enum limit_kind kind, uint64_t n)
+{
+    static const struct {
+        double size;
+        const char *name;
+    } units[] = {{1e9, "GB"}, {1e6, "MB"}, {1e3, "kB"}};
+
+    for (size_t i = 0; kind == LIMIT_BYTES && i < sizeof(units) / sizeof(units[0]); i++) {
+        if ((double)n >= units[i].size) {
+            text_addf(t, "%.4g %s", (double)n / units[i].size, units[i].name);
+            return;
+        }
+    }
+    text_addf(t, "%" PRIu64, n);
+}
+
+static void print_limit(const struct meter_window *w, const struct meter_level *level)
+{
+    char array[LINE];
+    struct text t;
+
+    text_init(&t, array, sizeof(array));
+    add_amount(&t, w->kind, w->rate.count);
+    if (w->kind != LIMIT_CONCURRENT) {
+        text_addf(&t, " in ");
+        conf_duration_words(w->rate.period_us, &t);
+    }
+    printf("  %-11s %-22s", limit_kind_name(w->kind), array);
+    text_init(&t, array, sizeof(array));
+    if (level == NULL) {
+        text_addf(&t, "not known");
+    } else {
+        add_amount(&t, w->kind, level->amount);
+        text_addf(&t, " %s", counts_up(w->kind) ? "used" : "left");
+        if (level->full_us > 0) {
+            text_addf(&t, ", %s in ", counts_up(w->kind) ? "none" : "full");
+            add_words(&t, level->full_us);
+        }
+    }
+    puts(array);
+}
+
+static void print_action(const struct conf_class *class)
+{
+    static const char *const over[] = {[OVER_DEFER] = "deferred", [OVER_REFUSE] = "refused"};
+    static const char *const meaning[] = {
+        [ACTION_PASS] = "relayed untouched",
+        [ACTION_METER] = "relayed within limits, over them ",
+        [ACTION_REFUSE] = "answered with a refusal"};
+
+    ctl_print_rowf(
+        "action", "%s: %s%s%s", class_action_name(class->action), meaning[class->action],
+        class->action == ACTION_METER ? over[class->over] : "",
+        class->enforce ? "" : " (not enforced: logged only)");
+}
+
+static void print_finding(const struct finding *f)
+{
+    char address[ADDR_TEXT], until[CTL_TIME_TEXT];
+    const struct ctl_standing *s = &f->standing;
+
+    addr_format(&f->address, address);
+    ctl_print_rowf("address", "%s", address);
+    ctl_print_rowf("unit", "%s", f->unit.id);
+    ctl_print_row("lease", span_of(f->account[0] == '\0' ? "none" : f->account));
+    ctl_print_rowf("id", "%s", f->id);
+    ctl_print_rowf("class", "%s", f->class->name);
+    if (s->found && s->until_s != 0) {
+        ctl_time_format(s->until_s, until);
+        ctl_print_rowf("standing", "of %s, until %s", s->id, until);
+    } else {
+        ctl_print_rowf("standing", "%s%s", s->found ? "of " : "none", s->found ? s->id : "");
+    }
+    ctl_print_row("reason", span_of(s->reason));
+    print_action(f->class);
+    if (f->windows.count > 0) {
+        printf("limits\n");
+    }
+    for (size_t i = 0; i < f->windows.count; i++) {
+        print_limit(&f->windows.at[i], f->level_known[i] ? &f->levels[i] : NULL);
+    }
+}
+
+/* --- for programs --- */
+
+static json_t *limit_json(const struct meter_window *w, const struct meter_level *level)
+{
+    json_t *limit = json_pack(
+        "{s:s, s:I, s:f}", "limit", limit_kind_name(w->kind), "count", (json_int_t)w->rate.count,
+        "period_s", (double)w->rate.period_us / 1e6);
+    uint64_t other;
+
+    if (w->kind == LIMIT_CONCURRENT) {
+        json_object_set_new(limit, "period_s", json_null());
+    }
+    if (level == NULL) {
+        return limit;
+    }
+    other = level->amount < w->rate.count ? w->rate.count - level->amount : 0;
+    json_object_set_new(
+        limit, "left", json_integer((json_int_t)(counts_up(w->kind) ? other : level->amount)));
+    json_object_set_new(
+        limit, "used", json_integer((json_int_t)(counts_up(w->kind) ? level->amount : other)));
+    if (w->kind != LIMIT_CONCURRENT) {
+        json_object_set_new(limit, "full_in_s", json_real((double)level->full_us / 1e6));
+    }
+    return limit;
+}
+
+static json_t *standing_json(const struct ctl_standing *s)
+{
+    if (!s->found) {
+        return json_null();
+    }
+    return json_pack(
+        "{s:s, s:o, s:o}", "id", s->id, "until", ctl_time_json(s->until_s), "reason",
+        ctl_text_json_or_null(span_of(s->reason)));
+}
+
+static json_t *finding_json(const struct finding *f)
+{
+    char address[ADDR_TEXT];
+    json_t *limits = json_array();
+
+    addr_format(&f->address, address);
+    for (size_t i = 0; i < f->windows.count; i++) {
+        json_array_append_new(
+            limits, limit_json(&f->windows.at[i], f->level_known[i] ? &f->levels[i] : NULL));
+    }
+    return json_pack(
+        "{s:s, s:s, s:o, s:s, s:s, s:s, s:b, s:o, s:o}", "address", address, "unit", f->unit.id,
+        "lease", ctl_text_json_or_null(span_of(f->account)), "id", f->id, "class", f->class->name,
+        "action", class_action_name(f->class->action), "enforce", f->class->enforce, "standing",
+        standing_json(&f->standing), "limits", limits);
+}
+
+enum ctl_exit ctl_explain(struct ctl *c)
+{
+    struct finding f = {0};
+    char why[1024];
+    struct text error;
+
+    text_init(&error, why, sizeof(why));
+    if (!addr_parse(span_of(c->options->argument), &f.address)) {
+        ctl_say("\"%s\" is no address (IPv4 or IPv6)", c->options->argument);
+        return CTL_REFUSED;
+    }
+    if (!ctl_subject_parse(c->conf, span_of(c->options->argument), &f.unit, &error)) {
+        ctl_say("%s", why);
+        return CTL_REFUSED;
+    }
+    if (ctl_connect(c, meter_functions) != 0 || find(c, &f) != 0) {
+        return CTL_REFUSED;
+    }
+    if (c->options->json) {
+        return ctl_json_print(finding_json(&f)) == 0 ? CTL_DONE : CTL_REFUSED;
+    }
+    print_finding(&f);
+    return CTL_DONE;
+}

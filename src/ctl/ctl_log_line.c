@@ -1,0 +1,83 @@
+#include "ctl/ctl_log_line.h"
+
+#include <jansson.h>
+#include <string.h>
+
+#include "core/conf.h"
+#include "ctl/ctl_text.h"
+
+static struct span string(const json_t *o, const char *key)
+{
+    const json_t *value = json_object_get(o, key);
+
+    return json_is_string(value)
+               ? (struct span){json_string_value(value), json_string_length(value)}
+               : (struct span){"", 0};
+}
+
+static json_int_t integer(const json_t *o, const char *key)
+{
+    return json_integer_value(json_object_get(o, key));
+}
+
+static void add_text(struct text *out, const char *before, const json_t *o, const char *key)
+{
+    struct span s = string(o, key);
+
+    if (s.len > 0) {
+        text_add(out, span_of(before));
+        /* The journal has escaped it once; what it let pass is not trusted for that. */
+        ctl_text_escape(s, out);
+    }
+}
+
+static void add_count(struct text *out, const json_t *o, const char *key, const char *one)
+{
+    json_int_t n = integer(o, key);
+
+    if (n > 0) {
+        text_addf(out, ", %" JSON_INTEGER_FORMAT " %s%s", n, one, n == 1 ? "" : "s");
+    }
+}
+
+static void add_what_happened(struct text *out, const json_t *o)
+{
+    bool shadow = json_is_true(json_object_get(o, "shadow"));
+    json_int_t retry_s = integer(o, "retry_after_s");
+
+    add_text(out, shadow ? "  would be " : "  ", o, "verdict");
+    add_text(out, " by ", o, "rule");
+    if (retry_s > 0) {
+        text_addf(out, ", again in ");
+        conf_duration_words((uint64_t)retry_s * 1000000, out);
+    }
+}
+
+void ctl_log_line(struct span line, struct text *out)
+{
+    json_t *o = json_loadb(line.at, line.len, 0, NULL);
+
+    if (!json_is_object(o)) {
+        ctl_text_escape(line, out);
+        json_decref(o);
+        return;
+    }
+    ctl_text_escape(string(o, "time"), out);
+    add_text(out, "  ", o, "event");
+    add_what_happened(out, o);
+    add_text(out, "  ", o, "client");
+    add_text(out, " -> ", o, "server");
+    add_text(out, ", class ", o, "class");
+    add_text(out, ", helo ", o, "helo");
+    add_text(out, ", from ", o, "from");
+    add_text(out, ", to ", o, "to");
+    add_count(out, o, "messages", "message");
+    add_count(out, o, "recipients", "recipient");
+    add_count(out, o, "bytes_up", "byte");
+    if (json_is_true(json_object_get(o, "tls"))) {
+        text_addf(out, ", TLS");
+    }
+    add_text(out, ", ", o, "detail");
+    add_text(out, ", case ", o, "case");
+    json_decref(o);
+}

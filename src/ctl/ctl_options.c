@@ -1,0 +1,215 @@
+#include "ctl/ctl_options.h"
+
+#include <getopt.h>
+#include <string.h>
+
+#include "svc/conf_file.h"
+
+enum {
+    OPTION_CLASS = 256,
+    OPTION_UNTIL,
+    OPTION_REASON,
+    OPTION_NOTE,
+    OPTION_BY,
+    OPTION_CONFIG,
+    OPTION_JSON,
+    OPTION_HELP,
+    OPTION_VERSION
+};
+
+static const struct option long_options[] = {
+    {"class", required_argument, NULL, OPTION_CLASS},
+    {"until", required_argument, NULL, OPTION_UNTIL},
+    {"reason", required_argument, NULL, OPTION_REASON},
+    {"note", required_argument, NULL, OPTION_NOTE},
+    {"by", required_argument, NULL, OPTION_BY},
+    {"config", required_argument, NULL, OPTION_CONFIG},
+    {"follow", no_argument, NULL, 'f'},
+    {"count", required_argument, NULL, 'n'},
+    {"json", no_argument, NULL, OPTION_JSON},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {"version", no_argument, NULL, OPTION_VERSION},
+    {0},
+};
+
+/* Which options only some verbs take. */
+static const struct {
+    int option;
+    unsigned needs;
+    const char *name;
+} restricted[] = {
+    {OPTION_CLASS, CTL_TAKES_CLASS, "--class"},
+    {OPTION_UNTIL, CTL_TAKES_UNTIL, "--until"},
+    {OPTION_REASON, CTL_TAKES_REASON, "--reason"},
+    {OPTION_NOTE, CTL_TAKES_REASON, "--note"},
+    {OPTION_BY, CTL_TAKES_REASON, "--by"},
+    {'f', CTL_TAKES_FOLLOW, "-f"},
+    {'n', CTL_TAKES_FOLLOW, "-n"},
+};
+
+#define RESTRICTED (sizeof(restricted) / sizeof(restricted[0]))
+
+static int set_count(struct ctl_options *o, const char *value, struct text *error)
+{
+    uint64_t count;
+
+    if (!span_number(span_of(value), CTL_COUNT_MOST, &count) || count == 0) {
+        text_addf(error, "-n %s: a number from 1 to %d is wanted", value, CTL_COUNT_MOST);
+        return -1;
+    }
+    o->count = (unsigned)count;
+    return 0;
+}
+
+static int set_words(const char **field, const char *name, const char *value, struct text *error)
+{
+    size_t len = strlen(value);
+
+    if (len == 0 || len > CTL_WORDS_MOST) {
+        text_addf(error, "%s takes 1 to %d bytes of text", name, CTL_WORDS_MOST);
+        return -1;
+    }
+    *field = value;
+    return 0;
+}
+
+static int set(struct ctl_options *o, int option, const char *value, struct text *error)
+{
+    switch (option) {
+    case OPTION_CLASS:
+        return set_words(&o->class, "--class", value, error);
+    case OPTION_UNTIL:
+        return set_words(&o->until, "--until", value, error);
+    case OPTION_REASON:
+        return set_words(&o->reason, "--reason", value, error);
+    case OPTION_NOTE:
+        return set_words(&o->note, "--note", value, error);
+    case OPTION_BY:
+        return set_words(&o->by, "--by", value, error);
+    case OPTION_CONFIG:
+        return set_words(&o->config, "--config", value, error);
+    case 'n':
+        return set_count(o, value, error);
+    case 'f':
+        o->follow = true;
+        return 0;
+    case OPTION_JSON:
+        o->json = true;
+        return 0;
+    case OPTION_HELP:
+        o->help = true;
+        return 0;
+    default:
+        o->version = true;
+        return 0;
+    }
+}
+
+static unsigned restriction_of(int option)
+{
+    for (size_t i = 0; i < RESTRICTED; i++) {
+        if (restricted[i].option == option) {
+            return 1U << i;
+        }
+    }
+    return 0;
+}
+
+/* Options first: getopt_long sorts the rest behind them. `given` collects the restricted ones. */
+static int read_options(
+    int argc, char **argv, struct ctl_options *o, unsigned *given, struct text *error)
+{
+    int option;
+
+    optind = 0; /* glibc: starts anew */
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, ":fn:", long_options, NULL)) != -1) {
+        if (option == ':') {
+            text_addf(error, "%s wants a value", argv[optind - 1]);
+            return -1;
+        }
+        if (option == '?') {
+            text_addf(error, "unknown option %s", argv[optind - 1]);
+            return -1;
+        }
+        *given |= restriction_of(option);
+        if (set(o, option, optarg, error) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int find_verb(
+    const char *name, const struct ctl_verb *verbs, size_t count, struct ctl_options *o,
+    struct text *error)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(verbs[i].name, name) == 0) {
+            o->verb = &verbs[i];
+            return 0;
+        }
+    }
+    text_addf(error, "unknown verb \"%s\"; known are:", name);
+    for (size_t i = 0; i < count; i++) {
+        text_addf(error, "%s %s", i == 0 ? "" : ",", verbs[i].name);
+    }
+    return -1;
+}
+
+static int check_verb(
+    const struct ctl_verb *verb, int arguments, unsigned given, struct text *error)
+{
+    int most = verb->argument == CTL_ARGUMENT_NONE ? 0 : 1;
+    int least = verb->argument == CTL_ARGUMENT_MUST ? 1 : 0;
+
+    for (size_t i = 0; i < RESTRICTED; i++) {
+        if ((given & 1U << i) != 0 && (verb->takes & restricted[i].needs) == 0) {
+            text_addf(error, "%s does not take %s", verb->name, restricted[i].name);
+            return -1;
+        }
+    }
+    if (arguments < least) {
+        text_addf(error, "%s wants a %s", verb->name, verb->argument_name);
+        return -1;
+    }
+    if (arguments > most) {
+        text_addf(
+            error, "%s takes %s%s", verb->name, most == 0 ? "no argument" : "one ",
+            most == 0 ? "" : verb->argument_name);
+        return -1;
+    }
+    return 0;
+}
+
+int ctl_options_parse(
+    int argc, char **argv, const struct ctl_verb *verbs, size_t verb_count, struct ctl_options *out,
+    struct text *error)
+{
+    unsigned given = 0;
+    int arguments;
+
+    *out = (struct ctl_options){.config = CONF_FILE_DEFAULT, .count = CTL_COUNT_DEFAULT};
+    if (read_options(argc, argv, out, &given, error) != 0) {
+        return -1;
+    }
+    arguments = argc - optind - 1;
+    if (arguments < 0) {
+        if (out->help || out->version) {
+            return 0;
+        }
+        text_addf(error, "a verb is wanted");
+        return -1;
+    }
+    if (find_verb(argv[optind], verbs, verb_count, out, error) != 0) {
+        return -1;
+    }
+    if (out->help || out->version) {
+        return 0;
+    }
+    if (check_verb(out->verb, arguments, given, error) != 0) {
+        return -1;
+    }
+    out->argument = arguments > 0 ? argv[optind + 1] : NULL;
+    return 0;
+}

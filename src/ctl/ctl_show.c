@@ -1,0 +1,116 @@
+#include <stdio.h>
+
+#include "ctl/ctl_history.h"
+#include "ctl/ctl_subject.h"
+#include "ctl/ctl_text.h"
+#include "ctl/ctl_time.h"
+#include "ctl/ctl_verbs.h"
+
+static json_t *standing_json(const struct ctl *c, const struct ctl_standing *s)
+{
+    if (!s->found) {
+        return json_null();
+    }
+    return json_pack(
+        "{s:s, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "id", s->id, "class",
+        ctl_text_json(span_of(s->class)), "since", ctl_time_json(s->since_s), "until",
+        ctl_time_json(s->until_s), "ended", ctl_standing_ended(c, s), "by",
+        ctl_text_json_or_null(span_of(s->by)), "reason", ctl_text_json_or_null(span_of(s->reason)),
+        "note", ctl_text_json_or_null(span_of(s->note)));
+}
+
+static void print_time(const char *name, int64_t unix_s, const char *remark)
+{
+    char text[CTL_TIME_TEXT];
+
+    if (unix_s != 0) {
+        ctl_time_format(unix_s, text);
+        ctl_print_rowf(name, "%s%s", text, remark);
+    }
+}
+
+static void print_standing(const struct ctl *c, const struct ctl_standing *s)
+{
+    ctl_print_row("class", span_of(s->class));
+    print_time("since", s->since_s, "");
+    print_time("until", s->until_s, ctl_standing_ended(c, s) ? " (ended)" : "");
+    ctl_print_row("by", span_of(s->by));
+    ctl_print_row("reason", span_of(s->reason));
+    ctl_print_row("note", span_of(s->note));
+}
+
+/* What holds instead, where the subscriber's own standing is missing or has ended. */
+static void print_instead(const struct ctl *c, const struct ctl_standing *holds)
+{
+    if (holds->found) {
+        ctl_print_rowf("in force", "the standing of %s:", holds->id);
+        print_standing(c, holds);
+    } else {
+        ctl_print_rowf(
+            "in force", "class %s, as for everybody",
+            c->conf->classes[c->conf->default_class].name);
+    }
+}
+
+static void print_all(
+    const struct ctl *c, const struct ctl_subject *who, const struct ctl_standing *own,
+    const struct ctl_standing *holds, const json_t *history)
+{
+    printf("%s\n", who->id);
+    if (own->found) {
+        print_standing(c, own);
+    }
+    if (!own->found || ctl_standing_ended(c, own)) {
+        print_instead(c, holds);
+    }
+    if (json_array_size(history) > 0) {
+        printf("changes\n");
+        ctl_history_print(history);
+    }
+}
+
+static enum ctl_exit answer(
+    struct ctl *c, const struct ctl_subject *who, const struct ctl_standing *own,
+    const struct ctl_standing *holds, json_t *history)
+{
+    enum ctl_exit result = own->found || holds->found ? CTL_DONE : CTL_REFUSED;
+
+    if (c->options->json) {
+        json_t *all = json_pack(
+            "{s:s, s:s, s:o, s:o, s:o}", "id", who->id, "class",
+            holds->found ? holds->class : c->conf->classes[c->conf->default_class].name, "standing",
+            standing_json(c, own), "in_force", standing_json(c, holds), "changes", history);
+
+        return ctl_json_print(all) == 0 ? result : CTL_REFUSED;
+    }
+    print_all(c, who, own, holds, history);
+    json_decref(history);
+    if (result != CTL_DONE) {
+        ctl_say("%s has no standing", who->id);
+    }
+    return result;
+}
+
+enum ctl_exit ctl_show(struct ctl *c)
+{
+    struct ctl_subject who;
+    struct ctl_standing own, holds;
+    char why[1024];
+    struct text error;
+    json_t *history;
+
+    text_init(&error, why, sizeof(why));
+    if (!ctl_subject_parse(c->conf, span_of(c->options->argument), &who, &error)) {
+        ctl_say("%s", why);
+        return CTL_REFUSED;
+    }
+    if (ctl_connect(c, NULL) != 0 || ctl_standing_read(c, &who.prefix, &own) != 0 ||
+        ctl_standing_over(c, &who.prefix, &holds) != 0) {
+        return CTL_REFUSED;
+    }
+    history = ctl_history_read(c, who.id);
+    if (history == NULL) {
+        return CTL_REFUSED;
+    }
+    return answer(c, &who, &own, &holds, history);
+}

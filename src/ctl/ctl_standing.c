@@ -1,0 +1,235 @@
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ctl/ctl_subject.h"
+#include "ctl/ctl_text.h"
+#include "ctl/ctl_time.h"
+#include "ctl/ctl_verbs.h"
+
+#define REGISTERED  "registered"
+#define QUARANTINED "quarantined"
+#define NAME        320
+
+/* What one of the four verbs is about to do, and on whom. */
+struct change {
+    struct ctl *ctl;
+    struct ctl_subject subject;
+    struct ctl_standing before;
+    struct standing write;
+    char by[NAME];
+};
+
+/* Also one of a class that the configuration no longer has counts by its name. */
+static bool is_quarantine(const struct ctl *c, const struct ctl_standing *s)
+{
+    const struct conf_class *class = conf_class_named(c->conf, span_of(s->class));
+
+    return s->found && (strcmp(s->class, QUARANTINED) == 0 ||
+                        (class != NULL && class->action == ACTION_REFUSE));
+}
+
+static void name_operator(char out[NAME])
+{
+    const char *user = getenv("SUDO_USER");
+    const struct passwd *pw;
+    char host[256] = "";
+
+    if (user == NULL || user[0] == '\0') {
+        pw = getpwuid(getuid());
+        user = pw == NULL ? "unknown" : pw->pw_name;
+    }
+    gethostname(host, sizeof(host) - 1);
+    snprintf(out, NAME, "%.60s@%s", user, host);
+}
+
+static struct span span_or_none(const char *text)
+{
+    return text == NULL ? (struct span){"", 0} : span_of(text);
+}
+
+/* Reads what the command line says and what Redis knows. */
+static enum ctl_exit begin(struct change *h, struct ctl *c)
+{
+    const struct ctl_options *o = c->options;
+    char why[1024];
+    struct text error;
+
+    text_init(&error, why, sizeof(why));
+    if (!ctl_subject_parse(c->conf, span_of(o->argument), &h->subject, &error)) {
+        ctl_say("%s", why);
+        return CTL_REFUSED;
+    }
+    if (o->until != NULL &&
+        !ctl_until_parse(span_of(o->until), c->now_s, &h->write.until_s, &error)) {
+        ctl_say("%s", why);
+        return CTL_REFUSED;
+    }
+    name_operator(h->by);
+    h->ctl = c;
+    h->write.id = span_of(h->subject.id);
+    h->write.since_s = c->now_s;
+    h->write.by = o->by == NULL ? span_of(h->by) : span_of(o->by);
+    h->write.reason = span_or_none(o->reason);
+    h->write.note = span_or_none(o->note);
+    h->write.verb = span_of(o->verb->name);
+    if (ctl_connect(c, NULL) != 0 || ctl_standing_read(c, &h->subject.prefix, &h->before) != 0) {
+        return CTL_REFUSED;
+    }
+    return CTL_DONE;
+}
+
+static const struct conf_class *find_class(const struct ctl *c, const char *name)
+{
+    const struct conf_class *class = conf_class_named(c->conf, span_of(name));
+    char known[1024];
+    struct text t;
+
+    if (class != NULL) {
+        return class;
+    }
+    text_init(&t, known, sizeof(known));
+    for (size_t i = 0; i < c->conf->class_count; i++) {
+        text_addf(&t, "%s %s", i == 0 ? "" : ",", c->conf->classes[i].name);
+    }
+    ctl_say("the configuration has no class \"%s\"; it has:%s", name, known);
+    return NULL;
+}
+
+static enum ctl_exit report(const struct change *h, const char *sentence)
+{
+    const struct ctl_standing *before = &h->before;
+    const struct standing *s = &h->write;
+    char until[CTL_TIME_TEXT] = "";
+
+    if (h->ctl->options->json) {
+        json_t *line = json_pack(
+            "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "verb", h->ctl->options->verb->name,
+            "id", ctl_text_json(s->id), "class", ctl_text_json_or_null(s->class), "was",
+            ctl_text_json_or_null(span_of(before->class)), "since", ctl_time_json(s->since_s),
+            "until", ctl_time_json(s->until_s), "by", ctl_text_json_or_null(s->by), "reason",
+            ctl_text_json_or_null(s->reason), "note", ctl_text_json_or_null(s->note));
+
+        return ctl_json_print(line) == 0 ? CTL_DONE : CTL_REFUSED;
+    }
+    if (s->until_s != 0) {
+        ctl_time_format(s->until_s, until);
+    }
+    printf("%s %s", h->subject.id, sentence);
+    if (h->ctl->options->class != NULL) {
+        printf(", class %.*s", (int)s->class.len, s->class.at);
+    }
+    printf("%s%s", until[0] == '\0' ? "" : ", until ", until);
+    if (before->found && s->class.len > 0 && !span_equal(span_of(before->class), s->class)) {
+        char was[CONF_NAME * 4];
+        struct text t;
+
+        text_init(&t, was, sizeof(was));
+        ctl_text_escape(span_of(before->class), &t);
+        printf(" (was %s)", was);
+    }
+    putchar('\n');
+    return CTL_DONE;
+}
+
+static enum ctl_exit set(struct change *h, const struct conf_class *class, const char *sentence)
+{
+    h->write.class = span_of(class->name);
+    if (ctl_standing_set(h->ctl, &h->write) != 0) {
+        return CTL_REFUSED;
+    }
+    return report(h, sentence);
+}
+
+static enum ctl_exit remove_standing(struct change *h, const char *sentence)
+{
+    if (ctl_standing_remove(h->ctl, &h->write) != 0) {
+        return CTL_REFUSED;
+    }
+    return report(h, sentence);
+}
+
+enum ctl_exit ctl_register(struct ctl *c)
+{
+    const char *name = c->options->class == NULL ? REGISTERED : c->options->class;
+    const struct conf_class *class = find_class(c, name);
+    struct change h = {0};
+
+    if (class == NULL || begin(&h, c) != CTL_DONE) {
+        return CTL_REFUSED;
+    }
+    if (is_quarantine(c, &h.before) && !ctl_standing_ended(c, &h.before)) {
+        ctl_say("%s is in quarantine: release it first", h.subject.id);
+        return CTL_REFUSED;
+    }
+    return set(&h, class, "is registered");
+}
+
+enum ctl_exit ctl_quarantine(struct ctl *c)
+{
+    const char *name = c->options->class == NULL ? QUARANTINED : c->options->class;
+    const struct conf_class *class = find_class(c, name);
+    struct change h = {0};
+
+    if (class == NULL) {
+        return CTL_REFUSED;
+    }
+    if (class->action != ACTION_REFUSE && strcmp(name, QUARANTINED) != 0) {
+        ctl_say("the class \"%s\" does not refuse: it is no quarantine", name);
+        return CTL_REFUSED;
+    }
+    if (begin(&h, c) != CTL_DONE) {
+        return CTL_REFUSED;
+    }
+    return set(&h, class, "is in quarantine");
+}
+
+/* 0, or -1 with the reason said. */
+static int want_standing(const struct change *h)
+{
+    struct ctl_standing wider;
+
+    if (h->before.found) {
+        return 0;
+    }
+    if (ctl_standing_over(h->ctl, &h->subject.prefix, &wider) == 0 && wider.found) {
+        ctl_say(
+            "%s has no standing of its own; that of %s (class %s) covers it", h->subject.id,
+            wider.id, wider.class);
+    } else {
+        ctl_say("%s has no standing", h->subject.id);
+    }
+    return -1;
+}
+
+enum ctl_exit ctl_unregister(struct ctl *c)
+{
+    struct change h = {0};
+
+    if (begin(&h, c) != CTL_DONE || want_standing(&h) != 0) {
+        return CTL_REFUSED;
+    }
+    if (is_quarantine(c, &h.before)) {
+        ctl_say("%s is in quarantine: use \"release\"", h.subject.id);
+        return CTL_REFUSED;
+    }
+    return remove_standing(&h, "is no longer registered");
+}
+
+enum ctl_exit ctl_release(struct ctl *c)
+{
+    struct change h = {0};
+
+    if (begin(&h, c) != CTL_DONE || want_standing(&h) != 0) {
+        return CTL_REFUSED;
+    }
+    if (!is_quarantine(c, &h.before)) {
+        ctl_say(
+            "%s is not in quarantine but of class %s: use \"unregister\" to end that", h.subject.id,
+            h.before.class);
+        return CTL_REFUSED;
+    }
+    return remove_standing(&h, "is released");
+}

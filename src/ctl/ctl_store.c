@@ -1,0 +1,258 @@
+#include "ctl/ctl_store.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/store_keys.h"
+#include "ctl/ctl_text.h"
+#include "svc/redis_dial.h"
+
+#define LENGTHS 129 /* prefix lengths of IPv6 */
+
+/* --- asking --- */
+
+static void on_state(void *context, bool up)
+{
+    struct ctl *c = context;
+
+    /* Whoever waits for an answer is told by its own callback. */
+    if (up) {
+        event_base_loopbreak(c->base);
+    }
+}
+
+int ctl_connect(struct ctl *c, const char *functions)
+{
+    const struct redis_options options = {
+        .where = &c->conf->redis, .functions = functions, .state = on_state, .context = c};
+    const struct timeval most = {CTL_CONNECT_MS / 1000, 0};
+    char place[300];
+    struct text name;
+
+    c->redis = redis_new(c->base, &options);
+    if (c->redis == NULL) {
+        ctl_say("out of memory");
+        return -1;
+    }
+    if (!redis_is_up(c->redis)) {
+        event_base_loopexit(c->base, &most);
+        event_base_dispatch(c->base);
+    }
+    if (redis_is_up(c->redis)) {
+        return 0;
+    }
+    text_init(&name, place, sizeof(place));
+    redis_dial_name(&c->conf->redis, &name);
+    ctl_say("no connection to Redis at %s within %u seconds", place, CTL_CONNECT_MS / 1000);
+    return -1;
+}
+
+struct question {
+    struct ctl *ctl;
+    ctl_reply_cb use;
+    void *context;
+};
+
+static void settle(struct ctl *c, int result)
+{
+    c->answered = result;
+    c->waiting = false;
+    event_base_loopbreak(c->base);
+}
+
+static void on_reply(void *context, uint64_t ticket, const struct redis_reply *reply)
+{
+    struct question *q = context;
+    struct span message;
+
+    (void)ticket;
+    if (reply == NULL) {
+        ctl_say("Redis did not answer");
+    } else if (redis_reply_is_error(reply, &message)) {
+        ctl_say("Redis says: %.*s", (int)message.len, message.at);
+    } else {
+        q->use(q->context, reply);
+        settle(q->ctl, 0);
+        return;
+    }
+    settle(q->ctl, -1);
+}
+
+static int wait_for_answer(struct ctl *c)
+{
+    while (c->waiting && event_base_dispatch(c->base) == 0) {
+    }
+    return c->waiting ? -1 : c->answered;
+}
+
+int ctl_call(
+    struct ctl *c, const struct span *words, size_t count, uint32_t deadline_ms, ctl_reply_cb use,
+    void *context)
+{
+    struct question q = {c, use, context};
+
+    c->waiting = true;
+    if (redis_call(c->redis, words, count, deadline_ms, on_reply, &q, 0) != 0) {
+        ctl_say("the connection to Redis is lost");
+        return -1;
+    }
+    return wait_for_answer(c);
+}
+
+static void on_written(void *context, bool ok, struct span error)
+{
+    if (!ok) {
+        ctl_say("Redis: %.*s", (int)error.len, error.at);
+    }
+    settle(context, ok ? 0 : -1);
+}
+
+int ctl_standing_set(struct ctl *c, const struct standing *s)
+{
+    c->waiting = true;
+    standings_set(c->redis, s, CTL_ANSWER_MS, on_written, c);
+    return wait_for_answer(c);
+}
+
+int ctl_standing_remove(struct ctl *c, const struct standing *s)
+{
+    c->waiting = true;
+    standings_remove(c->redis, s, CTL_ANSWER_MS, on_written, c);
+    return wait_for_answer(c);
+}
+
+/* --- reading standings --- */
+
+static void copy(char *out, size_t cap, struct span value)
+{
+    struct text t;
+
+    text_init(&t, out, cap);
+    text_add(&t, value);
+}
+
+static int64_t number(struct span value)
+{
+    uint64_t n = 0;
+
+    return span_number(value, INT64_MAX, &n) ? (int64_t)n : 0;
+}
+
+static void use_details(void *context, const struct redis_reply *reply)
+{
+    struct ctl_standing *s = context;
+    size_t count = redis_reply_count(reply);
+
+    for (size_t i = 0; i + 1 < count; i += 2) {
+        struct span name, value;
+
+        if (!redis_reply_text(redis_reply_at(reply, i), &name) ||
+            !redis_reply_text(redis_reply_at(reply, i + 1), &value)) {
+            continue;
+        }
+        if (span_equal(name, SPAN_LITERAL("since"))) {
+            s->since_s = number(value);
+        } else if (span_equal(name, SPAN_LITERAL("by"))) {
+            copy(s->by, sizeof(s->by), value);
+        } else if (span_equal(name, SPAN_LITERAL("reason"))) {
+            copy(s->reason, sizeof(s->reason), value);
+        } else if (span_equal(name, SPAN_LITERAL("note"))) {
+            copy(s->note, sizeof(s->note), value);
+        }
+    }
+}
+
+/* Class and end come from STORE_STANDINGS, which is what the gates go by. */
+static int read_details(struct ctl *c, struct ctl_standing *s)
+{
+    char key[STORE_KEY];
+    const struct span words[] = {
+        SPAN_LITERAL("HGETALL"), store_key(STORE_KEY_STANDING, span_of(s->id), key)};
+
+    return ctl_call(c, words, 2, CTL_ANSWER_MS, use_details, s);
+}
+
+bool ctl_standing_ended(const struct ctl *c, const struct ctl_standing *s)
+{
+    return s->until_s != 0 && s->until_s <= c->now_s;
+}
+
+static bool fill(struct ctl_standing *s, const struct redis_reply *value)
+{
+    struct span text, class;
+
+    if (value == NULL || !redis_reply_text(value, &text) ||
+        !standing_parse(text, &class, &s->until_s)) {
+        return false;
+    }
+    copy(s->class, sizeof(s->class), class);
+    s->found = true;
+    return true;
+}
+
+struct search {
+    const struct ctl *ctl;
+    const struct prefix *p;
+    struct ctl_standing *out;
+};
+
+static void set_prefix(struct ctl_standing *s, struct prefix p)
+{
+    s->prefix = p;
+    prefix_format(&p, s->id);
+}
+
+static void use_exact(void *context, const struct redis_reply *reply)
+{
+    fill(context, reply);
+}
+
+int ctl_standing_read(struct ctl *c, const struct prefix *p, struct ctl_standing *out)
+{
+    struct span words[] = {SPAN_LITERAL("HGET"), SPAN_LITERAL(STORE_STANDINGS), {out->id, 0}};
+
+    *out = (struct ctl_standing){0};
+    set_prefix(out, *p);
+    words[2] = span_of(out->id);
+    if (ctl_call(c, words, 3, CTL_ANSWER_MS, use_exact, out) != 0) {
+        return -1;
+    }
+    return out->found ? read_details(c, out) : 0;
+}
+
+/* The reply lists the values of ever shorter prefixes. */
+static void use_covering(void *context, const struct redis_reply *reply)
+{
+    struct search *s = context;
+
+    for (unsigned i = 0; i <= s->p->len; i++) {
+        struct ctl_standing candidate = {0};
+
+        if (!fill(&candidate, redis_reply_at(reply, i)) || ctl_standing_ended(s->ctl, &candidate) ||
+            conf_class_named(s->ctl->conf, span_of(candidate.class)) == NULL) {
+            continue;
+        }
+        *s->out = candidate;
+        set_prefix(s->out, prefix_of(&s->p->addr, s->p->len - i));
+        return;
+    }
+}
+
+int ctl_standing_over(struct ctl *c, const struct prefix *p, struct ctl_standing *out)
+{
+    char ids[LENGTHS][PREFIX_TEXT];
+    struct span words[LENGTHS + 2] = {SPAN_LITERAL("HMGET"), SPAN_LITERAL(STORE_STANDINGS)};
+    struct search search = {c, p, out};
+
+    *out = (struct ctl_standing){0};
+    for (unsigned i = 0; i <= p->len; i++) {
+        struct prefix shorter = prefix_of(&p->addr, p->len - i);
+
+        prefix_format(&shorter, ids[i]);
+        words[i + 2] = span_of(ids[i]);
+    }
+    if (ctl_call(c, words, p->len + 3U, CTL_ANSWER_MS, use_covering, &search) != 0) {
+        return -1;
+    }
+    return out->found ? read_details(c, out) : 0;
+}

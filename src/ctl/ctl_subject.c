@@ -1,0 +1,85 @@
+#include "ctl/ctl_subject.h"
+
+#include <string.h>
+
+static bool is_allowed(const struct conf *conf, const struct prefix *p)
+{
+    for (size_t i = 0; i < conf->prefix_count; i++) {
+        const struct prefix *q = &conf->prefixes[i];
+
+        if (p->len >= q->len && prefix_contains(q, &p->addr)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void name_allowed(const struct conf *conf, struct text *error)
+{
+    char text[PREFIX_TEXT];
+
+    for (size_t i = 0; i < conf->prefix_count; i++) {
+        prefix_format(&conf->prefixes[i], text);
+        text_addf(error, "%s %s", i == 0 ? "" : ",", text);
+    }
+}
+
+static bool read_prefix(struct span s, struct prefix *out, struct text *error)
+{
+    char masked[PREFIX_TEXT];
+
+    switch (prefix_parse(s, out)) {
+    case PREFIX_OK:
+        return true;
+    case PREFIX_HOST_BITS:
+        prefix_format(out, masked);
+        text_addf(
+            error, "%.*s has bits set behind its length: the prefix is %s", (int)s.len, s.at,
+            masked);
+        return false;
+    case PREFIX_BAD_LENGTH:
+        text_addf(
+            error, "%.*s: the length of a prefix is 0 to 32 (IPv4) or 0 to 128 (IPv6)", (int)s.len,
+            s.at);
+        return false;
+    default:
+        text_addf(error, "%.*s: what stands before the \"/\" is no address", (int)s.len, s.at);
+        return false;
+    }
+}
+
+static bool read_address(
+    const struct conf *conf, struct span s, struct prefix *out, struct text *error)
+{
+    struct addr a;
+
+    if (!addr_parse(s, &a)) {
+        text_addf(
+            error,
+            "\"%.*s\" is neither an address nor a prefix, which is what this version understands "
+            "(accounts come with leases)",
+            (int)s.len, s.at);
+        return false;
+    }
+    *out = prefix_unit(&a, conf->ipv6_unit);
+    return true;
+}
+
+bool ctl_subject_parse(
+    const struct conf *conf, struct span s, struct ctl_subject *out, struct text *error)
+{
+    bool slash = s.len > 0 && memchr(s.at, '/', s.len) != NULL;
+
+    if (slash ? !read_prefix(s, &out->prefix, error)
+              : !read_address(conf, s, &out->prefix, error)) {
+        return false;
+    }
+    if (!is_allowed(conf, &out->prefix)) {
+        text_addf(
+            error, "%.*s is not within the subscribers' prefixes, which are:", (int)s.len, s.at);
+        name_allowed(conf, error);
+        return false;
+    }
+    prefix_format(&out->prefix, out->id);
+    return true;
+}
