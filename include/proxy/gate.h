@@ -48,6 +48,10 @@ struct gate_setup {
 /* -1: out of memory; gate_fini() is due all the same. */
 int gate_init(struct gate *g, const struct gate_setup *setup) __attribute__((warn_unused_result));
 void gate_fini(struct gate *g);
+/* Redis answers, and the mirror of the standings is what Redis holds. */
+bool gate_is_informed(const struct gate *g);
+/* It knows standings, if only from the copy on disk. */
+bool gate_has_standings(const struct gate *g);
 /* New sessions begin with `conf` from now on; NULL keeps the old one. The journal is opened anew,
  * the host's addresses are looked up again. */
 void gate_reload(struct gate *g, struct conf *conf);

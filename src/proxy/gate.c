@@ -116,6 +116,16 @@ void gate_fini(struct gate *g)
     conf_release(g->boot);
 }
 
+bool gate_is_informed(const struct gate *g)
+{
+    return registry_is_current(g->registry) && redis_is_up(g->redis);
+}
+
+bool gate_has_standings(const struct gate *g)
+{
+    return registry_size(g->registry) > 0;
+}
+
 void gate_reload(struct gate *g, struct conf *conf)
 {
     if (conf) {

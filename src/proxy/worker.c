@@ -16,7 +16,12 @@
 #define SPARE_DESCRIPTORS 64 /* for everything that is not a session */
 #define LAST_WORDS_MS     20 /* for what the last sessions wrote to Redis to leave */
 #define LOG_PAUSE_MS      1000
-#define ERROR_TEXT        512
+/* How long connections are left in the queue for Redis to say who is registered: a registered
+ * server must not be metered because the gate has just been started. */
+#define INFORM_EVERY_MS 5
+#define INFORM_MOST_MS  1000
+#define INFORM_COPY_MS  25 /* when the copy on disk has said it */
+#define ERROR_TEXT      512
 
 struct worker {
     const struct worker_setup *setup;
@@ -24,10 +29,11 @@ struct worker {
     struct listener_options listening;
     struct listener *listeners;
     size_t listener_count; /* that are open */
-    struct event terminate, reload, second, drain;
+    struct event terminate, reload, second, drain, inform;
+    int64_t started_ms;
     size_t most_sessions;
     int64_t logged_ms;
-    bool held, draining;
+    bool held, draining, failed;
 };
 
 /* Each session needs two descriptors; an accept that cannot be carried out helps nobody. */
@@ -157,22 +163,6 @@ static void on_second(evutil_socket_t fd, short what, void *context)
     metrics_set(w->setup->metrics, METRIC_STANDINGS, registry_size(w->gate.registry));
 }
 
-static int open_events(struct worker *w)
-{
-    static const struct timeval second = {.tv_sec = 1};
-    struct event_base *base = w->gate.base;
-    if (evsignal_assign(&w->terminate, base, SIGTERM, on_terminate, w) < 0 ||
-        evsignal_assign(&w->reload, base, SIGHUP, on_reload, w) < 0 ||
-        evtimer_assign(&w->drain, base, on_drained, w) < 0 ||
-        event_assign(&w->second, base, -1, EV_PERSIST, on_second, w) < 0) {
-        return -1;
-    }
-    return event_add(&w->terminate, NULL) < 0 || event_add(&w->reload, NULL) < 0 ||
-                   event_add(&w->second, &second) < 0
-               ? -1
-               : 0;
-}
-
 static int open_listeners(struct worker *w)
 {
     w->listening = (struct listener_options){on_accepted, on_rested, w};
@@ -185,6 +175,51 @@ static int open_listeners(struct worker *w)
         w->listener_count++;
     }
     return w->listeners ? 0 : -1;
+}
+
+static int listen_and_tell(struct worker *w)
+{
+    unsigned number = w->setup->number;
+    if (open_listeners(w) < 0) {
+        return -1;
+    }
+    bool told = write(w->setup->ready, &number, sizeof(number)) == sizeof(number);
+    close(w->setup->ready);
+    return told ? 0 : -1;
+}
+
+static void on_inform(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    struct worker *w = context;
+    int64_t most_ms = gate_has_standings(&w->gate) ? INFORM_COPY_MS : INFORM_MOST_MS;
+    if (!gate_is_informed(&w->gate) && clock_monotonic_ms() - w->started_ms < most_ms) {
+        return;
+    }
+    event_del(&w->inform);
+    if (!w->draining && listen_and_tell(w) < 0) {
+        log_error("worker %u: cannot begin to listen: %m", w->setup->number);
+        w->failed = true;
+        event_base_loopbreak(w->gate.base);
+    }
+}
+
+static int open_events(struct worker *w)
+{
+    static const struct timeval second = {.tv_sec = 1};
+    static const struct timeval soon = {.tv_usec = INFORM_EVERY_MS * 1000};
+    struct event_base *base = w->gate.base;
+    if (evsignal_assign(&w->terminate, base, SIGTERM, on_terminate, w) < 0 ||
+        evsignal_assign(&w->reload, base, SIGHUP, on_reload, w) < 0 ||
+        evtimer_assign(&w->drain, base, on_drained, w) < 0 ||
+        event_assign(&w->second, base, -1, EV_PERSIST, on_second, w) < 0 ||
+        event_assign(&w->inform, base, -1, EV_PERSIST, on_inform, w) < 0) {
+        return -1;
+    }
+    return event_add(&w->terminate, NULL) < 0 || event_add(&w->reload, NULL) < 0 ||
+                   event_add(&w->second, &second) < 0 || event_add(&w->inform, &soon) < 0
+               ? -1
+               : 0;
 }
 
 static int open_all(struct worker *w)
@@ -200,7 +235,7 @@ static int open_all(struct worker *w)
         .counted = on_count,
         .context = w,
     };
-    if (gate_init(&w->gate, &gate) < 0 || open_events(w) < 0 || open_listeners(w) < 0) {
+    if (gate_init(&w->gate, &gate) < 0 || open_events(w) < 0) {
         log_error("worker %u: out of memory", setup->number);
         return -1;
     }
@@ -216,6 +251,7 @@ static void close_all(struct worker *w)
     event_del(&w->reload);
     event_del(&w->second);
     event_del(&w->drain);
+    event_del(&w->inform);
 }
 
 static void let_signals_in(void)
@@ -232,15 +268,12 @@ static int serve(struct worker *w)
     if (open_all(w) < 0) {
         return EXIT_FAILURE;
     }
-    unsigned number = w->setup->number;
-    bool told = write(w->setup->ready, &number, sizeof(number)) == sizeof(number);
-    close(w->setup->ready);
     let_signals_in();
-    if (!told || event_base_dispatch(w->gate.base) < 0) {
-        log_error("worker %u: the event loop failed", number);
+    if (event_base_dispatch(w->gate.base) < 0) {
+        log_error("worker %u: the event loop failed", w->setup->number);
         return EXIT_FAILURE;
     }
-    return EXIT_SUCCESS;
+    return w->failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 int worker_run(const struct worker_setup *setup)
@@ -249,7 +282,11 @@ int worker_run(const struct worker_setup *setup)
     if (getppid() != setup->master) {
         return EXIT_FAILURE; /* it died before we could ask to be told */
     }
-    struct worker w = {.setup = setup, .most_sessions = most_sessions(setup->conf)};
+    struct worker w = {
+        .setup = setup,
+        .most_sessions = most_sessions(setup->conf),
+        .started_ms = clock_monotonic_ms(),
+    };
     struct event_base *base = event_base_new();
     if (!base) {
         log_error("worker %u: out of memory", setup->number);

@@ -8,7 +8,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parents[1] / "transcripts"
 PLAIN = {"r": "\r", "n": "\n", "t": "\t", "0": "\0", "\\": "\\"}
 ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|\*(\d+)\(([^)]*)\)|(.))")
-STRAY_SECONDS = 0.2  # how long a side is watched, at the end, for bytes that nobody named
+STRAY_SECONDS = 0.1  # how long a side is watched, at the end, for bytes that nobody named
 
 
 def unescape(text):
@@ -160,3 +160,34 @@ class Player:
     def close(self):
         for side in self.sides.values():
             side.connection.close()
+
+
+def client_of(index, family, bytewise):
+    low = 2 * index + bytewise
+    return f"10.20.9.{low + 1}" if family == 4 else f"2001:db8:20:{(low + 1) << 8:x}::7"
+
+
+def server_of(index, family):
+    return f"198.51.100.{100 + index}" if family == 4 else f"2001:db8:ffff::{100 + index:x}"
+
+
+def play(lab, played, index, family, bytewise):
+    address = server_of(index, family)
+    listener = None
+    if played.settings.get("server") != "refused":
+        listener = lab.internet.listen(address)
+        listener.settimeout(10)
+    client = lab.subscribers.connect(address, client_of(index, family, bytewise))
+
+    def accept():
+        connection, peer = listener.accept()
+        assert peer[0] == client.getsockname()[0], "the server sees the subscriber's own address"
+        return connection
+
+    player = Player(played, client, accept, bytewise)
+    try:
+        player.play()
+    finally:
+        player.close()
+        if listener:
+            listener.close()
