@@ -34,6 +34,7 @@ struct answer {
     enum limit_kind limit;
     unsigned window;
     double retry_us; /* until the refused tokens are there; of the byte debt when bytes_over */
+    bool stand_in;   /* the shared meter did not answer: this is this process's own, or UNKNOWN */
 };
 
 #endif

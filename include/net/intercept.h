@@ -5,6 +5,10 @@
 
 #include "core/admission.h"
 
+/* Whether nobody listens at `where` yet: listeners of several workers share an address, so a second
+ * gate would silently take half of the first one's connections. -1 and errno: somebody does. */
+int intercept_probe(enum intercept_mode mode, const struct endpoint *where)
+    __attribute__((warn_unused_result));
 /* A listening socket on `where`: dual stack never, SO_REUSEPORT always (one a worker). -1: errno.
  */
 int intercept_listen(enum intercept_mode mode, const struct endpoint *where)

@@ -48,12 +48,11 @@ static int open_socket(const struct addr *a)
     return socket(address_family(a), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
 
-int intercept_listen(enum intercept_mode mode, const struct endpoint *where)
+/* Bound to `where`, with `options` set before; -1 and errno. */
+static int open_bound(
+    enum intercept_mode mode, const struct endpoint *where, const struct option *options,
+    size_t count)
 {
-    /* Accepted sockets inherit TCP_NODELAY. Never TCP_DEFER_ACCEPT: in SMTP the server speaks
-     * first. */
-    static const struct option always[] = {
-        {SOL_SOCKET, SO_REUSEADDR}, {SOL_SOCKET, SO_REUSEPORT}, {SOL_TCP, TCP_NODELAY}};
     static const struct option v6only = {SOL_IPV6, IPV6_V6ONLY};
     struct option transparency = transparent(&where->addr);
     int fd = open_socket(&where->addr);
@@ -62,13 +61,34 @@ int intercept_listen(enum intercept_mode mode, const struct endpoint *where)
     }
     struct sockaddr_storage address;
     socklen_t len = address_write(where, &address);
-    if (switch_on(fd, always, sizeof(always) / sizeof(always[0])) < 0 ||
+    if (switch_on(fd, options, count) < 0 ||
         (where->addr.family == ADDR_IPV6 && switch_on(fd, &v6only, 1) < 0) ||
         (mode == INTERCEPT_TPROXY && switch_on(fd, &transparency, 1) < 0) ||
-        bind(fd, (struct sockaddr *)&address, len) < 0 || listen(fd, BACKLOG) < 0) {
+        bind(fd, (struct sockaddr *)&address, len) < 0) {
         return close_with_errno(fd);
     }
     return fd;
+}
+
+int intercept_listen(enum intercept_mode mode, const struct endpoint *where)
+{
+    /* Accepted sockets inherit TCP_NODELAY. Never TCP_DEFER_ACCEPT: in SMTP the server speaks
+     * first. */
+    static const struct option options[] = {
+        {SOL_SOCKET, SO_REUSEADDR}, {SOL_SOCKET, SO_REUSEPORT}, {SOL_TCP, TCP_NODELAY}};
+    int fd = open_bound(mode, where, options, sizeof(options) / sizeof(options[0]));
+    return fd >= 0 && listen(fd, BACKLOG) < 0 ? close_with_errno(fd) : fd;
+}
+
+int intercept_probe(enum intercept_mode mode, const struct endpoint *where)
+{
+    static const struct option reuse_address = {SOL_SOCKET, SO_REUSEADDR};
+    int fd = open_bound(mode, where, &reuse_address, 1);
+    if (fd < 0) {
+        return -1;
+    }
+    close(fd);
+    return 0;
 }
 
 static int bind_as(int fd, const struct addr *as)

@@ -11,7 +11,7 @@
 static void on_answer(void *context, uint64_t id, const struct answer *answer)
 {
     struct gate *g = context;
-    if (answer->state == METER_UNKNOWN) {
+    if (answer->stand_in) {
         metrics_add(g->metrics, METRIC_STORE_FAILURES, 1);
     }
     struct session *s = sessions_get(&g->sessions, id);

@@ -1,25 +1,39 @@
 #include "proxy/loopguard.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 
+#include "net/clock.h"
+
 #define BUCKET   8 /* marks in one cache line */
 #define CHOICES  2 /* buckets that a mark may be in: both full is next to impossible */
 #define SPARSITY 4 /* places for each session */
+#define WAIT_MS  5 /* for a worker that connects; it takes microseconds unless it is interrupted */
 
 struct bucket {
     _Alignas(64) _Atomic uint64_t mark[BUCKET];
 };
 
+struct turns {
+    _Alignas(64) _Atomic unsigned count; /* odd: the worker is about to note a connection */
+};
+
 struct loopguard {
     struct bucket *buckets; /* workers times `size`, shared */
+    struct turns *turns;    /* one a worker, behind them */
     unsigned workers;
     size_t size; /* buckets of one worker, a power of two */
     uint64_t seed;
 };
+
+static size_t shared_bytes(const struct loopguard *g)
+{
+    return g->workers * (g->size * sizeof(struct bucket) + sizeof(struct turns));
+}
 
 struct loopguard *loopguard_new(unsigned workers, unsigned sessions)
 {
@@ -32,21 +46,21 @@ struct loopguard *loopguard_new(unsigned workers, unsigned sessions)
     while (g->size * BUCKET < (size_t)sessions * SPARSITY) {
         g->size *= 2;
     }
-    void *memory = mmap(
-        NULL, workers * g->size * sizeof(struct bucket), PROT_READ | PROT_WRITE,
-        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void *memory =
+        mmap(NULL, shared_bytes(g), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED || getrandom(&g->seed, sizeof(g->seed), 0) != sizeof(g->seed)) {
         free(g);
         return NULL;
     }
     g->buckets = memory;
+    g->turns = (struct turns *)(g->buckets + workers * g->size);
     return g;
 }
 
 void loopguard_free(struct loopguard *g)
 {
     if (g) {
-        munmap(g->buckets, g->workers * g->size * sizeof(struct bucket));
+        munmap(g->buckets, shared_bytes(g));
         free(g);
     }
 }
@@ -91,6 +105,35 @@ static _Atomic uint64_t *place_of(
     return NULL;
 }
 
+void loopguard_begin(struct loopguard *g, unsigned worker)
+{
+    atomic_fetch_add(&g->turns[worker].count, 1);
+}
+
+void loopguard_end(struct loopguard *g, unsigned worker)
+{
+    atomic_fetch_add(&g->turns[worker].count, 1);
+}
+
+/* Nobody is waited for twice, nor long: he may have been killed in the middle of it. */
+static void wait_for_notes(const struct loopguard *g)
+{
+    int64_t give_up_ms = 0;
+    for (unsigned worker = 0; worker < g->workers; worker++) {
+        const _Atomic unsigned *count = &g->turns[worker].count;
+        unsigned seen = atomic_load(count);
+        if (seen % 2 == 0) {
+            continue;
+        }
+        if (give_up_ms == 0) {
+            give_up_ms = clock_monotonic_ms() + WAIT_MS;
+        }
+        while (atomic_load(count) == seen && clock_monotonic_ms() < give_up_ms) {
+            sched_yield();
+        }
+    }
+}
+
 uint64_t loopguard_set(
     struct loopguard *g, unsigned worker, const struct endpoint *local,
     const struct endpoint *remote)
@@ -116,6 +159,7 @@ bool loopguard_knows(
     const struct loopguard *g, const struct endpoint *peer, const struct endpoint *destination)
 {
     uint64_t mark = mark_of(g, peer, destination);
+    wait_for_notes(g);
     for (unsigned worker = 0; worker < g->workers; worker++) {
         if (place_of(g, worker, mark, mark)) {
             return true;
@@ -128,6 +172,7 @@ void loopguard_forget(struct loopguard *g, unsigned worker)
 {
     struct bucket *block = &g->buckets[worker * g->size];
     size_t bytes = g->size * sizeof(*block);
+    atomic_store(&g->turns[worker].count, 0);
     /* Giving the pages back is cheaper than writing to all of them. */
     if (madvise(block, bytes, MADV_REMOVE) < 0) {
         memset(block, 0, bytes);

@@ -165,21 +165,29 @@ static int open_workers(struct master *m, struct text *error)
     return m->workers ? 0 : -1;
 }
 
+static int fail_to_listen(const struct master *m, const struct endpoint *at, struct text *error)
+{
+    bool rights = errno == EPERM && m->boot->mode == INTERCEPT_TPROXY;
+    char where[ENDPOINT_TEXT];
+    endpoint_format(at, where);
+    text_addf(
+        error, "cannot listen on %s: %s%s", where, strerror(errno),
+        rights ? " (mode = \"tproxy\" needs CAP_NET_RAW, or root)" : "");
+    return -1;
+}
+
 static int open_listeners(struct master *m, struct text *error)
 {
-    for (unsigned i = 0; i < m->worker_count; i++) {
-        for (size_t j = 0; j < m->boot->listen_count; j++) {
-            char where[ENDPOINT_TEXT];
-            int fd = intercept_listen(m->boot->mode, &m->boot->listen[j]);
-            if (fd < 0) {
-                bool rights = errno == EPERM && m->boot->mode == INTERCEPT_TPROXY;
-                endpoint_format(&m->boot->listen[j], where);
-                text_addf(
-                    error, "cannot listen on %s: %s%s", where, strerror(errno),
-                    rights ? " (mode = \"tproxy\" needs CAP_NET_RAW, or root)" : "");
-                return -1;
+    for (size_t j = 0; j < m->boot->listen_count; j++) {
+        const struct endpoint *at = &m->boot->listen[j];
+        if (intercept_probe(m->boot->mode, at) < 0) {
+            return fail_to_listen(m, at, error);
+        }
+        for (unsigned i = 0; i < m->worker_count; i++) {
+            m->workers[i].listeners[j] = intercept_listen(m->boot->mode, at);
+            if (m->workers[i].listeners[j] < 0) {
+                return fail_to_listen(m, at, error);
             }
-            m->workers[i].listeners[j] = fd;
         }
     }
     return 0;

@@ -55,22 +55,31 @@ static void note_for_loopguard(struct session *s)
     }
 }
 
+static int connect_noted(struct session *s, int fd)
+{
+    struct gate *g = s->gate;
+    loopguard_begin(g->loopguard, g->worker);
+    int result = stream_connect(&s->stream[SIDE_SERVER], fd, &s->server);
+    if (result == 0) {
+        note_for_loopguard(s);
+    }
+    loopguard_end(g->loopguard, g->worker);
+    return result;
+}
+
 static void act_connect(struct session *s, const struct dialog_action *a)
 {
     (void)a;
-    struct stream *server = &s->stream[SIDE_SERVER];
     int fd = intercept_socket(s->gate->boot->mode, &s->client.addr);
     if (fd < 0) {
         s->connect_error = errno;
         s->connect_failed = true;
         return;
     }
-    if (stream_connect(server, fd, &s->server) < 0) {
-        s->connect_error = stream_errno(server);
+    if (connect_noted(s, fd) < 0) {
+        s->connect_error = stream_errno(&s->stream[SIDE_SERVER]);
         s->connect_failed = true;
-        return;
     }
-    note_for_loopguard(s);
 }
 
 static void act_ask(struct session *s, const struct dialog_action *a)

@@ -76,9 +76,10 @@ static void answer_without_redis(struct meter *m, const struct pending *p, struc
     if (p->when_down == WHEN_DOWN_LOCAL) {
         meter_local_ask(
             m->local, p->text, p->slot, &p->destination, &p->question, &p->windows, now_us(), out);
-        return;
+    } else {
+        *out = (struct answer){.state = METER_UNKNOWN};
     }
-    *out = (struct answer){.state = METER_UNKNOWN};
+    out->stand_in = true;
 }
 
 static void complain(struct meter *m, const struct redis_reply *reply)
