@@ -14,18 +14,22 @@ say        = $(if $(V),,@echo '  $(1)')
 
 # Each layer may include itself and the layers named here, and nothing else: its compiler
 # is given only those folders' headers (see $(BUILD)/include below).
-LAYERS    := base core net svc proxy ctl
+LAYERS    := base core net svc proxy ctl spf
 SEES_base  := base
 SEES_core  := base core
 SEES_net   := base core net
 SEES_svc   := base core net svc
 SEES_proxy := base core net svc proxy
 SEES_ctl   := base core net svc ctl
-SEES_prog  := base core net svc proxy ctl
+SEES_spf   := base core net spf
+SEES_prog  := base core net svc proxy ctl spf
 
 PACKAGES  := libevent_core hiredis jansson libconfuse libcap-ng libsystemd
 PKG_CFLAGS = $(shell pkg-config --cflags $(PACKAGES))
 PKG_LIBS   = $(shell pkg-config --libs $(PACKAGES))
+# What parses hostile DNS data is linked into the program that has nothing to lose, and nowhere else.
+SPF_LIBS  := -lspf2 -lunbound -lseccomp -lresolv
+$(BUILD)/bin/gate25-spfd $(BUILD)/tests/unit/test_spf_check: MORE_LIBS := $(SPF_LIBS)
 
 WARNINGS  := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
              -Wpointer-arith -Wcast-qual -Wwrite-strings -Wundef -Wvla -Wformat=2 \
@@ -42,7 +46,7 @@ UNITS     := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 
 layer_objects = $(patsubst src/$(1)/%.c,$(BUILD)/obj/$(1)/%.o,$(wildcard src/$(1)/*.c)) \
                 $(patsubst src/$(1)/%.S,$(BUILD)/obj/$(1)/%.S.o,$(wildcard src/$(1)/*.S))
-LIBRARIES := $(foreach layer,ctl proxy svc net core base,$(BUILD)/lib/libgate25-$(layer).a)
+LIBRARIES := $(foreach layer,spf ctl proxy svc net core base,$(BUILD)/lib/libgate25-$(layer).a)
 
 .DEFAULT_GOAL := all
 .PHONY: all deps demo test unit integration transcripts asan valgrind lint format fuzz fuzz-short install clean FORCE
@@ -78,7 +82,7 @@ $(foreach layer,$(LAYERS) prog,$(eval $(call layer_rules,$(layer))))
 $(BUILD)/bin/%: $(BUILD)/obj/prog/%.o $(LIBRARIES)
 	@mkdir -p $(@D)
 	$(call say,LD  $@)
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(LIBRARIES) $(PKG_LIBS)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(LIBRARIES) $(PKG_LIBS) $(MORE_LIBS)
 
 # Rebuilds everything when the compiler or its flags change.
 $(BUILD)/flags: FORCE
@@ -91,7 +95,7 @@ $(BUILD)/flags: FORCE
 $(BUILD)/tests/unit/%: tests/unit/%.c $(LIBRARIES) $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,LD  $@)
-	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -Iinclude -Itests -o $@ $< $(LIBRARIES) $(PKG_LIBS) -lcmocka
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -Iinclude -Itests -o $@ $< $(LIBRARIES) $(PKG_LIBS) $(MORE_LIBS) -lcmocka
 
 unit: $(UNITS:%=$(BUILD)/tests/unit/%)
 	@tests/run-units $(UNITS:%=$(BUILD)/tests/unit/%)
@@ -161,6 +165,7 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/gate25 \
 	    $(DESTDIR)/etc/gate25 $(DESTDIR)$(PREFIX)/lib/systemd/system
 	install -m 0755 $(BUILD)/bin/gate25d $(DESTDIR)$(PREFIX)/sbin/gate25d
+	install -m 0755 $(BUILD)/bin/gate25-spfd $(DESTDIR)$(PREFIX)/sbin/gate25-spfd
 	install -m 0755 $(BUILD)/bin/gate25ctl $(DESTDIR)$(PREFIX)/bin/gate25ctl
 	[ -e $(DESTDIR)/etc/gate25/gate25.conf ] || \
 	    install -m 0640 conf/gate25.conf $(DESTDIR)/etc/gate25/gate25.conf

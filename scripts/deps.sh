@@ -10,7 +10,7 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 list=$here/scripts/packages.txt
 parts=$here/.parts
 root=$parts/root
-unpacked="postfix redis-server"
+unpacked="postfix redis-server nsd"
 fresh_lists=no
 
 die() {
@@ -87,6 +87,9 @@ chmod 755 "$scratch"
 
 command -v dpkg-query >/dev/null || die "this needs Debian (written for 12, bookworm)"
 install_missing
+for package in $unpacked; do
+    [ -e "$parts/$package.unpacked" ] || rm -f "$parts/complete"
+done
 if [ ! -e "$parts/complete" ]; then
     for package in $unpacked; do
         unpack "$package"

@@ -24,6 +24,9 @@ enum metric {
     METRIC_STANDINGS, /* mirrored */
     METRIC_JOURNAL_LINES,
     METRIC_JOURNAL_DROPPED,
+    METRIC_SPF_ASKED,
+    METRIC_SPF_FAILED,    /* the address may not send for the sender */
+    METRIC_SPF_UNKNOWN,   /* no answer in time, or no gate25-spfd */
     METRIC_ACCEPT_PAUSED, /* times the listener rested: no descriptors or no memory */
     METRIC_COUNT
 };

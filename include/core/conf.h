@@ -64,6 +64,18 @@ struct conf_redis {
     uint32_t deadline_ms; /* no decision waits longer for Redis */
 };
 
+enum spf_use { SPF_USE_OFF, SPF_USE_LOG, SPF_USE_METER, SPF_USE_REFUSE };
+
+#define CONF_RESOLVERS 4
+
+struct conf_spf {
+    enum spf_use use;
+    uint32_t deadline_ms; /* no MAIL waits longer for SPF */
+    unsigned fail_cost;   /* SPF_USE_METER: message tokens that a mail with a fail costs */
+    struct endpoint resolvers[CONF_RESOLVERS];
+    size_t resolver_count; /* 0: those of /etc/resolv.conf */
+};
+
 struct conf {
     struct prefix *prefixes; /* the subscribers' address space */
     size_t prefix_count;
@@ -79,6 +91,8 @@ struct conf {
     struct conf_class *classes; /* ordinary is always there */
     size_t class_count;
     size_t default_class; /* index of CONF_DEFAULT_CLASS */
+
+    struct conf_spf spf;
 
     char help_url[256];
     char *journal_file;      /* NULL: none */

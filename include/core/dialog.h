@@ -23,7 +23,7 @@ enum dialog_event_kind {
     DIALOG_CONNECTED,      /* the server took the connection */
     DIALOG_CONNECT_FAILED, /* `detail` says why */
     DIALOG_BYTES,          /* either side has more, or room: look at the input */
-    DIALOG_ANSWER,         /* the meter's, in `answer` */
+    DIALOG_ANSWER,         /* the meter's, in `answer`; or that of SPF, in `spf` */
     DIALOG_TICK,           /* the deadline has come; or, opaque, a checkpoint is due */
     DIALOG_SHUTDOWN,       /* the gate is being stopped: end between commands */
 };
@@ -37,7 +37,9 @@ struct dialog_event {
     uint64_t bytes_up;           /* sent to the server so far, for metering */
     int64_t active_ms;           /* opaque: when the last byte came, from either side */
     struct answer answer;        /* DIALOG_ANSWER */
-    const char *detail;          /* DIALOG_CONNECT_FAILED */
+    enum spf_result spf;         /* DIALOG_ANSWER to QUESTION_SPF */
+    struct span spf_explanation;
+    const char *detail; /* DIALOG_CONNECT_FAILED */
 };
 
 enum dialog_side { SIDE_CLIENT, SIDE_SERVER };
@@ -89,6 +91,7 @@ struct dialog_record {
     char to[DIALOG_PATH];   /* forward-path of the last RCPT */
     uint32_t messages;      /* accepted by the server */
     uint32_t recipients;    /* accepted by the server */
+    enum spf_result spf;    /* of the last MAIL */
     bool tls;               /* the server said 220 to STARTTLS */
     bool opaque;
 };
@@ -114,10 +117,12 @@ struct dialog {
     bool shutdown, paused;
     bool in_transaction; /* a MAIL was forwarded and its transaction has not ended */
     bool mail_refused;   /* the gate refused the MAIL, so it answers what belongs to it */
+    bool spf_known;      /* of the MAIL at the front of the client's input */
     bool swallow;        /* the chunk belongs to a refused MAIL: it is thrown away */
     struct smtp_body body;
-    struct question question; /* the one that is out */
-    struct verdict verdict;   /* of the refused transaction or run */
+    struct question question;              /* the one that is out */
+    struct verdict verdict;                /* of the refused transaction or run */
+    char spf_explanation[SPF_EXPLANATION]; /* of a `verdict` by RULE_SPF */
     struct dialog_record record;
 };
 

@@ -6,9 +6,10 @@
 
 /* What a dialog asks the meter. */
 enum question_kind {
-    QUESTION_SESSION,   /* a session to `destination`: sessions, spread, concurrent, no byte debt */
-    QUESTION_ENVELOPE,  /* `messages` (0 or 1) and up to `recipients`; no byte debt */
-    QUESTION_CHECKPOINT /* bytes only: charge them, keep the slot in `concurrent` alive */
+    QUESTION_SESSION,  /* a session to `destination`: sessions, spread, concurrent, no byte debt */
+    QUESTION_ENVELOPE, /* `messages` (0, or what one costs), up to `recipients`; no byte debt */
+    QUESTION_CHECKPOINT, /* bytes only: charge them, keep the slot in `concurrent` alive */
+    QUESTION_SPF /* not for the meter: may the client send for the record's `from` (or `helo`)? */
 };
 
 struct question {
@@ -36,5 +37,23 @@ struct answer {
     double retry_us; /* until the refused tokens are there; of the byte debt when bytes_over */
     bool stand_in;   /* the shared meter did not answer: this is this process's own, or UNKNOWN */
 };
+
+/* What SPF (RFC 7208) says of the sender of a mail. */
+enum spf_result {
+    SPF_NOT_ASKED,
+    SPF_UNKNOWN, /* nobody answered in time */
+    SPF_NONE,
+    SPF_NEUTRAL,
+    SPF_PASS,
+    SPF_FAIL,
+    SPF_SOFTFAIL,
+    SPF_TEMPERROR,
+    SPF_PERMERROR,
+    SPF_RESULTS
+};
+
+#define SPF_EXPLANATION 256 /* room for what comes with it */
+
+const char *spf_result_name(enum spf_result r); /* "softfail", "unknown"; NULL: not asked */
 
 #endif

@@ -18,4 +18,10 @@ struct verdict policy_meter(
 /* As policy_meter, for the recipients that a granted envelope left out. */
 struct verdict policy_recipients(const struct conf_class *class, const struct answer *answer);
 
+/* SPF has answered for a sender: only a fail refuses, and only where it is used for that. */
+struct verdict policy_spf(const struct conf_class *class, enum spf_use use, enum spf_result result);
+/* The message tokens that a mail costs; never more than the class's buckets hold. */
+uint32_t policy_message_cost(
+    const struct conf_class *class, const struct conf_spf *spf, enum spf_result result);
+
 #endif

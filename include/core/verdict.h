@@ -28,6 +28,7 @@ enum rule {
     RULE_REPLY,       /* the server's words are no SMTP */
     RULE_SHUTDOWN,    /* the gate is being stopped */
     RULE_RESOURCES,   /* out of memory or descriptors */
+    RULE_SPF,         /* the sender's domain says that this address may not send for it */
     RULE_COUNT
 };
 

@@ -1,4 +1,4 @@
-/* The operators' socket: one line with a verb in, one line of JSON out. */
+/* The operators' socket: one line with a verb and its arguments in, one line of JSON out. */
 #ifndef GATE25_CTL_CONTROL_H
 #define GATE25_CTL_CONTROL_H
 
@@ -8,11 +8,18 @@
 
 struct control;
 
-/* A verb; `run` returns one line of JSON on the heap (the control frees it), or NULL: out of
- * memory. */
+/* Answers the client called `ticket` with one line of JSON; it may be gone. `control` is the
+ * struct control. */
+typedef void (*control_answer_cb)(void *control, uint64_t ticket, const char *line);
+
+/* A verb. `run` takes no arguments and returns one line of JSON on the heap (the control frees it),
+ * or NULL: out of memory. `begin`, in its place, has `answer` called, now or later. */
 struct control_verb {
     const char *name;
     char *(*run)(void *context);
+    void (*begin)(
+        void *context, const char *arguments, control_answer_cb answer, void *control,
+        uint64_t ticket);
 };
 
 /* Listens on the unix socket `path` (mode 0660; one left behind by a dead process is replaced).

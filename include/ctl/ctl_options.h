@@ -13,7 +13,7 @@ enum ctl_exit {
 
 struct ctl;
 
-enum ctl_argument { CTL_ARGUMENT_NONE, CTL_ARGUMENT_MAY, CTL_ARGUMENT_MUST };
+enum ctl_argument { CTL_ARGUMENT_NONE, CTL_ARGUMENT_MAY, CTL_ARGUMENT_MUST, CTL_ARGUMENT_THREE };
 
 /* Options that not every verb takes; a set of them stands in its row. */
 #define CTL_TAKES_CLASS  (1U << 0)
@@ -32,7 +32,8 @@ struct ctl_verb {
 
 struct ctl_options {
     const struct ctl_verb *verb; /* NULL: --help or --version without one */
-    const char *argument;        /* NULL: none */
+    const char *argument;        /* the first; NULL: none */
+    char **arguments;            /* all of them */
     const char *config;
     const char *class, *until, *reason, *note, *by; /* NULL: not given */
     unsigned count;

@@ -26,5 +26,6 @@ enum ctl_exit ctl_explain(struct ctl *c);
 /* src/ctl/ctl_gate.c */
 enum ctl_exit ctl_status(struct ctl *c);
 enum ctl_exit ctl_reload(struct ctl *c);
+enum ctl_exit ctl_spf(struct ctl *c);
 
 #endif

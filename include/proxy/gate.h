@@ -12,6 +12,7 @@
 #include "svc/meter.h"
 #include "svc/redis.h"
 #include "svc/registry.h"
+#include "svc/spf.h"
 
 #define GATE_CASES 32 /* random numbers drawn at once */
 
@@ -25,6 +26,7 @@ struct gate {
     struct redis *redis;
     struct registry *registry;
     struct meter *meter;
+    struct spf *spf;
     struct journal *journal;
     struct addr *own; /* this host's addresses */
     size_t own_count;
@@ -41,6 +43,7 @@ struct gate_setup {
     unsigned worker;   /* number 0 keeps the registry's copy */
     struct metrics *metrics;
     struct loopguard *loopguard;
+    int spf; /* the way to gate25-spfd; stays the caller's */
     sessions_count_cb counted;
     void *context; /* of `counted` */
 };

@@ -19,9 +19,16 @@ struct event_base *master_base(struct master *m);
  * end. The exit status. */
 int master_run(struct master *m);
 
+/* Takes a line of JSON for the asker called `ticket`. */
+typedef void (*master_answer_cb)(void *context, uint64_t ticket, const char *line);
+
 /* Verbs of the control socket, `master` being the struct master: one line of JSON on the heap, or
  * NULL: out of memory. */
 char *master_status_json(void *master);
 char *master_reload_json(void *master); /* {"ok": ..., "error": ..., "restart": ...} */
+/* `arguments` are ADDRESS SENDER HELO, SENDER being "<>" where it is empty. The answer comes at
+ * once or later: {"result": ..., "explanation": ...} or {"error": ...}. */
+void master_spf_json(
+    void *master, const char *arguments, master_answer_cb answer, void *context, uint64_t ticket);
 
 #endif

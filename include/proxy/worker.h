@@ -17,6 +17,7 @@ struct worker_setup {
     size_t listener_count;
     struct metrics *metrics;
     struct loopguard *loopguard;
+    int spf;   /* the way to gate25-spfd */
     int ready; /* a pipe: the worker's number is written to it once it listens */
     pid_t master;
 };

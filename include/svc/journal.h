@@ -44,7 +44,7 @@ void journal_reopen(struct journal *j, struct conf *conf);
  * journal_write() writes exactly this. Keys, in this order; null stands for what there is none of:
  *
  *   time event case id client server class verdict rule retry_after_s helo from messages recipients
- *   bytes_up bytes_down tls duration_ms node
+ *   bytes_up bytes_down tls duration_ms spf node
  *
  * and where there is such: to (refusals only), detail, shadow (true: the verdict was not carried
  * out, the class does not enforce). `from` and `to` are whole, their domains, or not there at all,

@@ -22,6 +22,9 @@ static const struct metric_row rows[METRIC_COUNT] = {
     [METRIC_STANDINGS] = {"standings", "standings mirrored, summed over the workers"},
     [METRIC_JOURNAL_LINES] = {"journal_lines_total", "journal lines written"},
     [METRIC_JOURNAL_DROPPED] = {"journal_dropped_total", "journal lines that were lost"},
+    [METRIC_SPF_ASKED] = {"spf_total", "senders checked with SPF"},
+    [METRIC_SPF_FAILED] = {"spf_fail_total", "senders that SPF forbids the subscriber"},
+    [METRIC_SPF_UNKNOWN] = {"spf_unknown_total", "SPF questions that were not answered in time"},
     [METRIC_ACCEPT_PAUSED] = {"accept_paused_total", "times a listener rested"},
 };
 

@@ -169,6 +169,28 @@ static void answer_checkpoint(struct dialog_turn *t, const struct verdict *v)
     }
 }
 
+static void answer_spf(struct dialog_turn *t)
+{
+    struct dialog *d = t->d;
+    const struct dialog_event *e = t->event;
+    struct verdict v = policy_spf(d->setup->class, d->setup->conf->spf.use, e->spf);
+    d->spf_known = true;
+    d->record.spf = e->spf;
+    if (v.shadow) {
+        dialog_record_verdict(t, &v);
+    }
+    if (v.action == VERDICT_FORWARD) {
+        return;
+    }
+    struct text explanation;
+    text_init(&explanation, d->spf_explanation, sizeof d->spf_explanation);
+    text_add(&explanation, e->spf_explanation);
+    d->decision = DECISION_REFUSED;
+    d->verdict = v;
+    d->granted = 0;
+    d->refused = 0;
+}
+
 static void on_answer(struct dialog_turn *t)
 {
     static void (*const handlers[])(struct dialog_turn *, const struct verdict *) = {
@@ -181,6 +203,10 @@ static void on_answer(struct dialog_turn *t)
         return;
     }
     d->asking = false;
+    if (d->question.kind == QUESTION_SPF) {
+        answer_spf(t);
+        return;
+    }
     struct verdict v = policy_meter(
         d->setup->class, d->setup->conf->redis.when_down, &d->question, &t->event->answer);
     if (v.shadow) {

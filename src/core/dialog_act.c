@@ -48,6 +48,14 @@ void dialog_ask(struct dialog_turn *t, struct question question)
     dialog_act(t, DIALOG_ASK)->question = question;
 }
 
+void dialog_ask_spf(struct dialog_turn *t)
+{
+    struct dialog *d = t->d;
+    d->question = (struct question){.kind = QUESTION_SPF};
+    d->asking = true;
+    dialog_act(t, DIALOG_ASK)->question = d->question;
+}
+
 void dialog_record_verdict(struct dialog_turn *t, const struct verdict *v)
 {
     dialog_act(t, DIALOG_RECORD)->verdict = *v;

@@ -1,6 +1,7 @@
 /* The client's side of the dialogue: commands are counted and forwarded, or answered. */
 #include <string.h>
 
+#include "core/policy.h"
 #include "core/smtp_cmd.h"
 #include "dialog_internal.h"
 
@@ -34,7 +35,8 @@ static bool answer_command(
     if (t->d->pending_count > 0) {
         return false;
     }
-    dialog_say(t, v, place, NULL);
+    bool explained = v->rule == RULE_SPF && t->d->spf_explanation[0];
+    dialog_say(t, v, place, explained ? t->d->spf_explanation : NULL);
     dialog_discard(t, SIDE_CLIENT, c->size);
     dialog_progress(t);
     return true;
@@ -97,22 +99,37 @@ static bool on_hello(struct dialog_turn *t, const struct command *c)
     return true;
 }
 
+/* SPF first: a mail that it fails may be refused, or cost more. */
+static bool ask_mail(struct dialog_turn *t, const struct command *c)
+{
+    const struct dialog *d = t->d;
+    const struct conf_spf *spf = &d->setup->conf->spf;
+    if (spf->use != SPF_USE_OFF && !d->spf_known) {
+        dialog_ask_spf(t);
+        return false;
+    }
+    uint32_t cost = policy_message_cost(d->setup->class, spf, d->record.spf);
+    return ask_envelope(t, cost, count_recipients(c->after));
+}
+
 static bool on_mail(struct dialog_turn *t, const struct command *c)
 {
     struct dialog *d = t->d;
     if (dialog_is_metered(d) && d->decision == DECISION_NONE) {
         keep(d->record.from, sizeof d->record.from, c->cmd.path);
-        return ask_envelope(t, 1, count_recipients(c->after));
+        return ask_mail(t, c);
     }
     if (d->decision == DECISION_REFUSED) {
         if (!refuse_command(t, c, &d->verdict, PLACE_MAIL)) {
             return false;
         }
         d->decision = DECISION_NONE;
+        d->spf_known = false;
         d->mail_refused = true;
         return true;
     }
     d->decision = DECISION_NONE;
+    d->spf_known = false;
     d->mail_refused = false;
     d->in_transaction = true;
     keep(d->record.from, sizeof d->record.from, c->cmd.path);

@@ -50,6 +50,7 @@ struct dialog_action *dialog_act(struct dialog_turn *t, enum dialog_action_kind 
 void dialog_forward(struct dialog_turn *t, enum dialog_side side, size_t count);
 void dialog_discard(struct dialog_turn *t, enum dialog_side side, size_t count);
 void dialog_ask(struct dialog_turn *t, struct question question);
+void dialog_ask_spf(struct dialog_turn *t);
 /* Writes the verdict's journal line: of what was refused, or in shadow would have been. */
 void dialog_record_verdict(struct dialog_turn *t, const struct verdict *v);
 /* Says `v` to the client in the gate's own name, without ending the session. */

@@ -72,3 +72,24 @@ struct verdict policy_recipients(const struct conf_class *class, const struct an
 {
     return over(class, answer);
 }
+
+struct verdict policy_spf(const struct conf_class *class, enum spf_use use, enum spf_result result)
+{
+    struct verdict v = {.action = VERDICT_FORWARD};
+    if (use == SPF_USE_REFUSE && result == SPF_FAIL) {
+        v = (struct verdict){.action = VERDICT_REFUSE, .rule = RULE_SPF};
+    }
+    return soften(class, v);
+}
+
+uint32_t policy_message_cost(
+    const struct conf_class *class, const struct conf_spf *spf, enum spf_result result)
+{
+    const struct limit *limit = &class->limit[LIMIT_MESSAGES];
+    uint64_t cost = spf->use == SPF_USE_METER && result == SPF_FAIL ? spf->fail_cost : 1;
+    for (unsigned i = 0; i < limit->windows; i++) {
+        /* More than a bucket holds would be waited for in vain. */
+        cost = cost < limit->window[i].count ? cost : limit->window[i].count;
+    }
+    return (uint32_t)cost;
+}

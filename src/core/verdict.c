@@ -26,6 +26,7 @@ static const struct {
     [RULE_REPLY] = {"reply", "5.0", 421, "reached a server whose replies are no SMTP"},
     [RULE_SHUTDOWN] = {"shutdown", "3.2", 421, "can connect again at once: the gate is restarting"},
     [RULE_RESOURCES] = {"resources", "3.1", 421, "finds the gate out of resources"},
+    [RULE_SPF] = {"spf", "7.23", 0, "may not send for this sender, says its domain's SPF record"},
 };
 
 static const struct {

@@ -16,7 +16,7 @@
 
 #define CLIENTS_MOST  32
 #define CLIENT_MS     5000 /* from its connection until it has its answer */
-#define REQUEST_MOST  256
+#define REQUEST_MOST  1024
 #define REST_MS       100 /* when descriptors or memory are short */
 #define ANSWER_MEMORY "{\"error\": \"out of memory\"}"
 
@@ -25,7 +25,8 @@ struct client {
     struct control *control;
     struct bufferevent *stream;
     struct event *deadline;
-    bool answered;
+    uint64_t ticket;
+    bool asked, answered;
 };
 
 TAILQ_HEAD(clients, client);
@@ -42,6 +43,7 @@ struct control {
     pid_t maker;      /* a forked child leaves it alone */
     struct clients clients;
     size_t client_count;
+    uint64_t tickets;
 };
 
 static struct timeval after(unsigned ms)
@@ -77,22 +79,54 @@ static void say_unknown(const struct control *c, struct evbuffer *out)
     evbuffer_add_printf(out, "\"}\n");
 }
 
+static void answer_later(void *control, uint64_t ticket, const char *line)
+{
+    struct control *c = control;
+    struct client *client = TAILQ_FIRST(&c->clients);
+
+    while (client != NULL && client->ticket != ticket) {
+        client = TAILQ_NEXT(client, next);
+    }
+    if (client != NULL && !client->answered) {
+        client->answered = true;
+        evbuffer_add_printf(bufferevent_get_output(client->stream), "%s\n", line);
+    }
+}
+
+static void run_verb(struct client *client, const struct control_verb *verb)
+{
+    char *text = verb->run(client->control->context);
+
+    client->answered = true;
+    evbuffer_add_printf(
+        bufferevent_get_output(client->stream), "%s\n", text != NULL ? text : ANSWER_MEMORY);
+    free(text);
+}
+
 static void answer(struct client *client, const char *line)
 {
     struct control *c = client->control;
-    struct evbuffer *out = bufferevent_get_output(client->stream);
-    char *text;
+    size_t len = strcspn(line, " ");
 
-    client->answered = true;
+    client->asked = true;
     for (size_t i = 0; i < c->verb_count; i++) {
-        if (strcmp(c->verbs[i].name, line) == 0) {
-            text = c->verbs[i].run(c->context);
-            evbuffer_add_printf(out, "%s\n", text != NULL ? text : ANSWER_MEMORY);
-            free(text);
+        const struct control_verb *verb = &c->verbs[i];
+
+        if (strlen(verb->name) != len || memcmp(verb->name, line, len) != 0) {
+            continue;
+        }
+        if (verb->begin != NULL) {
+            verb->begin(
+                c->context, line + len + (line[len] == ' '), answer_later, c, client->ticket);
+            return;
+        }
+        if (line[len] == '\0') {
+            run_verb(client, verb);
             return;
         }
     }
-    say_unknown(c, out);
+    client->answered = true;
+    say_unknown(c, bufferevent_get_output(client->stream));
 }
 
 static void on_read(struct bufferevent *stream, void *context)
@@ -101,7 +135,7 @@ static void on_read(struct bufferevent *stream, void *context)
     struct evbuffer *in = bufferevent_get_input(stream);
     char *line;
 
-    if (client->answered) {
+    if (client->asked) {
         evbuffer_drain(in, evbuffer_get_length(in));
         return;
     }
@@ -130,7 +164,7 @@ static void on_event(struct bufferevent *stream, short what, void *context)
 
     (void)stream;
     /* A client may close its sending side and still wait for the answer. */
-    if ((what & BEV_EVENT_EOF) != 0 && client->answered) {
+    if ((what & BEV_EVENT_EOF) != 0 && client->asked) {
         return;
     }
     client_free(client);
@@ -158,6 +192,7 @@ static void on_accept(
         return;
     }
     client->control = c;
+    client->ticket = ++c->tickets;
     TAILQ_INSERT_TAIL(&c->clients, client, next);
     if (++c->client_count >= CLIENTS_MOST) {
         evconnlistener_disable(listener);

@@ -35,7 +35,7 @@ static bool wait_for(int fd, short events, int64_t deadline_ms)
 
 static int send_verb(int fd, const char *verb, int64_t deadline_ms)
 {
-    char line[300];
+    char line[1100];
     int len = snprintf(line, sizeof(line), "%s\n", verb);
 
     for (int sent = 0; sent < len;) {

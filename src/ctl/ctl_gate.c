@@ -1,5 +1,6 @@
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "ctl/control.h"
 #include "ctl/ctl_text.h"
@@ -129,4 +130,42 @@ enum ctl_exit ctl_reload(struct ctl *c)
     json_t *answer = ask_gate(c, "reload");
 
     return answer == NULL ? CTL_REFUSED : print_answer(c, answer, print_reload);
+}
+
+static void print_spf(json_t *answer)
+{
+    const char *result = json_string_value(json_object_get(answer, "result"));
+    const char *words = json_string_value(json_object_get(answer, "explanation"));
+
+    printf("%s", result != NULL ? result : "-");
+    if (words != NULL && words[0] != '\0') {
+        printf(": %s", words);
+    }
+    puts("");
+}
+
+/* One line, words between single blanks: none may have one itself. */
+enum ctl_exit ctl_spf(struct ctl *c)
+{
+    char line[1024];
+    struct text t;
+    json_t *answer;
+
+    text_init(&t, line, sizeof(line));
+    text_addf(&t, "spf");
+    for (size_t i = 0; i < 3; i++) {
+        const char *word = c->options->arguments[i];
+
+        if (strpbrk(word, " \r\n") != NULL) {
+            ctl_say("\"%s\": no blanks are allowed", word);
+            return CTL_USAGE;
+        }
+        text_addf(&t, " %s", word[0] != '\0' ? word : "<>");
+    }
+    if (t.cut) {
+        ctl_say("this is too long");
+        return CTL_USAGE;
+    }
+    answer = ask_gate(c, line);
+    return answer == NULL ? CTL_REFUSED : print_answer(c, answer, print_spf);
 }

@@ -160,8 +160,17 @@ static int find_verb(
 static int check_verb(
     const struct ctl_verb *verb, int arguments, unsigned given, struct text *error)
 {
-    int most = verb->argument == CTL_ARGUMENT_NONE ? 0 : 1;
-    int least = verb->argument == CTL_ARGUMENT_MUST ? 1 : 0;
+    static const struct {
+        int least, most;
+        const char *takes, *wants;
+    } numbers[] = {
+        [CTL_ARGUMENT_NONE] = {0, 0, "no argument", ""},
+        [CTL_ARGUMENT_MAY] = {0, 1, "one ", ""},
+        [CTL_ARGUMENT_MUST] = {1, 1, "one ", "a "},
+        [CTL_ARGUMENT_THREE] = {3, 3, "only ", ""},
+    };
+    int most = numbers[verb->argument].most;
+    int least = numbers[verb->argument].least;
 
     for (size_t i = 0; i < RESTRICTED; i++) {
         if ((given & 1U << i) != 0 && (verb->takes & restricted[i].needs) == 0) {
@@ -170,12 +179,13 @@ static int check_verb(
         }
     }
     if (arguments < least) {
-        text_addf(error, "%s wants a %s", verb->name, verb->argument_name);
+        text_addf(
+            error, "%s wants %s%s", verb->name, numbers[verb->argument].wants, verb->argument_name);
         return -1;
     }
     if (arguments > most) {
         text_addf(
-            error, "%s takes %s%s", verb->name, most == 0 ? "no argument" : "one ",
+            error, "%s takes %s%s", verb->name, numbers[verb->argument].takes,
             most == 0 ? "" : verb->argument_name);
         return -1;
     }
@@ -210,6 +220,7 @@ int ctl_options_parse(
     if (check_verb(out->verb, arguments, given, error) != 0) {
         return -1;
     }
+    out->arguments = argv + optind + 1;
     out->argument = arguments > 0 ? argv[optind + 1] : NULL;
     return 0;
 }

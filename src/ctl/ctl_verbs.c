@@ -30,6 +30,10 @@ const struct ctl_verb ctl_verbs[] = {
     {"explain", CTL_ARGUMENT_MUST, "ADDRESS", 0,
      "Tells what the gate makes of an address now: class, standing, limits and what is left.\n",
      ctl_explain},
+    {"spf", CTL_ARGUMENT_THREE, "ADDRESS SENDER HELO", 0,
+     "Asks the running gate whether the address may send for the sender (\"\": none, then for the\n"
+     "    HELO name).\n",
+     ctl_spf},
     {"status", CTL_ARGUMENT_NONE, NULL, 0, "Asks the running gate how it is.\n", ctl_status},
     {"reload", CTL_ARGUMENT_NONE, NULL, 0, "Has the running gate read its configuration anew.\n",
      ctl_reload},
@@ -65,7 +69,7 @@ static void print_options(unsigned takes)
 
 static void print_usage_line(const struct ctl_verb *verb)
 {
-    char argument[32] = "";
+    char argument[64] = "";
 
     if (verb->argument != CTL_ARGUMENT_NONE) {
         snprintf(

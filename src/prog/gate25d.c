@@ -23,8 +23,9 @@ static const char usage[] =
     "  --check        only read the configuration: status 0, or 1 and the reason\n";
 
 static const struct control_verb verbs[] = {
-    {"status", master_status_json},
-    {"reload", master_reload_json},
+    {.name = "status", .run = master_status_json},
+    {.name = "reload", .run = master_reload_json},
+    {.name = "spf", .begin = master_spf_json},
 };
 
 static int run(struct conf *conf, const char *file)

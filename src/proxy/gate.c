@@ -20,6 +20,18 @@ static void on_answer(void *context, uint64_t id, const struct answer *answer)
     }
 }
 
+static void on_spf(void *context, uint64_t id, enum spf_result result, struct span explanation)
+{
+    struct gate *g = context;
+    metrics_add(g->metrics, METRIC_SPF_ASKED, 1);
+    metrics_add(g->metrics, METRIC_SPF_FAILED, result == SPF_FAIL);
+    metrics_add(g->metrics, METRIC_SPF_UNKNOWN, result == SPF_UNKNOWN);
+    struct session *s = sessions_get(&g->sessions, id);
+    if (s) {
+        session_spf(s, result, explanation);
+    }
+}
+
 static void on_reason(void *context, uint64_t id, const struct redis_reply *reply)
 {
     struct gate *g = context;
@@ -59,7 +71,7 @@ static void find_own_addresses(struct gate *g)
     g->own_count = count;
 }
 
-static int open_services(struct gate *g)
+static int open_services(struct gate *g, int spf)
 {
     struct redis_options options = {
         .where = &g->conf->redis, .functions = meter_functions, .state = on_redis, .context = g};
@@ -70,7 +82,8 @@ static int open_services(struct gate *g)
     g->meter = meter_new(g->base, g->redis, on_answer, g);
     g->registry = registry_new(g->base, g->conf, g->worker == 0);
     g->journal = journal_new(g->conf, g->redis, g->metrics);
-    return g->meter && g->registry && g->journal ? 0 : -1;
+    g->spf = spf_new(g->base, spf, on_spf, g);
+    return g->meter && g->registry && g->journal && g->spf ? 0 : -1;
 }
 
 int gate_init(struct gate *g, const struct gate_setup *setup)
@@ -92,7 +105,7 @@ int gate_init(struct gate *g, const struct gate_setup *setup)
         return -1;
     }
     find_own_addresses(g);
-    return open_services(g);
+    return open_services(g, setup->spf);
 }
 
 void gate_fini(struct gate *g)
@@ -101,6 +114,7 @@ void gate_fini(struct gate *g)
     if (g->meter) {
         meter_free(g->meter);
     }
+    spf_free(g->spf);
     if (g->registry) {
         registry_free(g->registry);
     }

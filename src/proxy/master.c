@@ -86,6 +86,7 @@ static bool reload(struct master *m, struct text *error, struct text *restart)
         conf_needs_restart(m->boot, conf, restart);
         conf_release(m->conf);
         m->conf = conf;
+        master_spf_apply(m);
     }
     master_signal_workers(m, SIGHUP); /* a bad file too: the journal is to be opened anew */
     if (!conf) {
@@ -228,7 +229,7 @@ static int open_all(struct master *m, struct text *error)
     m->base = event_base_new();
     m->metrics = metrics_new(m->worker_count);
     m->loopguard = loopguard_new(m->worker_count, m->conf->max_sessions);
-    if (!m->base || !m->metrics || !m->loopguard || open_events(m) < 0) {
+    if (!m->base || !m->metrics || !m->loopguard || open_events(m) < 0 || master_spf_open(m) < 0) {
         text_addf(error, "cannot start: %s", strerror(errno));
         return -1;
     }
@@ -267,6 +268,7 @@ void master_free(struct master *m)
         close(m->ready[0]);
         close(m->ready[1]);
     }
+    master_spf_close(m);
     if (m->base) {
         event_base_free(m->base);
     }
@@ -294,6 +296,7 @@ int master_run(struct master *m)
     for (unsigned i = 0; i < m->worker_count; i++) {
         master_start_worker(&m->workers[i]);
     }
+    master_spf_apply(m);
     if (event_base_dispatch(m->base) < 0) {
         log_error("the event loop failed");
         return EXIT_FAILURE;

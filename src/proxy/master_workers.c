@@ -23,7 +23,7 @@ static int compare(const void *a, const void *b)
 
 /* Closes all descriptors above stderr but `keep`, which it sorts: those of the master's clients and
  * of the other workers would outlive their owners here. */
-static void close_others(int *keep, size_t count)
+void master_close_others(int *keep, size_t count)
 {
     unsigned next = STDERR_FILENO + 1;
     qsort(keep, count, sizeof(*keep), compare);
@@ -42,7 +42,7 @@ static int become_worker(struct master_worker *w)
 {
     struct master *m = w->master;
     size_t count = m->boot->listen_count;
-    int *keep = calloc(count + 1, sizeof(*keep));
+    int *keep = calloc(count + 2, sizeof(*keep));
     if (!keep || event_reinit(m->base) < 0) {
         return EXIT_FAILURE;
     }
@@ -50,7 +50,8 @@ static int become_worker(struct master_worker *w)
     m->base = NULL;
     memcpy(keep, w->listeners, count * sizeof(*keep));
     keep[count] = m->ready[1];
-    close_others(keep, count + 1);
+    keep[count + 1] = master_spf_socket(m, w->number);
+    master_close_others(keep, count + 2);
     free(keep);
     struct worker_setup setup = {
         .conf = m->conf,
@@ -61,6 +62,7 @@ static int become_worker(struct master_worker *w)
         .listener_count = count,
         .metrics = &m->metrics[w->number],
         .loopguard = m->loopguard,
+        .spf = master_spf_socket(m, w->number),
         .ready = m->ready[1],
         .master = getppid(),
     };
@@ -185,7 +187,9 @@ void master_reap(struct master *m)
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         struct master_worker *w = worker_with(m, pid);
-        if (w) {
+        if (!w) {
+            master_spf_reap(m, pid, status);
+        } else {
             on_end(w, status);
         }
     }

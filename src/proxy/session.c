@@ -342,6 +342,13 @@ void session_answer(struct session *s, const struct answer *answer)
     step(s, &event);
 }
 
+void session_spf(struct session *s, enum spf_result result, struct span explanation)
+{
+    struct dialog_event event = {
+        .kind = DIALOG_ANSWER, .spf = result, .spf_explanation = explanation};
+    step(s, &event);
+}
+
 void session_shut_down(struct session *s)
 {
     step_on(s, DIALOG_SHUTDOWN);

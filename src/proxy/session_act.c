@@ -82,9 +82,24 @@ static void act_connect(struct session *s, const struct dialog_action *a)
     }
 }
 
+static const struct verdict no_memory = {.action = VERDICT_DEFER, .rule = RULE_RESOURCES};
+
+static void ask_spf(struct session *s)
+{
+    const struct dialog_record *r = &s->dialog.record;
+    if (spf_ask(
+            s->gate->spf, s->id, &s->client.addr, span_of(r->helo), span_of(r->from),
+            s->conf->spf.deadline_ms) < 0) {
+        session_close(s, &no_memory);
+    }
+}
+
 static void act_ask(struct session *s, const struct dialog_action *a)
 {
-    static const struct verdict no_memory = {.action = VERDICT_DEFER, .rule = RULE_RESOURCES};
+    if (a->question.kind == QUESTION_SPF) {
+        ask_spf(s);
+        return;
+    }
     char slot[SESSION_SLOT];
     struct meter_subject subject = session_subject(s, slot);
     s->asked = true;

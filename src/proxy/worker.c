@@ -232,6 +232,7 @@ static int open_all(struct worker *w)
         .worker = setup->number,
         .metrics = setup->metrics,
         .loopguard = setup->loopguard,
+        .spf = setup->spf,
         .counted = on_count,
         .context = w,
     };

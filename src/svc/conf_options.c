@@ -38,6 +38,13 @@ static const struct option_choice envelopes[] = {
     {"none", ENVELOPE_NONE, false},
     {NULL, 0, false}};
 
+static const struct option_choice spf_uses[] = {
+    {"off", SPF_USE_OFF, false},
+    {"log", SPF_USE_LOG, false},
+    {"meter", SPF_USE_METER, false},
+    {"refuse", SPF_USE_REFUSE, false},
+    {NULL, 0, false}};
+
 #define CONF(field)  offsetof(struct conf, field)
 #define CLASS(field) offsetof(struct conf_class, field)
 #define TIMEOUT(name, field, least, fallback)                                                      \
@@ -71,6 +78,10 @@ const struct option conf_options[] = {
     {OPTION_CLASS, "over", OPTION_CHOICE, CLASS(over), 0, 0, "defer", overs},
     {OPTION_CLASS, "enforce", OPTION_FLAG, CLASS(enforce), 0, 0, "true", NULL},
     {"help", "url", OPTION_WEB, CONF(help_url), 0, sizeof(((struct conf *)0)->help_url), NULL, NULL},
+    {"spf", "use", OPTION_CHOICE, CONF(spf.use), 0, 0, "off", spf_uses},
+    {"spf", "deadline", OPTION_MILLISECONDS, CONF(spf.deadline_ms), 10 * MS, 4 * SECOND, "2s", NULL},
+    {"spf", "fail-cost", OPTION_NUMBER, CONF(spf.fail_cost), 1, 1000, "10", NULL},
+    {"spf", "resolvers", OPTION_RESOLVERS, CONF(spf), 0, 0, NULL, NULL},
     {"journal", "file", OPTION_PATH, CONF(journal_file), 0, 0, NULL, NULL},
     {"journal", "keep", OPTION_SECONDS, CONF(journal_keep_s), MINUTE, 3660 * DAY, "30d", NULL},
     {"journal", "envelope", OPTION_CHOICE, CONF(envelope), 0, 0, "full", envelopes},
@@ -92,7 +103,8 @@ const struct option conf_options[] = {
 
 bool option_is_list(const struct option *o)
 {
-    return o->type == OPTION_RATES || o->type == OPTION_PREFIXES || o->type == OPTION_ENDPOINTS;
+    return o->type == OPTION_RATES || o->type == OPTION_PREFIXES || o->type == OPTION_ENDPOINTS ||
+           o->type == OPTION_RESOLVERS;
 }
 
 /* Quotes what the file says; messages stay one line of text. */
@@ -371,6 +383,27 @@ static bool add_endpoint(const struct option *o, const char *text, void *target,
     return true;
 }
 
+static bool add_resolver(const struct option *o, const char *text, void *field, struct text *error)
+{
+    struct conf_spf *spf = field;
+    struct endpoint e = {.port = 53};
+
+    (void)o;
+    if ((!addr_parse(span_of(text), &e.addr) && !endpoint_parse(span_of(text), &e)) ||
+        e.port == 0 || addr_is_v4_mapped(&e.addr)) {
+        return wrong(
+            error, text, "is not allowed",
+            "ADDRESS or ADDRESS:PORT, such as \"192.0.2.53\" or \"[2001:db8::53]:5353\"");
+    }
+    if (spf->resolver_count == CONF_RESOLVERS) {
+        add_quoted(error, text);
+        text_addf(error, " is one too many; allowed: up to %d in a list", CONF_RESOLVERS);
+        return false;
+    }
+    spf->resolvers[spf->resolver_count++] = e;
+    return true;
+}
+
 bool option_set(const struct option *o, const char *text, void *target, struct text *error)
 {
     static bool (*const setters[])(
@@ -388,6 +421,7 @@ bool option_set(const struct option *o, const char *text, void *target, struct t
         [OPTION_RATES] = add_rate,
         [OPTION_PREFIXES] = add_prefix,
         [OPTION_ENDPOINTS] = add_endpoint,
+        [OPTION_RESOLVERS] = add_resolver,
     };
 
     return setters[o->type](o, text, (char *)target + o->offset, error);

@@ -162,6 +162,7 @@ static void put_dialog(struct object *o, const struct conf *conf, const struct j
     put(o, "bytes_down", json_integer((json_int_t)line->bytes_down));
     put(o, "tls", json_boolean(d->tls));
     put(o, "duration_ms", json_integer(line->duration_ms));
+    put(o, "spf", string(spf_result_name(d->spf)));
     put(o, "node", string(conf->node));
     if (line->event == JOURNAL_REFUSAL && d->to[0] && conf->envelope != ENVELOPE_NONE) {
         put(o, "to", path(conf, d->to));

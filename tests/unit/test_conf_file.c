@@ -136,8 +136,15 @@ static const struct {
     {GOOD "redis {\n deadline = 1s\n}\nredis {\n deadline = 2s\n}\n", 7, "twice"},
     {GOOD "class a { action = \"meter\"\n spread = { \"1/1s\" }\n spread = { \"2/2s\" } }", 5,
      "twice"},
-    {GOOD "spf { use = \"log\" }\n", 3, "\"spf\" is not in this version|: subscribers, "},
-    {GOOD "metrics { listen = \"127.0.0.1:9125\" }\n", 3, "\"metrics\" is not in this version"},
+    {GOOD "metrics { listen = \"127.0.0.1:9125\" }\n", 3,
+     "\"metrics\" is not in this version|: subscribers, "},
+    {GOOD "spf {\n use = \"drop\"\n}\n", 4, "\"drop\"|off, log, meter, refuse"},
+    {GOOD "spf {\n deadline = \"1m\"\n}\n", 4, "\"1m\"|from 10ms to 4s"},
+    {GOOD "spf {\n fail-cost = 0\n}\n", 4, "\"0\"|from 1 to 1000"},
+    {GOOD "spf {\n resolvers = { \"dns.example\" }\n}\n", 4, "\"dns.example\"|ADDRESS:PORT"},
+    {GOOD "spf {\n resolvers = { \"192.0.2.1:0\" }\n}\n", 4, "\"192.0.2.1:0\""},
+    {GOOD "spf { resolvers = { \"::1\", \"::2\", \"::3\", \"::4\", \"::5\" } }\n", 3,
+     "\"::5\" is one too many"},
     {GOOD "submission {\n", 3, "\"submission\" is not in this version"},
     /* Subscribers */
     {"class ordinary { action = \"refuse\" }\n", 1, "subscribers.prefixes: is missing"},
@@ -277,9 +284,28 @@ static void test_good_after_bad(void **state)
         c = read_text(*state, "\n\n" GOOD);
         assert_non_null(c);
         conf_release(c);
-        assert_null(read_text(*state, "\n\nspf"));
-        assert_message(*state, 3, "spf");
+        assert_null(read_text(*state, "\n\nmetrics"));
+        assert_message(*state, 3, "metrics");
     }
+}
+
+static void test_spf(void **state)
+{
+    struct conf *c = read_text(
+        *state, GOOD "spf { use = meter deadline = 500ms fail-cost = 3\n"
+                     "resolvers = { \"192.0.2.53\", \"[2001:db8::53]:5353\" } }\n");
+    char text[ENDPOINT_TEXT];
+
+    assert_non_null(c);
+    assert_int_equal(c->spf.use, SPF_USE_METER);
+    assert_int_equal(c->spf.deadline_ms, 500);
+    assert_int_equal(c->spf.fail_cost, 3);
+    assert_int_equal(c->spf.resolver_count, 2);
+    endpoint_format(&c->spf.resolvers[0], text);
+    assert_string_equal(text, "192.0.2.53:53");
+    endpoint_format(&c->spf.resolvers[1], text);
+    assert_string_equal(text, "[2001:db8::53]:5353");
+    conf_release(c);
 }
 
 /* The password of a bad URL is not told to the log. */
@@ -316,6 +342,10 @@ static void test_defaults(void **state)
     assert_int_equal(c->default_class, 0);
     assert_int_equal(c->classes[0].over, OVER_DEFER);
     assert_true(c->classes[0].enforce);
+    assert_int_equal(c->spf.use, SPF_USE_OFF);
+    assert_int_equal(c->spf.deadline_ms, 2000);
+    assert_int_equal(c->spf.fail_cost, 10);
+    assert_int_equal(c->spf.resolver_count, 0);
     assert_string_equal(c->help_url, "");
     assert_null(c->journal_file);
     assert_int_equal(c->journal_keep_s, 30 * 86400);
@@ -502,6 +532,7 @@ int main(void)
         TEST(test_good_after_bad),
         TEST(test_password_is_not_told),
         TEST(test_defaults),
+        TEST(test_spf),
         TEST(test_everything),
         TEST(test_sample),
         TEST(test_references),

@@ -46,8 +46,20 @@ static char *say_nothing(void *context)
     return NULL;
 }
 
+static void begin_echo(
+    void *context, const char *arguments, control_answer_cb answer, void *control, uint64_t ticket)
+{
+    (void)context;
+    answer(control, ticket + 1000, "for somebody who is gone");
+    answer(control, ticket, arguments);
+    answer(control, ticket, "too much");
+}
+
 static const struct control_verb verbs[] = {
-    {"hello", say_hello}, {"much", say_much}, {"nothing", say_nothing}};
+    {.name = "hello", .run = say_hello},
+    {.name = "much", .run = say_much},
+    {.name = "nothing", .run = say_nothing},
+    {.name = "echo", .begin = begin_echo}};
 
 struct place {
     char folder[64], path[100];
@@ -63,7 +75,7 @@ static void serve(const char *path)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGPIPE, SIG_IGN);
     text_init(&error, why, sizeof(why));
-    if (control_new(base, path, verbs, 3, name, &error) == NULL) {
+    if (control_new(base, path, verbs, 4, name, &error) == NULL) {
         fprintf(stderr, "%s\n", why);
         _exit(1);
     }
@@ -137,8 +149,14 @@ static void answers(void **state)
     assert_answer(*state, "hello", "{\"hello\": \"world\"}");
     assert_answer(*state, "nothing", "{\"error\": \"out of memory\"}");
     assert_answer(
-        *state, "rubbish", "{\"error\": \"unknown verb; known are: hello, much, nothing\"}");
-    assert_answer(*state, "", "{\"error\": \"unknown verb; known are: hello, much, nothing\"}");
+        *state, "rubbish", "{\"error\": \"unknown verb; known are: hello, much, nothing, echo\"}");
+    assert_answer(
+        *state, "", "{\"error\": \"unknown verb; known are: hello, much, nothing, echo\"}");
+    assert_answer(
+        *state, "hello you",
+        "{\"error\": \"unknown verb; known are: hello, much, nothing, echo\"}");
+    assert_answer(*state, "echo a <> b", "a <> b");
+    assert_answer(*state, "echo", "");
 }
 
 static void answers_at_length(void **state)
@@ -242,7 +260,7 @@ static void leaves_a_living_one_alone(void **state)
     struct text error;
 
     text_init(&error, why, sizeof(why));
-    assert_null(control_new(base, p->path, verbs, 3, NULL, &error));
+    assert_null(control_new(base, p->path, verbs, 4, NULL, &error));
     assert_non_null(strstr(why, "Address already in use"));
     event_base_free(base);
     assert_answer(p, "hello", "{\"hello\": \"world\"}");
@@ -260,7 +278,7 @@ static void removes_its_socket(void **state)
 
     kill_server(p);
     text_init(&error, why, sizeof(why));
-    c = control_new(base, p->path, verbs, 3, NULL, &error);
+    c = control_new(base, p->path, verbs, 4, NULL, &error);
     assert_non_null(c);
     child = fork();
     if (child == 0) {

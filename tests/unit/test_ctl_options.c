@@ -31,6 +31,8 @@ static void refuses_wrong_use(void **state)
         {"x register", "register wants a SUBSCRIBER"},
         {"x register a b", "register takes one SUBSCRIBER"},
         {"x status a", "status takes no argument"},
+        {"x spf 192.0.2.1 a@b.example", "spf wants ADDRESS SENDER HELO"},
+        {"x spf 192.0.2.1 a b c", "spf takes only ADDRESS SENDER HELO"},
         {"x register a --frob", "unknown option --frob"},
         {"x register a --class", "--class wants a value"},
         {"x register a -f", "register does not take -f"},

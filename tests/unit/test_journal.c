@@ -166,7 +166,8 @@ static void test_whole_line(void **state)
         "\"class\":\"ordinary\",\"verdict\":\"defer\",\"rule\":\"messages:10/1m\","
         "\"retry_after_s\":6,\"helo\":\"pc.example\",\"from\":\"a@b.example\",\"messages\":3,"
         "\"recipients\":4,\"bytes_up\":5000000000,\"bytes_down\":12,\"tls\":true,"
-        "\"duration_ms\":1234,\"node\":\"gate1\",\"to\":\"c@d.example\",\"detail\":\"why\"}\n");
+        "\"duration_ms\":1234,\"spf\":null,\"node\":\"gate1\",\"to\":\"c@d.example\",\"detail\":"
+        "\"why\"}\n");
     free(text);
 }
 
@@ -182,7 +183,8 @@ static void test_bare_line(void **state)
         "{\"time\":\"1970-01-01T00:00:00.000Z\",\"event\":\"session\",\"case\":\"X\",\"id\":null,"
         "\"client\":null,\"server\":null,\"class\":null,\"verdict\":\"forward\",\"rule\":null,"
         "\"retry_after_s\":null,\"helo\":null,\"from\":null,\"messages\":0,\"recipients\":0,"
-        "\"bytes_up\":0,\"bytes_down\":0,\"tls\":false,\"duration_ms\":0,\"node\":\"gate1\"}\n");
+        "\"bytes_up\":0,\"bytes_down\":0,\"tls\":false,\"duration_ms\":0,\"spf\":null,"
+        "\"node\":\"gate1\"}\n");
     free(text);
 }
 

@@ -35,6 +35,7 @@ struct play {
     uint64_t bytes_up;
     double tat[LIMIT_KINDS][CONF_WINDOWS];
     struct question question;
+    enum spf_result spf; /* whatever the sender is */
 };
 
 static void blame(const struct play *p, const char *what, struct span detail)
@@ -170,13 +171,25 @@ static void pass_opaque(struct play *p)
     p->client.eof_seen = p->client.eof_seen || p->server.eof_sent;
 }
 
+static void answer(struct play *p)
+{
+    struct dialog_event e = {.kind = DIALOG_ANSWER};
+    if (p->question.kind == QUESTION_SPF) {
+        e.spf = p->spf;
+        e.spf_explanation = SPAN_LITERAL("not one of ours");
+    } else {
+        e.answer = answer_question(p);
+    }
+    step(p, e);
+}
+
 /* Does what the shell would do before anything else comes from outside. */
 static void settle(struct play *p)
 {
     while (p->connect_due || p->asked) {
         if (p->asked) {
             p->asked = false;
-            step(p, (struct dialog_event){.kind = DIALOG_ANSWER, .answer = answer_question(p)});
+            answer(p);
         } else {
             p->connect_due = false;
             step(
@@ -309,6 +322,21 @@ static void set_limit(struct play *p, const char *value)
     blame(p, "unknown limit", span_of(value));
 }
 
+static void set_spf(struct play *p, const char *value)
+{
+    static const char *const uses[] = {"off", "log", "meter", "refuse"};
+    char use[16];
+    char result[16];
+    assert_int_equal(sscanf(value, "%15s %15s", use, result), 2);
+    for (unsigned i = 0; i < sizeof uses / sizeof *uses; i++) {
+        p->conf.spf.use = strcmp(use, uses[i]) == 0 ? i : p->conf.spf.use;
+    }
+    for (enum spf_result r = SPF_UNKNOWN; r < SPF_RESULTS; r++) {
+        p->spf = strcmp(result, spf_result_name(r)) == 0 ? r : p->spf;
+    }
+    assert_true(p->conf.spf.use != SPF_USE_OFF && p->spf != SPF_NOT_ASKED);
+}
+
 static void set(struct play *p, const char *line)
 {
     const char *value = strstr(line, ": ");
@@ -331,6 +359,8 @@ static void set(struct play *p, const char *line)
         p->conf.redis.when_down = strcmp(value, "down pass") == 0     ? WHEN_DOWN_PASS
                                   : strcmp(value, "down refuse") == 0 ? WHEN_DOWN_REFUSE
                                                                       : WHEN_DOWN_LOCAL;
+    } else if (span_equal(name, SPAN_LITERAL("spf"))) {
+        set_spf(p, value);
     } else if (!span_equal(name, SPAN_LITERAL("only"))) {
         blame(p, "unknown setting", span_of(line));
     }
@@ -407,6 +437,7 @@ static void play_file(const char *file, bool bytewise)
     p.class = (struct conf_class){.name = "ordinary", .action = ACTION_METER, .enforce = true};
     p.conf.timeouts = (struct conf_timeouts){30000,  300000, 300000, 300000, 120000,
                                              180000, 600000, 600000, 30000};
+    p.conf.spf.fail_cost = 3;
     strcpy(p.conf.help_url, "https://mail.isp.example/");
 
     char *room = malloc(ROOM);

@@ -1,0 +1,273 @@
+#include "spf/spf_service.h"
+
+#include <event2/event_struct.h>
+#include <stdlib.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+
+#include "base/idmap.h"
+#include "spf/spf_check.h"
+#include "spf/spf_resolver.h"
+
+#define READS_A_TURN 32 /* questions of one socket before others have their turn */
+
+struct job {
+    TAILQ_ENTRY(job) next;
+    struct spf_service *service;
+    struct spf_check *check;
+    uint64_t id;
+    int socket;
+    uint32_t asker;
+    uint64_t asker_id;
+    unsigned awaited; /* answers of the DNS */
+    bool due;         /* to be run in the loop's next turn */
+    struct event deadline;
+};
+
+TAILQ_HEAD(jobs, job);
+
+/* Names what an answer of the DNS is for: a job may be gone when it comes. */
+struct awaited {
+    uint64_t job;
+    size_t question;
+};
+
+struct spf_service {
+    struct event_base *base;
+    struct spf_resolver *resolver;
+    struct idmap map;    /* jobs */
+    struct idmap awaits; /* struct awaited */
+    struct jobs jobs;
+    struct event run;
+    struct event *readable; /* one a socket */
+    size_t readable_count;
+};
+
+static void send_reply(
+    int socket, uint32_t asker, uint64_t id, enum spf_result result, struct span explanation)
+{
+    struct spf_reply reply = {asker, id, result, explanation};
+    uint8_t packet[SPF_WIRE_MOST];
+    size_t size = spf_reply_encode(&reply, packet);
+    /* Who does not read his answers will not miss this one. */
+    (void)send(socket, packet, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void job_free(struct job *j)
+{
+    struct spf_service *s = j->service;
+    event_del(&j->deadline);
+    TAILQ_REMOVE(&s->jobs, j, next);
+    idmap_remove(&s->map, j->id);
+    spf_check_free(j->check);
+    free(j);
+}
+
+static void finish(struct job *j)
+{
+    send_reply(
+        j->socket, j->asker, j->asker_id, spf_check_result(j->check),
+        spf_check_explanation(j->check));
+    job_free(j);
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    struct job *j = context;
+    send_reply(
+        j->socket, j->asker, j->asker_id, SPF_TEMPERROR,
+        SPAN_LITERAL("the DNS did not answer in time"));
+    job_free(j);
+}
+
+static void run_later(struct job *j)
+{
+    j->due = true;
+    event_active(&j->service->run, EV_TIMEOUT, 1);
+}
+
+static void ask_dns(struct job *j, size_t question)
+{
+    struct spf_service *s = j->service;
+    struct awaited *a = malloc(sizeof(*a));
+    uint64_t ticket = a ? idmap_add(&s->awaits, a) : IDMAP_NONE;
+    if (ticket == IDMAP_NONE) {
+        free(a);
+        spf_check_answer(j->check, question, SPF_DNS_FAILED);
+        return;
+    }
+    *a = (struct awaited){j->id, question};
+    j->awaited++;
+    spf_resolver_ask(
+        s->resolver, ticket, spf_check_name(j->check, question),
+        spf_check_type(j->check, question));
+}
+
+/* Answers that come at once are seen in the loop's next turn like all others. */
+static void run(struct job *j)
+{
+    j->due = false;
+    if (spf_check_run(j->check)) {
+        finish(j);
+        return;
+    }
+    for (size_t i = 0; i < spf_check_count(j->check); i++) {
+        if (spf_check_state(j->check, i) == SPF_DNS_WANTED) {
+            ask_dns(j, i);
+        }
+    }
+    if (j->awaited == 0) {
+        run_later(j);
+    }
+}
+
+static void on_run(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    struct spf_service *s = context;
+    for (struct job *j = TAILQ_FIRST(&s->jobs), *after; j; j = after) {
+        after = TAILQ_NEXT(j, next);
+        if (j->due && j->awaited == 0) {
+            run(j);
+        }
+    }
+}
+
+static void on_resolved(void *context, uint64_t ticket, const struct spf_resolved *answer)
+{
+    static const enum spf_dns_state states[] = {
+        [SPF_RESOLVED] = SPF_DNS_FOUND,
+        [SPF_RESOLVED_EMPTY] = SPF_DNS_EMPTY,
+        [SPF_RESOLVE_FAILED] = SPF_DNS_FAILED,
+    };
+    struct spf_service *s = context;
+    struct awaited *a = idmap_get(&s->awaits, ticket);
+    struct job *j = a ? idmap_get(&s->map, a->job) : NULL;
+    if (j && !answer->end) {
+        /* What does not fit is more than any check looks at. */
+        (void)!spf_check_add(j->check, a->question, answer->record);
+    }
+    if (j && answer->end) {
+        spf_check_answer(j->check, a->question, states[answer->state]);
+        if (--j->awaited == 0) {
+            run_later(j);
+        }
+    }
+    if (a && answer->end) {
+        idmap_remove(&s->awaits, ticket);
+        free(a);
+    }
+}
+
+/* False: there is no room for one more. */
+static bool begin(struct spf_service *s, int socket, const struct spf_question *q)
+{
+    struct job *j = s->map.count < SPF_SERVICE_CHECKS ? calloc(1, sizeof(*j)) : NULL;
+    if (!j) {
+        return false;
+    }
+    *j = (struct job){.service = s, .socket = socket, .asker = q->asker, .asker_id = q->id};
+    j->id = idmap_add(&s->map, j);
+    j->check = j->id != IDMAP_NONE ? spf_check_new(q) : NULL;
+    if (!j->check) {
+        idmap_remove(&s->map, j->id);
+        free(j);
+        return false;
+    }
+    TAILQ_INSERT_TAIL(&s->jobs, j, next);
+    struct timeval wait = {
+        .tv_sec = q->deadline_ms / 1000, .tv_usec = q->deadline_ms % 1000 * 1000};
+    event_assign(&j->deadline, s->base, -1, 0, on_deadline, j);
+    event_add(&j->deadline, &wait);
+    run_later(j);
+    return true;
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *context)
+{
+    (void)what;
+    struct spf_service *s = context;
+    char packet[SPF_WIRE_MOST];
+    for (int i = 0; i < READS_A_TURN; i++) {
+        ssize_t n = recv(fd, packet, sizeof(packet), MSG_DONTWAIT);
+        if (n == 0) { /* nobody is left to answer to */
+            event_base_loopbreak(s->base);
+        }
+        if (n <= 0) {
+            return;
+        }
+        struct spf_question q;
+        if (spf_question_decode((struct span){packet, (size_t)n}, &q) && !begin(s, fd, &q)) {
+            send_reply(fd, q.asker, q.id, SPF_UNKNOWN, SPAN_LITERAL("too many questions"));
+        }
+    }
+}
+
+static int listen_to(struct spf_service *s, const int *sockets, size_t count)
+{
+    s->readable = calloc(count, sizeof(*s->readable));
+    for (size_t i = 0; s->readable && i < count; i++) {
+        if (event_assign(
+                &s->readable[i], s->base, sockets[i], EV_READ | EV_PERSIST, on_readable, s) < 0 ||
+            event_add(&s->readable[i], NULL) < 0) {
+            return -1;
+        }
+        s->readable_count++;
+    }
+    return s->readable ? 0 : -1;
+}
+
+struct spf_service *spf_service_new(
+    struct event_base *base, const int *sockets, size_t socket_count,
+    const struct endpoint *servers, size_t server_count, struct text *error)
+{
+    struct spf_service *s = calloc(1, sizeof(*s));
+    if (!s) {
+        text_addf(error, "out of memory");
+        return NULL;
+    }
+    s->base = base;
+    TAILQ_INIT(&s->jobs);
+    idmap_init(&s->map);
+    idmap_init(&s->awaits);
+    event_assign(&s->run, base, -1, 0, on_run, s);
+    spf_check_setup();
+    s->resolver = spf_resolver_new(base, servers, server_count, on_resolved, s, error);
+    if (!s->resolver) {
+        spf_service_free(s);
+        return NULL;
+    }
+    if (listen_to(s, sockets, socket_count) < 0) {
+        text_addf(error, "cannot listen to the gate");
+        spf_service_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+static void free_awaited(void *object, void *context)
+{
+    (void)context;
+    free(object);
+}
+
+void spf_service_free(struct spf_service *s)
+{
+    for (struct job *j = TAILQ_FIRST(&s->jobs), *after; j; j = after) {
+        after = TAILQ_NEXT(j, next);
+        job_free(j);
+    }
+    for (size_t i = 0; i < s->readable_count; i++) {
+        event_del(&s->readable[i]);
+    }
+    event_del(&s->run);
+    free(s->readable);
+    if (s->resolver) {
+        spf_resolver_free(s->resolver);
+    }
+    idmap_each(&s->awaits, free_awaited, NULL);
+    idmap_fini(&s->awaits);
+    idmap_fini(&s->map);
+    free(s);
+}
