@@ -109,8 +109,10 @@ int main(int argc, char **argv)
         return fail_usage();
     }
     settings.sockets = (size_t)sockets;
-    /* The gate's end is ours; a terminal's interrupt is for the gate to act upon. */
+    /* The gate's end is ours. What is sent to all of its processes is for gate25d to act upon:
+     * sessions that drain still ask. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    (void)signal(SIGTERM, SIG_IGN);
     (void)signal(SIGINT, SIG_IGN);
     (void)signal(SIGHUP, SIG_IGN);
     log_open("gate25-spfd", LOG_LEVEL_INFO);

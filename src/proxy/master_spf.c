@@ -206,7 +206,7 @@ void master_spf_apply(struct master *m)
         start(m);
     } else if (s->pid > 0 && (!wanted || !same_resolvers(&s->settings, &m->conf->spf))) {
         s->told_to_end = true;
-        kill(s->pid, SIGTERM);
+        kill(s->pid, SIGKILL); /* it has nothing to tidy up */
     }
 }
 

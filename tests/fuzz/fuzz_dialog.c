@@ -116,6 +116,8 @@ static void operate(struct fuzz *f, uint8_t op, const uint8_t *bytes, size_t n)
         e.answer.recipients = first / 3 % 8;
         e.answer.limit = first % LIMIT_KINDS;
         e.answer.bytes_over = first & 64;
+        e.spf = SPF_UNKNOWN + first % (SPF_RESULTS - SPF_UNKNOWN);
+        e.spf_explanation = (struct span){(const char *)bytes, n};
     } else if (op == 6) {
         if (f->connected || f->closed) {
             return;
@@ -139,6 +141,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .name = "c", .action = actions[data[0] % 3], .enforce = !(data[0] & 64)};
     struct conf conf = {.help_url = "https://h/"};
     conf.redis.when_down = data[0] / 3 % 3;
+    conf.spf.use = data[0] & 128 ? SPF_USE_LOG + data[0] / 9 % 3 : SPF_USE_OFF;
+    conf.spf.fail_cost = 3;
     conf.timeouts = (struct conf_timeouts){30000,  300000, 300000, 300000, 120000,
                                            180000, 600000, 600000, 30000};
     struct dialog_setup setup = {&conf, &class, "10.0.0.1", "CASE000000", NULL, {0}};

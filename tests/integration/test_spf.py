@@ -67,7 +67,7 @@ def spf_gate_fixture(gate, nsd):
     """spf_gate("refuse") starts a gate that asks nsd."""
     def start(use, classes=None, **spf):
         return gate({"class ordinary": {"messages": ["100/1m"], **(classes or {})},
-                     "spf": {"use": use, "resolvers": [nsd.address], **spf}})
+                     "spf": {"use": use, "resolvers": [nsd.address], "deadline": "4s", **spf}})
     return start
 
 
@@ -216,12 +216,12 @@ def test_pass_classes_do_not_ask(lab, spf_gate, sink, redis):
 
 def test_dead_dns_delays_nobody_else(lab, spf_gate, nsd, sink):
     """With a silent DNS a mail waits for its deadline; whoever asks nothing does not wait at all."""
-    gate = spf_gate("refuse", deadline="4s")
+    gate = spf_gate("refuse")
     sink()
     nsd.stop()
     with Client(lab) as waiting, Client(lab, OTHER) as other:
         waiting.send("MAIL FROM:<user@fail.spf.example>")
-        for _ in range(20):
+        for _ in range(3):
             assert other.say("NOOP").startswith("250")
         waiting.socket.setblocking(False)
         with pytest.raises(BlockingIOError):
@@ -233,7 +233,7 @@ def test_dead_dns_delays_nobody_else(lab, spf_gate, nsd, sink):
     nsd.cont()
 
 
-@pytest.mark.parametrize("death", [signal.SIGKILL, signal.SIGSEGV])
+@pytest.mark.parametrize("death", [signal.SIGKILL, signal.SIGABRT])
 def test_the_helper_dies(lab, spf_gate, sink, death):
     gate = spf_gate("refuse")
     sink()

@@ -242,6 +242,32 @@ static void test_case_ids(void **state)
     assert_string_not_equal(a, b);
 }
 
+/* Nothing but a fail is ever refused, or costs more than one message. */
+static void test_spf(void **state)
+{
+    (void)state;
+    struct conf_class class = make_class(OVER_DEFER, true);
+    for (enum spf_use use = SPF_USE_OFF; use <= SPF_USE_REFUSE; use++) {
+        for (enum spf_result r = SPF_NOT_ASKED; r < SPF_RESULTS; r++) {
+            struct conf_spf spf = {.use = use, .fail_cost = 4};
+            bool refused = use == SPF_USE_REFUSE && r == SPF_FAIL;
+            bool dear = use == SPF_USE_METER && r == SPF_FAIL;
+            struct verdict v = policy_spf(&class, use, r);
+            assert_int_equal(v.action, refused ? VERDICT_REFUSE : VERDICT_FORWARD);
+            assert_int_equal(v.rule, refused ? RULE_SPF : RULE_NONE);
+            assert_int_equal(policy_message_cost(&class, &spf, r), dear ? 4 : 1);
+        }
+    }
+    struct conf_spf spf = {.use = SPF_USE_METER, .fail_cost = 11}; /* the bucket holds 10 */
+    assert_int_equal(policy_message_cost(&class, &spf, SPF_FAIL), 10);
+    class.limit[LIMIT_MESSAGES].windows = 0;
+    assert_int_equal(policy_message_cost(&class, &spf, SPF_FAIL), 11);
+    class.enforce = false;
+    struct verdict v = policy_spf(&class, SPF_USE_REFUSE, SPF_FAIL);
+    assert_int_equal(v.action, VERDICT_FORWARD);
+    assert_true(v.shadow && v.would == VERDICT_REFUSE && v.rule == RULE_SPF);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +279,7 @@ int main(void)
         cmocka_unit_test(test_long_parts),
         cmocka_unit_test(test_detail_cannot_end_the_reply),
         cmocka_unit_test(test_case_ids),
+        cmocka_unit_test(test_spf),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
