@@ -29,7 +29,8 @@ PKG_CFLAGS = $(shell pkg-config --cflags $(PACKAGES))
 PKG_LIBS   = $(shell pkg-config --libs $(PACKAGES))
 # What parses hostile DNS data is linked into the program that has nothing to lose, and nowhere else.
 SPF_LIBS  := -lspf2 -lunbound -lseccomp -lresolv
-$(BUILD)/bin/gate25-spfd $(BUILD)/tests/unit/test_spf_check: MORE_LIBS := $(SPF_LIBS)
+$(BUILD)/bin/gate25-spfd $(BUILD)/tests/unit/test_spf_check \
+    $(BUILD)/tests/unit/test_spf_sandbox: MORE_LIBS := $(SPF_LIBS)
 
 WARNINGS  := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
              -Wpointer-arith -Wcast-qual -Wwrite-strings -Wundef -Wvla -Wformat=2 \

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <seccomp.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -22,10 +23,9 @@ static const int allowed[] = {
     SCMP_SYS(sendmsg), SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(shutdown), SCMP_SYS(ioctl),
     SCMP_SYS(fcntl),
     /* memory, time, chance, the name of this host (libspf2) */
-    SCMP_SYS(brk), SCMP_SYS(mmap), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise),
-    SCMP_SYS(futex), SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep), SCMP_SYS(gettimeofday),
-    SCMP_SYS(uname), SCMP_SYS(time), SCMP_SYS(timerfd_settime), SCMP_SYS(getrandom),
-    SCMP_SYS(sched_yield),
+    SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(futex),
+    SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep), SCMP_SYS(gettimeofday), SCMP_SYS(uname),
+    SCMP_SYS(time), SCMP_SYS(timerfd_settime), SCMP_SYS(getrandom), SCMP_SYS(sched_yield),
     /* the end, be it one's own abort() */
     SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask),
     SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack), SCMP_SYS(getpid), SCMP_SYS(gettid),
@@ -50,18 +50,20 @@ static int set_limits(void)
                : 0;
 }
 
-/* mmap stays: memory that is both written and run does not. Sockets are those of the Internet. */
+/* Memory that can be run is not to be had any more, and sockets are those of the Internet. */
 static int add_rules(scmp_filter_ctx filter)
 {
     static const int families[] = {AF_INET, AF_INET6};
-    int failed = 0;
+    int failed = seccomp_rule_add(
+        filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
+        (struct scmp_arg_cmp){2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0});
     for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++) {
         failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
     }
     for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
         failed |= seccomp_rule_add(
             filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-            SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
+            (struct scmp_arg_cmp){0, SCMP_CMP_EQ, (scmp_datum_t)families[i], 0});
     }
     return failed ? -1 : 0;
 }
