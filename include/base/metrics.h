@@ -10,6 +10,7 @@ enum metric {
     METRIC_SESSIONS_OPEN,
     METRIC_PASSED,
     METRIC_METERED,
+    METRIC_BRIDGED, /* to a submission service that took the connection */
     METRIC_DEFERRED,
     METRIC_REFUSED,
     METRIC_SHADOWED, /* would have been deferred or refused, had the class enforce = true */

@@ -42,8 +42,14 @@ struct dialog_event {
 
 enum dialog_side { SIDE_CLIENT, SIDE_SERVER };
 
+/* Where a session is connected to. */
+enum dialog_target {
+    TARGET_ORIGINAL,  /* where the client wanted to go */
+    TARGET_SUBMISSION /* submission_target() of that */
+};
+
 enum dialog_action_kind {
-    DIALOG_CONNECT, /* to the original destination */
+    DIALOG_CONNECT, /* to `target`; once a session */
     DIALOG_FORWARD, /* `count` bytes off the front of `side`'s input, to the other side */
     DIALOG_DISCARD, /* `count` bytes off the front of `side`'s input */
     DIALOG_SEND,    /* `text` to the client, behind all that was forwarded to it */
@@ -59,6 +65,7 @@ enum dialog_action_kind {
 struct dialog_action {
     enum dialog_action_kind kind;
     enum dialog_side side;
+    enum dialog_target target;
     size_t count;
     struct span text; /* in dialog_actions.reply */
     struct question question;
@@ -109,7 +116,7 @@ struct dialog {
     uint8_t
         pending[DIALOG_PIPELINE]; /* enum dialog_pending, a ring: commands without a reply yet */
     uint8_t pending_first, pending_count;
-    bool connected, asking, barrier, ended;
+    bool connecting, connected, asking, barrier, ended;
     bool client_finished, server_finished;
     bool shutdown, paused;
     bool in_transaction; /* a MAIL was forwarded and its transaction has not ended */
@@ -118,6 +125,7 @@ struct dialog {
     struct smtp_body body;
     struct question question; /* the one that is out */
     struct verdict verdict;   /* of the refused transaction or run */
+    struct verdict admitted;  /* the whole session: FORWARD, or SUBMIT when it is bridged */
     struct dialog_record record;
 };
 

@@ -8,6 +8,7 @@ static const struct metric_row rows[METRIC_COUNT] = {
     [METRIC_SESSIONS_OPEN] = {"sessions_open", "connections open now"},
     [METRIC_PASSED] = {"passed_total", "sessions of a class that passes"},
     [METRIC_METERED] = {"metered_total", "sessions of a class that is metered"},
+    [METRIC_BRIDGED] = {"bridged_total", "sessions bridged to authenticated submission"},
     [METRIC_DEFERRED] = {"deferred_total", "verdicts told with a 4xx reply"},
     [METRIC_REFUSED] = {"refused_total", "verdicts told with a 5xx reply"},
     [METRIC_SHADOWED] = {"shadowed_total", "verdicts logged only: the class does not enforce"},

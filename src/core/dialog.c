@@ -31,7 +31,7 @@ static uint32_t current_timeout(const struct dialog *d)
 {
     const struct conf_timeouts *timeouts = &d->setup->conf->timeouts;
     if (!d->connected) {
-        return timeouts->connect_ms;
+        return dialog_is_bridged(d) ? timeouts->submission_ms : timeouts->connect_ms;
     }
     if (d->server_finished && timeouts->command_ms > HALF_CLOSED_MS) {
         return HALF_CLOSED_MS;
@@ -67,6 +67,20 @@ void dialog_go_opaque(struct dialog_turn *t)
         t->event->now_ms + earlier(CHECKPOINT_MS, t->d->setup->conf->timeouts.opaque_ms);
 }
 
+static void connect_to(struct dialog_turn *t, enum dialog_target target)
+{
+    t->d->connecting = true;
+    dialog_progress(t);
+    dialog_act(t, DIALOG_CONNECT)->target = target;
+}
+
+/* Opaque from its first byte: what the two say to each other is theirs, credentials above all. */
+static void bridge(struct dialog_turn *t, const struct verdict *v)
+{
+    t->d->admitted = *v;
+    connect_to(t, TARGET_SUBMISSION);
+}
+
 static void on_start(struct dialog_turn *t)
 {
     struct dialog *d = t->d;
@@ -76,6 +90,10 @@ static void on_start(struct dialog_turn *t)
         return;
     }
     struct verdict v = policy_admit(d->setup->class);
+    if (v.action == VERDICT_SUBMIT) {
+        bridge(t, &v);
+        return;
+    }
     if (v.action != VERDICT_FORWARD) {
         dialog_reject(t, v, PLACE_GREETING, d->setup->reason);
         return;
@@ -83,7 +101,9 @@ static void on_start(struct dialog_turn *t)
     if (v.shadow) {
         dialog_record_verdict(t, &v);
     }
-    dialog_act(t, DIALOG_CONNECT);
+    if (!policy_may_bridge(d->setup->class)) {
+        connect_to(t, TARGET_ORIGINAL);
+    }
     if (dialog_is_metered(d)) {
         dialog_ask(t, (struct question){.kind = QUESTION_SESSION});
     }
@@ -92,24 +112,35 @@ static void on_start(struct dialog_turn *t)
 static void on_connected(struct dialog_turn *t)
 {
     t->d->connected = true;
-    if (t->d->setup->class->action == ACTION_PASS) {
+    if (t->d->setup->class->action == ACTION_PASS || dialog_is_bridged(t->d)) {
         dialog_go_opaque(t);
         return;
     }
     dialog_expect(t, PENDING_GREETING);
 }
 
+static void reject_unconnected(struct dialog_turn *t, const char *detail)
+{
+    struct verdict v = {.action = VERDICT_DEFER, .rule = RULE_CONNECT};
+    if (dialog_is_bridged(t->d)) {
+        v = policy_unbridged(&t->d->admitted);
+    }
+    dialog_reject(t, v, PLACE_GREETING, detail);
+}
+
 static void on_connect_failed(struct dialog_turn *t)
 {
-    dialog_reject(
-        t, (struct verdict){.action = VERDICT_DEFER, .rule = RULE_CONNECT}, PLACE_GREETING,
-        t->event->detail);
+    reject_unconnected(t, t->event->detail);
 }
 
 static void answer_session(struct dialog_turn *t, const struct verdict *v)
 {
-    if (v->action != VERDICT_FORWARD) {
+    if (v->action == VERDICT_SUBMIT) {
+        bridge(t, v);
+    } else if (v->action != VERDICT_FORWARD) {
         dialog_reject(t, *v, PLACE_GREETING, NULL);
+    } else if (!t->d->connecting) {
+        connect_to(t, TARGET_ORIGINAL);
     }
 }
 
@@ -220,8 +251,7 @@ static void on_tick(struct dialog_turn *t)
     if (d->phase == PHASE_TLS) {
         dialog_end(t, v); /* plain text has no place here any more */
     } else if (!d->connected) {
-        v.rule = RULE_CONNECT;
-        dialog_reject(t, v, PLACE_GREETING, "no answer to the connection attempt");
+        reject_unconnected(t, "no answer to the connection attempt");
     } else {
         bool server_late =
             d->pending_count > 0 && d->phase != PHASE_BODY && d->phase != PHASE_CHUNK;

@@ -18,9 +18,10 @@ struct session {
     uint64_t id;
     struct session *next_dead;
     struct gate *gate;
-    struct conf *conf;       /* the one it began with */
-    struct stream stream[2]; /* by enum dialog_side */
-    struct endpoint client, server;
+    struct conf *conf;              /* the one it began with */
+    struct stream stream[2];        /* by enum dialog_side */
+    struct endpoint client, server; /* as the client sees the connection */
+    struct endpoint upstream;       /* what it was connected to */
     struct event timer;
     int64_t armed_ms; /* when the timer fires; 0: not armed */
     int64_t started_ms, active_ms;
@@ -41,6 +42,11 @@ struct session {
 static inline enum dialog_side session_other(enum dialog_side side)
 {
     return side == SIDE_CLIENT ? SIDE_SERVER : SIDE_CLIENT;
+}
+
+static inline bool session_is_bridged(const struct session *s)
+{
+    return s->dialog.admitted.action == VERDICT_SUBMIT;
 }
 
 /* Moves `count` bytes off the front of `from`'s input to the other side. */
