@@ -23,12 +23,8 @@ ADVICE = "use smtp.isp.example port 587 with STARTTLS or port 465 with TLS"
 MESSAGE = "From: carol@mx.example\r\nTo: user@mx.example\r\nSubject: submitted\r\n\r\nHello.\r\n"
 
 
-@pytest.fixture(name="steered", autouse=True)
-def steered_fixture(lab):
-    """The router brings replies from port 587 back to the gate: contrib's rules."""
-    topology.load_rules(lab.router, topology.CONTRIB / "routers" / "router-submission.nft")
-    yield
-    lab.router.run("nft", "delete", "table", "inet", "gate25_router_submission")
+pytestmark = pytest.mark.usefixtures("submission_rules")
+RULES = ["inet", "gate25_router_submission"]
 
 
 class Submission(Postfix):
@@ -228,11 +224,35 @@ def test_without_the_rules_for_replies_nobody_is_harmed(lab, gate, started, line
     """A router that was not told brings replies to the subscriber: advice, and direct use as ever."""
     server = started(Submission(lab.internet, [HOST4, HOST6]))
     gate({**SUBMIT, "timeouts": {"submission": "300ms"}})
-    lab.router.run("nft", "flush", "chain", "inet", "gate25_router_submission", "steer")
-    assert ADVICE in greeting(lab, line, host)
+    rules = lab.router.run("nft", "list", "table", *RULES).stdout
+    lab.router.run("nft", "flush", "table", *RULES)
+    try:
+        assert ADVICE in greeting(lab, line, host)
+        with Program(lab, line, host, port=587) as program:
+            program.submit(server.conf / "cert.pem")
+        assert len(server.wait_messages(1)) == 1
+    finally:
+        lab.router.run("nft", "-f", "-", input=rules)
+
+
+@FAMILIES
+def test_one_port_for_two(lab, gate, started, line, host):
+    """The gate has one port to choose, and the subscriber uses it to the same server: he keeps it."""
+    server = started(Submission(lab.internet, [HOST4, HOST6]))
+    gate({**SUBMIT, "timeouts": {"submission": "300ms"}})
+    before = lab.gate.run("sysctl", "-n", "net.ipv4.ip_local_port_range").stdout.strip()
     with Program(lab, line, host, port=587) as program:
+        port = program.sock.getsockname()[1]
+        topology.set_sysctls(lab.gate, {"net.ipv4.ip_local_port_range": f"{port} {port}"})
+        try:
+            assert ADVICE in greeting(lab, line, host)
+        finally:
+            topology.set_sysctls(lab.gate, {"net.ipv4.ip_local_port_range": before})
         program.submit(server.conf / "cert.pem")
     assert len(server.wait_messages(1)) == 1
+    with Program(lab, line, host) as program:
+        program.submit(server.conf / "cert.pem")
+    assert len(server.wait_messages(2)) == 2
 
 
 @FAMILIES
