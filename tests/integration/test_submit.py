@@ -208,11 +208,15 @@ def test_direct_submission_keeps_working(lab, gate, started, line, host):
     """The subscriber's own connections to port 587, and those of the gate, at the same time."""
     server = started(Submission(lab.internet, [HOST4, HOST6]))
     guard = gate(SUBMIT)
+    lab.gate.run("nft", "add table inet probe; add chain inet probe seen { type filter hook forward priority 0; };"
+                        "add rule inet probe seen tcp sport 587 counter")
     with contextlib.ExitStack() as stack:
+        stack.callback(lab.gate.run, "nft", "delete", "table", "inet", "probe")
         direct = [stack.enter_context(Program(lab, line, host, port=587)) for _ in range(3)]
         bridged = [stack.enter_context(Program(lab, line, host)) for _ in range(3)]
         for program in [*direct, *bridged]:
             program.submit(server.conf / "cert.pem")
+        assert "packets 0 " in lab.gate.run("nft", "list", "table", "inet", "probe").stdout, "no detour"
     assert len(server.wait_messages(6)) == 6
     assert server.clients() == [line] * 6
     assert len(guard.wait_journal(3, event="session")) == 3
