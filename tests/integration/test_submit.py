@@ -78,6 +78,10 @@ def greeting(lab, line, host, port=25):
         return read_until(connection).decode()
 
 
+def used(guard, line):
+    return {limit["limit"]: limit["used"] for limit in guard.ctl_json("explain", line)["limits"]}
+
+
 def pipe(lab, line, host):
     """Two ends of a connection: the subscriber's, to port 25, and a bare server's at port 587."""
     with lab.internet.listen(host, port=587) as listener:
@@ -163,10 +167,15 @@ def test_nobody_answers(lab, gate, wait):
 def test_sessions_over_the_limit_are_bridged(lab, gate, sink, started, line, host):
     submission = started(Submission(lab.internet, [HOST4, HOST6]))
     plain = sink([HOST4, HOST6])
-    guard = gate({**SUBMIT, "class ordinary": {"sessions": ["2/1h"], "over": "submit"}})
+    guard = gate({**SUBMIT, "class ordinary": {
+        "sessions": ["2/1h"], "bytes": ["1M/30d"], "concurrent": 9, "over": "submit"}})
     for _ in range(2):
         with Program(lab, line, host) as program:
             program.sendmail("me@home.example", ["user@mx.example"], MESSAGE)
+    guard.wait_journal(2, event="session")
+    wait_for(lambda: used(guard, line)["concurrent"] == 0, what="no slot in use")
+    before = used(guard, line)
+    assert before["bytes"] > len(MESSAGE)
     for _ in range(2):
         with Program(lab, line, host) as program:
             program.submit(submission.conf / "cert.pem")
@@ -176,9 +185,10 @@ def test_sessions_over_the_limit_are_bridged(lab, gate, sink, started, line, hos
     bridged = guard.wait_journal(2, verdict="submit")
     assert {entry["rule"] for entry in bridged} == {"sessions:2/1h"}
     assert guard.ctl_json("status")["counters"]["bridged_total"] == 2
-    # Nothing of it was metered: neither slots nor bytes.
-    explained = guard.ctl("explain", line).stdout
-    assert "over them bridged to submission" in explained
+    # Nothing of it was metered. (What was used before is given back by and by.)
+    after = used(guard, line)
+    assert all(after[kind] <= before[kind] for kind in before)
+    assert "over them bridged to submission" in guard.ctl("explain", line).stdout
 
 
 def test_over_the_limit_where_nobody_listens(lab, gate, sink):
@@ -189,7 +199,7 @@ def test_over_the_limit_where_nobody_listens(lab, gate, sink):
     assert told.startswith("421 4.7.0 ") and ADVICE in told and "retry in " in told
     entry, = guard.wait_journal(event="refusal")
     assert (entry["verdict"], entry["rule"]) == ("defer", "sessions:1/1h")
-    wait_for(lambda: guard.ctl_json("explain", LINE4)["limits"][-1]["used"] == 0, what="no slot in use")
+    wait_for(lambda: used(guard, LINE4)["concurrent"] == 0, what="no slot in use")
 
 
 def test_over_a_limit_within_the_session(lab, gate, sink):
