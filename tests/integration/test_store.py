@@ -82,7 +82,7 @@ def wait_store(gate, up):
 def wait_standings(gate, count):
     """Until every worker says that it mirrors so many standings, as they do once a second."""
     workers = len(gate.workers())
-    wait_for(lambda: gate.ctl_json("status")["counters"]["standings"] == count * workers, 20,
+    wait_for(lambda: gate.ctl_json("status")["counters"]["standings"] == count, 20,
              f"{count} standings in each of {workers} workers")
 
 
@@ -264,6 +264,7 @@ def check_standings_survive(lab, gate):
     wait_for(lambda: attempt(lab, source, MX4).code == 554, 20, "the new standing")
     wait_standings(gate, 5)
     check_known(lab)
+    assert gate.ctl_json("status")["counters"]["standings_kept"] == 4
 
 
 def test_redis_comes_back_empty(lab, redis, isp):
