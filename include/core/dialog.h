@@ -55,11 +55,12 @@ enum dialog_action_kind {
     DIALOG_SEND,    /* `text` to the client, behind all that was forwarded to it */
     DIALOG_ASK,     /* `question`; its answer comes as DIALOG_ANSWER */
     DIALOG_RECORD,  /* journal line of a refusal: `verdict` (spoken or shadowed) */
-    DIALOG_OPAQUE,  /* from now on all bytes of both sides are forwarded unseen */
-    DIALOG_PAUSE,   /* opaque: read nothing of the client's until the next tick; again: resume */
-    DIALOG_RESUME,
-    DIALOG_FINISH, /* `side` has said its last: pass the half-close on to the other side */
-    DIALOG_CLOSE   /* the session ends once what was sent has left; `verdict` says why. Last. */
+    DIALOG_OPAQUE,  /* from now on all bytes of both sides are forwarded unseen; a tick is due with
+                     * every `count` bytes to the server */
+    DIALOG_PAUSE,   /* opaque: read nothing of the client's */
+    DIALOG_RESUME,  /* ... and again; a tick is due after `count` bytes to the server */
+    DIALOG_FINISH,  /* `side` has said its last: pass the half-close on to the other side */
+    DIALOG_CLOSE    /* the session ends once what was sent has left; `verdict` says why. Last. */
 };
 
 struct dialog_action {

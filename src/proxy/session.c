@@ -107,14 +107,14 @@ static void step_on(struct session *s, enum dialog_event_kind kind)
 static void on_opaque_input(struct session *s)
 {
     pump(s);
-    if (s->ended || !s->asked || s->bytes_up - s->ticked_up < SESSION_CHECKPOINT) {
+    if (s->ended || !s->asked || s->bytes_up < s->tick_at) {
         return;
     }
     if (s->dialog.asking) { /* what overruns a limit is bounded, however fast the line */
         stream_rest(&s->stream[SIDE_CLIENT], STREAM_REST_ANSWER, true);
         return;
     }
-    s->ticked_up = s->bytes_up;
+    s->tick_at = s->bytes_up + s->tick_every;
     step_on(s, DIALOG_TICK);
 }
 

@@ -118,8 +118,9 @@ static void act_record(struct session *s, const struct dialog_action *a)
 
 static void act_opaque(struct session *s, const struct dialog_action *a)
 {
-    (void)a;
     s->opaque = true;
+    s->tick_every = a->count;
+    s->tick_at = s->bytes_up + a->count;
     if (session_is_bridged(s)) {
         metrics_add(s->gate->metrics, METRIC_BRIDGED, 1);
     }
@@ -133,7 +134,7 @@ static void act_pause(struct session *s, const struct dialog_action *a)
 
 static void act_resume(struct session *s, const struct dialog_action *a)
 {
-    (void)a;
+    s->tick_at = s->bytes_up + a->count;
     stream_rest(&s->stream[SIDE_CLIENT], STREAM_REST_ORDERED, false);
 }
 

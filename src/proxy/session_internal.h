@@ -10,8 +10,6 @@
 #define SESSION_UNSENT_MOST (256 * 1024)
 /* Unconsumed bytes that keep a side from being read further. */
 #define SESSION_INPUT_MOST (DIALOG_LINE + 4096)
-/* Opaque: bytes up between two questions to the meter; and beyond one that is not answered yet. */
-#define SESSION_CHECKPOINT (256 * 1024)
 #define SESSION_SLOT       96
 
 struct session {
@@ -26,7 +24,8 @@ struct session {
     int64_t armed_ms; /* when the timer fires; 0: not armed */
     int64_t started_ms, active_ms;
     int64_t close_ms; /* when ended: what was not sent by then is lost */
-    uint64_t bytes_up, bytes_down, ticked_up;
+    uint64_t bytes_up, bytes_down;
+    uint64_t tick_at, tick_every; /* opaque: bytes up that make a tick due */
     uint64_t loop_mark;
     int connect_error;
     bool connect_failed; /* at once: the dialog has yet to hear of it */

@@ -111,9 +111,12 @@ def test_redirect_mode_tells_the_original_destination(redirect, source, server):
             assert port == 25
 
 
-def test_without_a_gate_process_port_25_is_refused(lab):
-    with pytest.raises(ConnectionRefusedError):
-        lab.subscribers.connect("198.51.100.10", "10.20.0.7")
+@pytest.mark.parametrize("source, server", FAMILIES + [("192.0.2.5", "198.51.100.10")])
+def test_without_a_gate_process_port_25_is_closed(lab, sink, source, server):
+    heard = sink(server)
+    with pytest.raises(TimeoutError):
+        lab.subscribers.connect(server, source, timeout=1)
+    assert heard.events() == []
 
 
 @pytest.mark.parametrize("source, server", FAMILIES)
