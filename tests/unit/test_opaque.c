@@ -51,7 +51,7 @@ static void begin(struct rig *r, const char *bytes)
     assert_true(conf_parse_rate(span_of(bytes), &r->class.limit[LIMIT_BYTES].window[0]));
     r->class.limit[LIMIT_BYTES].windows = 1;
     r->conf.timeouts = (struct conf_timeouts){30000,  300000, 300000, 300000, 120000,
-                                              180000, 600000, 600000, 30000};
+                                              180000, 600000, 600000, 30000,  3000};
     r->setup = (struct dialog_setup){
         .conf = &r->conf, .class = &r->class, .subscriber = "10.20.0.7", .case_id = "7M2K9XW4QA"};
     dialog_init(&r->dialog, &r->setup);
