@@ -29,7 +29,8 @@ static const struct metric_row rows[METRIC_COUNT] = {
         {"standings_kept", "standings in force although Redis has lost them", METRIC_MOST},
     [METRIC_JOURNAL_LINES] = {"journal_lines_total", "journal lines written", METRIC_SUM},
     [METRIC_JOURNAL_DROPPED] =
-        {"journal_dropped_total", "journal lines that were lost, to the file or to Redis"},
+        {"journal_dropped_total", "journal lines that were lost, to the file or to Redis",
+         METRIC_SUM},
     [METRIC_ACCEPT_PAUSED] = {"accept_paused_total", "times a listener rested", METRIC_SUM},
 };
 
