@@ -9,8 +9,6 @@
 
 #define DETAIL 160
 
-static const struct verdict over = {.action = VERDICT_FORWARD};
-
 /* Opaque: all that came goes on, ends included. */
 static void pump(struct session *s)
 {
@@ -26,7 +24,7 @@ static void pump(struct session *s)
         }
     }
     if (s->passed_end[SIDE_CLIENT] && s->passed_end[SIDE_SERVER]) {
-        session_close(s, &over);
+        session_close(s, &s->dialog.admitted);
     }
 }
 
@@ -37,7 +35,7 @@ static void notice_lost(struct session *s)
     const struct stream *client = &s->stream[SIDE_CLIENT], *server = &s->stream[SIDE_SERVER];
     bool server_lost = server->failed && s->connect_error == 0 && stream_input(server).len == 0;
     if (client->failed || server_lost) {
-        session_close(s, &over);
+        session_close(s, &s->dialog.admitted);
     }
 }
 
@@ -109,14 +107,14 @@ static void step_on(struct session *s, enum dialog_event_kind kind)
 static void on_opaque_input(struct session *s)
 {
     pump(s);
-    if (s->ended || !s->asked || s->bytes_up - s->ticked_up < SESSION_CHECKPOINT) {
+    if (s->ended || !s->asked || s->bytes_up < s->tick_at) {
         return;
     }
     if (s->dialog.asking) { /* what overruns a limit is bounded, however fast the line */
         stream_rest(&s->stream[SIDE_CLIENT], STREAM_REST_ANSWER, true);
         return;
     }
-    s->ticked_up = s->bytes_up;
+    s->tick_at = s->bytes_up + s->tick_every;
     step_on(s, DIALOG_TICK);
 }
 

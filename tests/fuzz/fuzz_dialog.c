@@ -20,7 +20,7 @@ struct fuzz {
     struct side side[2];
     int64_t now_ms;
     uint64_t bytes_up;
-    bool asked, opaque, closed, connected;
+    bool asked, opaque, closed, connecting, connected;
     struct question question;
 };
 
@@ -36,6 +36,10 @@ static void carry_out(struct fuzz *f, const struct dialog_action *a)
     struct side *from = &f->side[a->side];
     require(!f->closed);
     switch (a->kind) {
+    case DIALOG_CONNECT:
+        require(!f->connecting);
+        f->connecting = true;
+        break;
     case DIALOG_FORWARD:
     case DIALOG_DISCARD:
         require(a->count > 0 && a->count <= from->len);
@@ -119,7 +123,7 @@ static void operate(struct fuzz *f, uint8_t op, const uint8_t *bytes, size_t n)
         e.spf = SPF_UNKNOWN + first % (SPF_RESULTS - SPF_UNKNOWN);
         e.spf_explanation = (struct span){(const char *)bytes, n};
     } else if (op == 6) {
-        if (f->connected || f->closed) {
+        if (!f->connecting || f->connected || f->closed) {
             return;
         }
         e.kind = first & 1 ? DIALOG_CONNECT_FAILED : DIALOG_CONNECTED;
@@ -144,7 +148,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     conf.spf.use = data[0] & 128 ? SPF_USE_LOG + data[0] / 9 % 3 : SPF_USE_OFF;
     conf.spf.fail_cost = 3;
     conf.timeouts = (struct conf_timeouts){30000,  300000, 300000, 300000, 120000,
-                                           180000, 600000, 600000, 30000};
+                                           180000, 600000, 600000, 30000,  3000};
+    if (data[0] & 128) {
+        class.over = OVER_SUBMIT;
+        class.action = class.action == ACTION_PASS ? ACTION_SUBMIT : class.action;
+    }
     struct dialog_setup setup = {&conf, &class, "10.0.0.1", "CASE000000", NULL, {0}};
     f = (struct fuzz){.now_ms = 1};
     dialog_init(&f.dialog, &setup);
