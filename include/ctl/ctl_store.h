@@ -9,6 +9,7 @@
 
 #define CTL_CONNECT_MS 2000
 #define CTL_ANSWER_MS  5000
+#define CTL_TROUBLE    300
 
 /* One run of the program. */
 struct ctl {
@@ -18,7 +19,8 @@ struct ctl {
     struct redis *redis; /* NULL before ctl_connect() */
     int64_t now_s;
     bool waiting;
-    int answered; /* of the question that is out: 0, or -1 */
+    int answered;              /* of the question that is out: 0, or -1 */
+    char trouble[CTL_TROUBLE]; /* why the last question failed */
 };
 
 /* Connects; `functions` as in struct redis_options. -1: not within CTL_CONNECT_MS, and said so. */
@@ -29,6 +31,10 @@ typedef void (*ctl_reply_cb)(void *context, const struct redis_reply *reply);
 
 /* Asks and waits. deadline_ms 0: as long as it takes. -1: no answer or an error, and said so. */
 int ctl_call(
+    struct ctl *c, const struct span *words, size_t count, uint32_t deadline_ms, ctl_reply_cb use,
+    void *context) __attribute__((warn_unused_result));
+/* The same without a word; -1: `trouble` says why. */
+int ctl_ask(
     struct ctl *c, const struct span *words, size_t count, uint32_t deadline_ms, ctl_reply_cb use,
     void *context) __attribute__((warn_unused_result));
 
@@ -49,13 +55,21 @@ struct ctl_standing {
     char by[CTL_FIELD], reason[CTL_FIELD], note[CTL_FIELD];
 };
 
+/* Does the configuration know the class? Standings of other classes are passed over. */
+bool ctl_class_known(const struct ctl *c, const char *class);
+/* The classes of the configuration, with commas between. */
+void ctl_class_list(const struct ctl *c, struct text *out);
+#define CTL_CLASS_UNKNOWN "class unknown to the configuration: passed over"
+
 bool ctl_standing_ended(const struct ctl *c, const struct ctl_standing *s);
 /* The standing of exactly this prefix, ended or not. -1: said why. */
 int ctl_standing_read(struct ctl *c, const struct prefix *p, struct ctl_standing *out)
     __attribute__((warn_unused_result));
 /* The standing that holds for `p` now: the longest prefix over it that has not ended and whose
- * class the configuration knows. Details are read too. -1: said why. */
-int ctl_standing_over(struct ctl *c, const struct prefix *p, struct ctl_standing *out)
+ * class the configuration knows. Details are read too. `passed`, unless NULL, becomes the longest
+ * that would hold before it if its class were known (without details). -1: said why. */
+int ctl_standing_over(
+    struct ctl *c, const struct prefix *p, struct ctl_standing *out, struct ctl_standing *passed)
     __attribute__((warn_unused_result));
 
 #endif

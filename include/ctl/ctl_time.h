@@ -6,6 +6,7 @@
 
 #define CTL_TIME_TEXT    32
 #define CTL_UNTIL_FORMAT "30d, 12h, 2026-12-31 (its beginning, UTC) or 2026-12-31T18:00:00Z"
+#define CTL_UNTIL_MOST   "104249d" /* the longest duration that core/conf.h reads, in days */
 
 /* A duration from now, a date (its first second) or a time, in UTC. False: `error` says what is
  * wrong with it. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/store_keys.h"
+#include "ctl/ctl_passed.h"
 #include "ctl/ctl_subject.h"
 #include "ctl/ctl_text.h"
 #include "ctl/ctl_time.h"
@@ -17,9 +18,9 @@
 struct finding {
     struct addr address;
     struct ctl_subject unit;
-    char account[ACCOUNT]; /* of the lease; empty: none */
-    struct ctl_standing standing;
-    const char *id; /* whose meters count */
+    char account[ACCOUNT];                /* of the lease; empty: none */
+    struct ctl_standing standing, passed; /* passed over: its class is unknown */
+    const char *id;                       /* whose meters count */
     const struct conf_class *class;
     struct meter_windows windows;
     struct meter_level levels[METER_WINDOWS];
@@ -73,7 +74,7 @@ static int find(struct ctl *c, struct finding *f)
 {
     struct prefix whole = prefix_of(&f->address, addr_bits(f->address.family));
 
-    if (ctl_standing_over(c, &whole, &f->standing) != 0 || read_lease(c, f) != 0) {
+    if (ctl_standing_over(c, &whole, &f->standing, &f->passed) != 0 || read_lease(c, f) != 0) {
         return -1;
     }
     if (f->standing.found) {
@@ -178,6 +179,7 @@ static void print_finding(const struct finding *f)
         ctl_print_rowf("standing", "%s%s", s->found ? "of " : "none", s->found ? s->id : "");
     }
     ctl_print_row("reason", span_of(s->reason));
+    ctl_passed_print(&f->passed);
     print_action(f->class);
     if (f->windows.count > 0) {
         printf("limits\n");
@@ -234,10 +236,11 @@ static json_t *finding_json(const struct finding *f)
             limits, limit_json(&f->windows.at[i], f->level_known[i] ? &f->levels[i] : NULL));
     }
     return json_pack(
-        "{s:s, s:s, s:o, s:s, s:s, s:s, s:b, s:o, s:o}", "address", address, "unit", f->unit.id,
-        "lease", ctl_text_json_or_null(span_of(f->account)), "id", f->id, "class", f->class->name,
-        "action", class_action_name(f->class->action), "enforce", f->class->enforce, "standing",
-        standing_json(&f->standing), "limits", limits);
+        "{s:s, s:s, s:o, s:s, s:s, s:s, s:b, s:o, s:o, s:o}", "address", address, "unit",
+        f->unit.id, "lease", ctl_text_json_or_null(span_of(f->account)), "id", f->id, "class",
+        f->class->name, "action", class_action_name(f->class->action), "enforce", f->class->enforce,
+        "standing", standing_json(&f->standing), "passed_over", ctl_passed_json(&f->passed),
+        "limits", limits);
 }
 
 enum ctl_exit ctl_explain(struct ctl *c)

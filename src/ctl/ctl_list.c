@@ -6,6 +6,7 @@
 #include "ctl/ctl_text.h"
 #include "ctl/ctl_time.h"
 #include "ctl/ctl_verbs.h"
+#include "svc/standing_map.h"
 
 #define CURSOR 32
 
@@ -17,7 +18,8 @@ struct row {
 };
 
 struct list {
-    const char *class; /* NULL: any */
+    const char *class;         /* NULL: any */
+    struct class_names others; /* classes of standings, met and not listed */
     struct row *rows;
     size_t count, cap;
     char cursor[CURSOR];
@@ -70,6 +72,7 @@ static void use_page(void *context, const struct redis_reply *reply)
             continue;
         }
         if (l->class != NULL && !span_equal(class, span_of(l->class))) {
+            class_names_intern(&l->others, class);
             continue;
         }
         if (!add(l, id, class, until_s)) {
@@ -130,8 +133,9 @@ static int print_json(const struct ctl *c, const struct list *l)
         if (!is_repeated(l, i)) {
             json_array_append_new(
                 all, json_pack(
-                         "{s:o, s:o, s:o, s:b}", "id", ctl_text_json(span_of(row->id)), "class",
-                         ctl_text_json(span_of(row->class)), "until", ctl_time_json(row->until_s),
+                         "{s:o, s:o, s:b, s:o, s:b}", "id", ctl_text_json(span_of(row->id)),
+                         "class", ctl_text_json(span_of(row->class)), "class_known",
+                         ctl_class_known(c, row->class), "until", ctl_time_json(row->until_s),
                          "ended", row->until_s != 0 && row->until_s <= c->now_s));
         }
     }
@@ -153,7 +157,49 @@ static void print_row(const struct ctl *c, const struct row *row)
             &t, "%*s%s %s", t.len < 40 ? (int)(40 - t.len) : 1, "",
             row->until_s <= c->now_s ? "ended" : "until", until);
     }
+    if (!ctl_class_known(c, row->class)) {
+        text_addf(&t, "%*s(" CTL_CLASS_UNKNOWN ")", t.len < 40 ? (int)(40 - t.len) : 1, "");
+    }
     puts(line);
+}
+
+static void print_list(const struct ctl *c, const struct list *l)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        if (!is_repeated(l, i)) {
+            print_row(c, &l->rows[i]);
+        }
+    }
+}
+
+static void say_no_class(const struct ctl *c, const struct list *l)
+{
+    char known[2048];
+    struct text t;
+
+    text_init(&t, known, sizeof(known));
+    ctl_class_list(c, &t);
+    for (uint32_t i = 0; i < l->others.count; i++) {
+        if (!ctl_class_known(c, l->others.name[i])) {
+            text_addf(&t, ", %s (of standings only)", l->others.name[i]);
+        }
+    }
+    ctl_say(
+        "no class \"%s\" is in the configuration, nor has any standing it; there are: %s", l->class,
+        known);
+}
+
+static enum ctl_exit print_found(const struct ctl *c, const struct list *l)
+{
+    if (l->class != NULL && l->count == 0 && !ctl_class_known(c, l->class)) {
+        say_no_class(c, l);
+        return CTL_REFUSED;
+    }
+    if (c->options->json) {
+        return print_json(c, l) == 0 ? CTL_DONE : CTL_REFUSED;
+    }
+    print_list(c, l);
+    return CTL_DONE;
 }
 
 enum ctl_exit ctl_list(struct ctl *c)
@@ -161,24 +207,13 @@ enum ctl_exit ctl_list(struct ctl *c)
     struct list l = {.class = c->options->argument, .cursor = "0"};
     enum ctl_exit result = CTL_REFUSED;
 
-    if (l.class != NULL && conf_class_named(c->conf, span_of(l.class)) == NULL) {
-        ctl_say("the configuration has no class \"%s\"", l.class);
-        return CTL_REFUSED;
-    }
     if (ctl_connect(c, NULL) == 0 && read_all(c, &l) == 0) {
-        result = CTL_DONE;
-        if (c->options->json) {
-            result = print_json(c, &l) == 0 ? CTL_DONE : CTL_REFUSED;
-        }
-        for (size_t i = 0; !c->options->json && i < l.count; i++) {
-            if (!is_repeated(&l, i)) {
-                print_row(c, &l.rows[i]);
-            }
-        }
+        result = print_found(c, &l);
     }
     for (size_t i = 0; i < l.count; i++) {
         free(l.rows[i].id);
     }
     free(l.rows);
+    class_names_fini(&l.others);
     return result;
 }

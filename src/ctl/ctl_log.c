@@ -3,11 +3,14 @@
 
 #include "core/store_keys.h"
 #include "ctl/ctl_log_line.h"
+#include "ctl/ctl_reach.h"
 #include "ctl/ctl_subject.h"
 #include "ctl/ctl_text.h"
 #include "ctl/ctl_verbs.h"
 
-#define POSITION 48
+#define POSITION      48
+#define BLOCK_MS      5000 /* so that a Redis which vanished without a word is missed */
+#define BLOCK_MS_TEXT "5000"
 
 struct reader {
     bool json;
@@ -82,21 +85,50 @@ static int print_last(struct ctl *c, struct reader *r, struct span key)
     return ctl_call(c, words, 6, CTL_ANSWER_MS, use_last, r);
 }
 
+/* After a question that failed. An error that Redis told is told as it is. */
+static void say_waiting(const struct ctl *c)
+{
+    char why[CTL_TROUBLE];
+    struct text reason;
+
+    text_init(&reason, why, sizeof(why));
+    ctl_say("waiting for Redis: %s", ctl_reach(&c->conf->redis, &reason) ? c->trouble : why);
+}
+
+/* The connection comes back by itself (svc/redis.h), and ends the rest when it does. */
+static void rest(struct ctl *c)
+{
+    const struct timeval second = {1, 0};
+
+    event_base_loopexit(c->base, &second);
+    event_base_dispatch(c->base);
+}
+
+/* Goes on until nobody reads any more: whoever follows a log wants to see what comes after a
+ * restart of Redis. What is read next is behind the last entry that was printed. */
 static enum ctl_exit follow(struct ctl *c, struct reader *r, struct span key)
 {
+    bool waiting = false;
+
     while (fflush(stdout) == 0) {
         const struct span words[] = {
             SPAN_LITERAL("XREAD"),
             SPAN_LITERAL("BLOCK"),
-            SPAN_LITERAL("0"),
+            SPAN_LITERAL(BLOCK_MS_TEXT),
             SPAN_LITERAL("STREAMS"),
             key,
             span_of(r->position),
         };
 
-        if (ctl_call(c, words, 6, 0, use_new, r) != 0) {
-            return CTL_REFUSED;
+        if (ctl_ask(c, words, 6, BLOCK_MS + CTL_ANSWER_MS, use_new, r) == 0) {
+            waiting = false;
+            continue;
         }
+        if (!waiting) {
+            say_waiting(c);
+            waiting = true;
+        }
+        rest(c);
     }
     return CTL_REFUSED;
 }
@@ -116,7 +148,7 @@ static int print_from_either(
     if (r->entries > 0) {
         return 0;
     }
-    if (ctl_standing_over(c, &who->prefix, &holds) != 0) {
+    if (ctl_standing_over(c, &who->prefix, &holds, NULL) != 0) {
         return -1;
     }
     if (!holds.found || strcmp(holds.id, who->id) == 0) {

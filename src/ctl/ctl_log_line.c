@@ -40,13 +40,66 @@ static void add_count(struct text *out, const json_t *o, const char *key, const 
     }
 }
 
+static void add_verdict(struct text *out, struct span verdict, bool shadow)
+{
+    static const struct {
+        const char *name, *done;
+    } verdicts[] = {{"forward", "forwarded"}, {"defer", "deferred"}, {"refuse", "refused"}};
+
+    if (verdict.len == 0) {
+        return;
+    }
+    text_addf(out, shadow ? "  would " : "  ");
+    for (size_t i = 0; !shadow && i < sizeof(verdicts) / sizeof(verdicts[0]); i++) {
+        if (span_equal(verdict, span_of(verdicts[i].name))) {
+            verdict = span_of(verdicts[i].done);
+        }
+    }
+    ctl_text_escape(verdict, out);
+}
+
+/* Rules of core/verdict.h; a limit ("messages:10/1m") speaks for itself. */
+static void add_rule(struct text *out, struct span rule)
+{
+    static const struct {
+        const char *name, *words;
+    } rules[] = {
+        {"class", "its class may not send mail"},
+        {"store-down", "Redis was away"},
+        {"direct", "it connected to the gate itself"},
+        {"loop", "the gate's own connection came back to it"},
+        {"source", "it is no subscriber's address"},
+        {"destination", "it asked for an address that takes no mail"},
+        {"connect", "the mail server could not be connected to"},
+        {"timeout", "the session timed out"},
+        {"line", "it sent a line that is too long"},
+        {"newline", "it sent a line that does not end in CR LF"},
+        {"starttls", "it sent text between STARTTLS and the handshake"},
+        {"reply", "the server's replies are no SMTP"},
+        {"shutdown", "the gate was stopped"},
+        {"resources", "the gate was out of resources"},
+    };
+
+    if (rule.len == 0 || span_equal(rule, SPAN_LITERAL("none"))) {
+        return;
+    }
+    text_addf(out, ": ");
+    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+        if (span_equal(rule, span_of(rules[i].name))) {
+            text_addf(out, "%s (%s)", rules[i].words, rules[i].name);
+            return;
+        }
+    }
+    ctl_text_escape(rule, out);
+}
+
 static void add_what_happened(struct text *out, const json_t *o)
 {
     bool shadow = json_is_true(json_object_get(o, "shadow"));
     json_int_t retry_s = integer(o, "retry_after_s");
 
-    add_text(out, shadow ? "  would be " : "  ", o, "verdict");
-    add_text(out, " by ", o, "rule");
+    add_verdict(out, string(o, "verdict"), shadow);
+    add_rule(out, string(o, "rule"));
     if (retry_s > 0) {
         text_addf(out, ", again in ");
         conf_duration_words((uint64_t)retry_s * 1000000, out);

@@ -1,6 +1,8 @@
 #include <stdio.h>
+#include <string.h>
 
 #include "ctl/ctl_history.h"
+#include "ctl/ctl_passed.h"
 #include "ctl/ctl_subject.h"
 #include "ctl/ctl_text.h"
 #include "ctl/ctl_time.h"
@@ -12,11 +14,11 @@ static json_t *standing_json(const struct ctl *c, const struct ctl_standing *s)
         return json_null();
     }
     return json_pack(
-        "{s:s, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "id", s->id, "class",
-        ctl_text_json(span_of(s->class)), "since", ctl_time_json(s->since_s), "until",
-        ctl_time_json(s->until_s), "ended", ctl_standing_ended(c, s), "by",
-        ctl_text_json_or_null(span_of(s->by)), "reason", ctl_text_json_or_null(span_of(s->reason)),
-        "note", ctl_text_json_or_null(span_of(s->note)));
+        "{s:s, s:o, s:b, s:o, s:o, s:b, s:o, s:o, s:o}", "id", s->id, "class",
+        ctl_text_json(span_of(s->class)), "class_known", ctl_class_known(c, s->class), "since",
+        ctl_time_json(s->since_s), "until", ctl_time_json(s->until_s), "ended",
+        ctl_standing_ended(c, s), "by", ctl_text_json_or_null(span_of(s->by)), "reason",
+        ctl_text_json_or_null(span_of(s->reason)), "note", ctl_text_json_or_null(span_of(s->note)));
 }
 
 static void print_time(const char *name, int64_t unix_s, const char *remark)
@@ -31,7 +33,12 @@ static void print_time(const char *name, int64_t unix_s, const char *remark)
 
 static void print_standing(const struct ctl *c, const struct ctl_standing *s)
 {
-    ctl_print_row("class", span_of(s->class));
+    char class[CONF_NAME + sizeof(CTL_CLASS_UNKNOWN) + 4];
+
+    snprintf(
+        class, sizeof(class), "%s%s", s->class,
+        ctl_class_known(c, s->class) ? "" : " (" CTL_CLASS_UNKNOWN ")");
+    ctl_print_row("class", span_of(class));
     print_time("since", s->since_s, "");
     print_time("until", s->until_s, ctl_standing_ended(c, s) ? " (ended)" : "");
     ctl_print_row("by", span_of(s->by));
@@ -39,7 +46,7 @@ static void print_standing(const struct ctl *c, const struct ctl_standing *s)
     ctl_print_row("note", span_of(s->note));
 }
 
-/* What holds instead, where the subscriber's own standing is missing or has ended. */
+/* What holds instead, where the subscriber's own standing is missing or does not count. */
 static void print_instead(const struct ctl *c, const struct ctl_standing *holds)
 {
     if (holds->found) {
@@ -54,14 +61,17 @@ static void print_instead(const struct ctl *c, const struct ctl_standing *holds)
 
 static void print_all(
     const struct ctl *c, const struct ctl_subject *who, const struct ctl_standing *own,
-    const struct ctl_standing *holds, const json_t *history)
+    const struct ctl_standing *holds, const struct ctl_standing *passed, const json_t *history)
 {
     printf("%s\n", who->id);
     if (own->found) {
         print_standing(c, own);
     }
-    if (!own->found || ctl_standing_ended(c, own)) {
+    if (!own->found || ctl_standing_ended(c, own) || !ctl_class_known(c, own->class)) {
         print_instead(c, holds);
+    }
+    if (!own->found || strcmp(own->id, passed->id) != 0) {
+        ctl_passed_print(passed);
     }
     if (json_array_size(history) > 0) {
         printf("changes\n");
@@ -71,19 +81,20 @@ static void print_all(
 
 static enum ctl_exit answer(
     struct ctl *c, const struct ctl_subject *who, const struct ctl_standing *own,
-    const struct ctl_standing *holds, json_t *history)
+    const struct ctl_standing *holds, const struct ctl_standing *passed, json_t *history)
 {
     enum ctl_exit result = own->found || holds->found ? CTL_DONE : CTL_REFUSED;
 
     if (c->options->json) {
         json_t *all = json_pack(
-            "{s:s, s:s, s:o, s:o, s:o}", "id", who->id, "class",
+            "{s:s, s:s, s:o, s:o, s:o, s:o}", "id", who->id, "class",
             holds->found ? holds->class : c->conf->classes[c->conf->default_class].name, "standing",
-            standing_json(c, own), "in_force", standing_json(c, holds), "changes", history);
+            standing_json(c, own), "in_force", standing_json(c, holds), "passed_over",
+            ctl_passed_json(passed), "changes", history);
 
         return ctl_json_print(all) == 0 ? result : CTL_REFUSED;
     }
-    print_all(c, who, own, holds, history);
+    print_all(c, who, own, holds, passed, history);
     json_decref(history);
     if (result != CTL_DONE) {
         ctl_say("%s has no standing", who->id);
@@ -94,7 +105,7 @@ static enum ctl_exit answer(
 enum ctl_exit ctl_show(struct ctl *c)
 {
     struct ctl_subject who;
-    struct ctl_standing own, holds;
+    struct ctl_standing own, holds, passed;
     char why[1024];
     struct text error;
     json_t *history;
@@ -105,12 +116,12 @@ enum ctl_exit ctl_show(struct ctl *c)
         return CTL_REFUSED;
     }
     if (ctl_connect(c, NULL) != 0 || ctl_standing_read(c, &who.prefix, &own) != 0 ||
-        ctl_standing_over(c, &who.prefix, &holds) != 0) {
+        ctl_standing_over(c, &who.prefix, &holds, &passed) != 0) {
         return CTL_REFUSED;
     }
     history = ctl_history_read(c, who.id);
     if (history == NULL) {
         return CTL_REFUSED;
     }
-    return answer(c, &who, &own, &holds, history);
+    return answer(c, &who, &own, &holds, &passed, history);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/verdict.h"
 #include "ctl/ctl_subject.h"
 #include "ctl/ctl_text.h"
 #include "ctl/ctl_time.h"
@@ -12,6 +13,7 @@
 #define REGISTERED  "registered"
 #define QUARANTINED "quarantined"
 #define NAME        320
+#define REASON_TOLD 200 /* bytes; a longer one may be cut in the reply */
 
 /* What one of the four verbs is about to do, and on whom. */
 struct change {
@@ -91,10 +93,8 @@ static const struct conf_class *find_class(const struct ctl *c, const char *name
         return class;
     }
     text_init(&t, known, sizeof(known));
-    for (size_t i = 0; i < c->conf->class_count; i++) {
-        text_addf(&t, "%s %s", i == 0 ? "" : ",", c->conf->classes[i].name);
-    }
-    ctl_say("the configuration has no class \"%s\"; it has:%s", name, known);
+    ctl_class_list(c, &t);
+    ctl_say("the configuration has no class \"%s\"; it has: %s", name, known);
     return NULL;
 }
 
@@ -157,7 +157,18 @@ enum ctl_exit ctl_register(struct ctl *c)
     const struct conf_class *class = find_class(c, name);
     struct change h = {0};
 
-    if (class == NULL || begin(&h, c) != CTL_DONE) {
+    if (class == NULL) {
+        return CTL_REFUSED;
+    }
+    /* What refuses is a quarantine, which "release" alone ends. */
+    if (class->action == ACTION_REFUSE || strcmp(name, QUARANTINED) == 0) {
+        ctl_say(
+            "the class \"%s\" is a quarantine: use \"quarantine%s%s\"", name,
+            strcmp(name, QUARANTINED) == 0 ? "" : " --class ",
+            strcmp(name, QUARANTINED) == 0 ? "" : name);
+        return CTL_REFUSED;
+    }
+    if (begin(&h, c) != CTL_DONE) {
         return CTL_REFUSED;
     }
     if (is_quarantine(c, &h.before) && !ctl_standing_ended(c, &h.before)) {
@@ -165,6 +176,39 @@ enum ctl_exit ctl_register(struct ctl *c)
         return CTL_REFUSED;
     }
     return set(&h, class, "is registered");
+}
+
+static bool is_told_as_it_is(struct span reason)
+{
+    for (size_t i = 0; i < reason.len; i++) {
+        if (reason.at[i] < ' ' || reason.at[i] > '~') {
+            return false;
+        }
+    }
+    return reason.len <= REASON_TOLD;
+}
+
+/* A reply is one line of printable ASCII and not long: says what becomes of the reason in it. */
+static void warn_of_reason(const struct change *h, const struct conf_class *class)
+{
+    const struct verdict refusal = {.action = VERDICT_REFUSE, .rule = RULE_CLASS};
+    const struct verdict_context context = {
+        .class = class,
+        .subscriber = h->subject.id,
+        .help_url = h->ctl->conf->help_url,
+        .case_id = "..........",
+        .detail = h->ctl->options->reason};
+    char reply[VERDICT_REPLY];
+    struct text t;
+
+    if (class->action != ACTION_REFUSE || is_told_as_it_is(h->write.reason)) {
+        return;
+    }
+    text_init(&t, reply, sizeof(reply));
+    verdict_reply(&refusal, PLACE_GREETING, &context, &t);
+    ctl_say(
+        "warning: the reason is long or not all printable ASCII; the subscriber will be told: %.*s",
+        (int)strcspn(reply, "\r"), reply);
 }
 
 enum ctl_exit ctl_quarantine(struct ctl *c)
@@ -183,24 +227,35 @@ enum ctl_exit ctl_quarantine(struct ctl *c)
     if (begin(&h, c) != CTL_DONE) {
         return CTL_REFUSED;
     }
+    warn_of_reason(&h, class);
     return set(&h, class, "is in quarantine");
 }
 
-/* 0, or -1 with the reason said. */
-static int want_standing(const struct change *h)
+/* 0, or -1 with the reason said. `again` is the verb that sets what this one ends: a gate keeps
+ * what Redis lost (svc/registry.h), and hears of its end only as a change. */
+static int want_standing(const struct change *h, const char *again)
 {
+    const char *verb = h->ctl->options->verb->name;
     struct ctl_standing wider;
 
     if (h->before.found) {
         return 0;
     }
-    if (ctl_standing_over(h->ctl, &h->subject.prefix, &wider) == 0 && wider.found) {
+    if (ctl_standing_over(h->ctl, &h->subject.prefix, &wider, NULL) != 0) {
+        return -1;
+    }
+    if (wider.found) {
         ctl_say(
             "%s has no standing of its own; that of %s (class %s) covers it", h->subject.id,
             wider.id, wider.class);
     } else {
         ctl_say("%s has no standing", h->subject.id);
     }
+    ctl_say(
+        "if gates keep one that Redis has lost (their log tells of that), end it so: first \"%s "
+        "%s\", "
+        "then \"%s %s\"",
+        again, h->subject.id, verb, h->subject.id);
     return -1;
 }
 
@@ -208,7 +263,7 @@ enum ctl_exit ctl_unregister(struct ctl *c)
 {
     struct change h = {0};
 
-    if (begin(&h, c) != CTL_DONE || want_standing(&h) != 0) {
+    if (begin(&h, c) != CTL_DONE || want_standing(&h, "register") != 0) {
         return CTL_REFUSED;
     }
     if (is_quarantine(c, &h.before)) {
@@ -222,7 +277,7 @@ enum ctl_exit ctl_release(struct ctl *c)
 {
     struct change h = {0};
 
-    if (begin(&h, c) != CTL_DONE || want_standing(&h) != 0) {
+    if (begin(&h, c) != CTL_DONE || want_standing(&h, "quarantine") != 0) {
         return CTL_REFUSED;
     }
     if (!is_quarantine(c, &h.before)) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/store_keys.h"
+#include "ctl/ctl_reach.h"
 #include "ctl/ctl_text.h"
 #include "svc/redis_dial.h"
 
@@ -21,13 +22,24 @@ static void on_state(void *context, bool up)
     }
 }
 
+static void say_unreachable(const struct ctl *c)
+{
+    char place[300], why[CTL_TROUBLE];
+    struct text name, reason;
+
+    text_init(&name, place, sizeof(place));
+    redis_dial_name(&c->conf->redis, &name);
+    text_init(&reason, why, sizeof(why));
+    ctl_say(
+        "no connection to Redis at %s within %u seconds%s%s", place, CTL_CONNECT_MS / 1000,
+        ctl_reach(&c->conf->redis, &reason) ? "" : ": ", why);
+}
+
 int ctl_connect(struct ctl *c, const char *functions)
 {
     const struct redis_options options = {
         .where = &c->conf->redis, .functions = functions, .state = on_state, .context = c};
     const struct timeval most = {CTL_CONNECT_MS / 1000, 0};
-    char place[300];
-    struct text name;
 
     c->redis = redis_new(c->base, &options);
     if (c->redis == NULL) {
@@ -41,9 +53,7 @@ int ctl_connect(struct ctl *c, const char *functions)
     if (redis_is_up(c->redis)) {
         return 0;
     }
-    text_init(&name, place, sizeof(place));
-    redis_dial_name(&c->conf->redis, &name);
-    ctl_say("no connection to Redis at %s within %u seconds", place, CTL_CONNECT_MS / 1000);
+    say_unreachable(c);
     return -1;
 }
 
@@ -60,6 +70,15 @@ static void settle(struct ctl *c, int result)
     event_base_loopbreak(c->base);
 }
 
+static void set_trouble(struct ctl *c, const char *what, struct span message)
+{
+    struct text t;
+
+    text_init(&t, c->trouble, sizeof(c->trouble));
+    text_add(&t, span_of(what));
+    text_add(&t, message);
+}
+
 static void on_reply(void *context, uint64_t ticket, const struct redis_reply *reply)
 {
     struct question *q = context;
@@ -67,9 +86,9 @@ static void on_reply(void *context, uint64_t ticket, const struct redis_reply *r
 
     (void)ticket;
     if (reply == NULL) {
-        ctl_say("Redis did not answer");
+        set_trouble(q->ctl, "Redis did not answer", (struct span){"", 0});
     } else if (redis_reply_is_error(reply, &message)) {
-        ctl_say("Redis says: %.*s", (int)message.len, message.at);
+        set_trouble(q->ctl, "Redis says: ", message);
     } else {
         q->use(q->context, reply);
         settle(q->ctl, 0);
@@ -85,7 +104,7 @@ static int wait_for_answer(struct ctl *c)
     return c->waiting ? -1 : c->answered;
 }
 
-int ctl_call(
+int ctl_ask(
     struct ctl *c, const struct span *words, size_t count, uint32_t deadline_ms, ctl_reply_cb use,
     void *context)
 {
@@ -93,10 +112,22 @@ int ctl_call(
 
     c->waiting = true;
     if (redis_call(c->redis, words, count, deadline_ms, on_reply, &q, 0) != 0) {
-        ctl_say("the connection to Redis is lost");
+        set_trouble(c, "the connection to Redis is lost", (struct span){"", 0});
+        c->waiting = false;
         return -1;
     }
     return wait_for_answer(c);
+}
+
+int ctl_call(
+    struct ctl *c, const struct span *words, size_t count, uint32_t deadline_ms, ctl_reply_cb use,
+    void *context)
+{
+    if (ctl_ask(c, words, count, deadline_ms, use, context) != 0) {
+        ctl_say("%s", c->trouble);
+        return -1;
+    }
+    return 0;
 }
 
 static void on_written(void *context, bool ok, struct span error)
@@ -172,6 +203,18 @@ static int read_details(struct ctl *c, struct ctl_standing *s)
     return ctl_call(c, words, 2, CTL_ANSWER_MS, use_details, s);
 }
 
+bool ctl_class_known(const struct ctl *c, const char *class)
+{
+    return conf_class_named(c->conf, span_of(class)) != NULL;
+}
+
+void ctl_class_list(const struct ctl *c, struct text *out)
+{
+    for (size_t i = 0; i < c->conf->class_count; i++) {
+        text_addf(out, "%s%s", i == 0 ? "" : ", ", c->conf->classes[i].name);
+    }
+}
+
 bool ctl_standing_ended(const struct ctl *c, const struct ctl_standing *s)
 {
     return s->until_s != 0 && s->until_s <= c->now_s;
@@ -193,7 +236,7 @@ static bool fill(struct ctl_standing *s, const struct redis_reply *value)
 struct search {
     const struct ctl *ctl;
     const struct prefix *p;
-    struct ctl_standing *out;
+    struct ctl_standing *out, *passed;
 };
 
 static void set_prefix(struct ctl_standing *s, struct prefix p)
@@ -228,21 +271,27 @@ static void use_covering(void *context, const struct redis_reply *reply)
     for (unsigned i = 0; i <= s->p->len; i++) {
         struct ctl_standing candidate = {0};
 
-        if (!fill(&candidate, redis_reply_at(reply, i)) || ctl_standing_ended(s->ctl, &candidate) ||
-            conf_class_named(s->ctl->conf, span_of(candidate.class)) == NULL) {
+        if (!fill(&candidate, redis_reply_at(reply, i)) || ctl_standing_ended(s->ctl, &candidate)) {
             continue;
         }
-        *s->out = candidate;
-        set_prefix(s->out, prefix_of(&s->p->addr, s->p->len - i));
-        return;
+        set_prefix(&candidate, prefix_of(&s->p->addr, s->p->len - i));
+        if (ctl_class_known(s->ctl, candidate.class)) {
+            *s->out = candidate;
+            return;
+        }
+        if (!s->passed->found) {
+            *s->passed = candidate;
+        }
     }
 }
 
-int ctl_standing_over(struct ctl *c, const struct prefix *p, struct ctl_standing *out)
+int ctl_standing_over(
+    struct ctl *c, const struct prefix *p, struct ctl_standing *out, struct ctl_standing *passed)
 {
     char ids[LENGTHS][PREFIX_TEXT];
     struct span words[LENGTHS + 2] = {SPAN_LITERAL("HMGET"), SPAN_LITERAL(STORE_STANDINGS)};
-    struct search search = {c, p, out};
+    struct ctl_standing unknown = {0};
+    struct search search = {c, p, out, &unknown};
 
     *out = (struct ctl_standing){0};
     for (unsigned i = 0; i <= p->len; i++) {
@@ -253,6 +302,9 @@ int ctl_standing_over(struct ctl *c, const struct prefix *p, struct ctl_standing
     }
     if (ctl_call(c, words, p->len + 3U, CTL_ANSWER_MS, use_covering, &search) != 0) {
         return -1;
+    }
+    if (passed != NULL) {
+        *passed = unknown;
     }
     return out->found ? read_details(c, out) : 0;
 }

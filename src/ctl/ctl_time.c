@@ -42,10 +42,36 @@ static bool read_any(struct span s, int64_t now_s, int64_t *out_s)
     return read_date(text, "%Y-%m-%d", out_s) || read_date(text, "%Y-%m-%dT%H:%M:%SZ", out_s);
 }
 
+/* A duration but for its size. */
+static bool is_too_long(struct span s)
+{
+    char one[8];
+    struct text t;
+    uint64_t us;
+    size_t digits = 0;
+
+    while (digits < s.len && s.at[digits] >= '0' && s.at[digits] <= '9') {
+        digits++;
+    }
+    text_init(&t, one, sizeof(one));
+    text_addf(&t, "1");
+    text_add(&t, span_skip(s, digits));
+    return digits > 0 && !t.cut && conf_parse_duration(text_span(&t), &us) &&
+           !conf_parse_duration(s, &us);
+}
+
 bool ctl_until_parse(struct span s, int64_t now_s, int64_t *out_s, struct text *error)
 {
     int64_t until_s;
 
+    if (is_too_long(s)) {
+        text_addf(
+            error,
+            "\"%.*s\" is too far in the future: " CTL_UNTIL_MOST
+            " at most, or a date up to 9999-12-31; without --until there is no end",
+            (int)s.len, s.at);
+        return false;
+    }
     if (s.len == 0 || !read_any(s, now_s, &until_s)) {
         text_addf(
             error, "\"%.*s\" is no end that is understood: " CTL_UNTIL_FORMAT, (int)s.len, s.at);

@@ -134,7 +134,8 @@ int ctl_main(int argc, char **argv)
     struct ctl_options options;
     enum ctl_exit result;
 
-    log_open("gate25ctl", LOG_LEVEL_WARNING);
+    /* The connection's warnings would only double what ctl_connect() says. */
+    log_open("gate25ctl", LOG_LEVEL_ERROR);
     /* A pager that was closed ends the output, not a change half-way to Redis. */
     signal(SIGPIPE, SIG_IGN);
     text_init(&error, why, sizeof(why));

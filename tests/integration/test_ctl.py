@@ -47,7 +47,7 @@ def test_registration_from_beginning_to_end(desk, redis, typed, unit, address):
     assert (standing["by"], standing["reason"], standing["note"]) == ("ann@noc", "Büro Nord", "ticket 7")
     assert standing["until"].endswith("Z") and not standing["ended"]
     assert desk.ctl_json("list") == [
-        {"id": unit, "class": "registered", "until": standing["until"], "ended": False}]
+        {"id": unit, "class": "registered", "class_known": True, "until": standing["until"], "ended": False}]
 
     # Registered anew: no field of the first time is left.
     desk.ctl("register", typed)
@@ -62,7 +62,10 @@ def test_registration_from_beginning_to_end(desk, redis, typed, unit, address):
     assert (result.returncode, shown["class"], shown["standing"]) == (1, "ordinary", None)
     assert [(change["verb"], change["class"], change["reason"]) for change in shown["changes"]] == [
         ("register", "registered", "Büro Nord"), ("register", "registered", None), ("unregister", None, "moved")]
-    assert refused(desk, "unregister", typed) == f"gate25ctl: {unit} has no standing\n"
+    said, hint = refused(desk, "unregister", typed).splitlines()
+    assert said == f"gate25ctl: {unit} has no standing"
+    assert hint.endswith(f'first "register {unit}", then "unregister {unit}"')
+    assert f'first "quarantine {unit}", then "release {unit}"' in refused(desk, "release", typed)
 
 
 @pytest.mark.parametrize("typed, unit, address", SUBSCRIBERS)
@@ -104,8 +107,11 @@ def test_a_prefix_covers_its_addresses(desk):
      'no class "gold"; it has: registered, ordinary, quarantined'),
     (["register", "10.20.0.7", "--until", "2001-01-01"], "not in the future"),
     (["register", "10.20.0.7", "--until", "soon"], "30d, 12h, 2026-12-31"),
+    (["register", "10.20.0.7", "--until", "999999d"], "too far in the future: 104249d at most"),
     (["quarantine", "10.20.0.7", "--class", "ordinary"], "no quarantine"),
-    (["list", "gold"], 'no class "gold"'),
+    (["register", "10.20.0.7", "--class", "quarantined"], 'is a quarantine: use "quarantine"'),
+    (["list", "gold"], 'no class "gold" is in the configuration, nor has any standing it; there are: '
+                       'registered, ordinary, quarantined\n'),
     (["explain", "10.20.0.0/24"], "no address"),
     (["log", "10.20.0.99"], "10.20.0.99: no entry is kept"),
     (["status"], "no answer from the gate"),
@@ -171,7 +177,7 @@ def test_log(desk, redis, typed, unit, address):
     assert desk.ctl("log", typed, "--json").stdout.splitlines() == lines
     assert desk.ctl("log", address, "--json", "-n", "1").stdout.splitlines() == lines[2:]
     assert desk.ctl("log", typed).stdout.splitlines()[0] == (
-        "2026-11-21T23:40:00.000Z  refusal  defer by messages:10/1m, again in 6 seconds, case CASE0")
+        "2026-11-21T23:40:00.000Z  refusal  deferred: messages:10/1m, again in 6 seconds, case CASE0")
 
 
 def test_log_follows(desk, redis):
@@ -184,6 +190,95 @@ def test_log_follows(desk, redis):
         following.kill()
 
 
+def test_log_follows_beyond_a_restart_of_redis(lab, started):
+    own = started(servers.Redis(lab.gate, appendonly=True))
+    desk = lab_gate.Gate(lab, own, LIMITS)
+    with desk.host.popen(f"{lab_gate.binaries()}/gate25ctl", "--config", desk.config, "log", "10.20.0.7", "-f",
+                         "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as following:
+        try:
+            written = [add_log(own, "10.20.0.7", case="A")]
+            assert following.stdout.readline() == written[0] + "\n"
+            for reason in ("BC", "DE"):
+                own.kill()
+                said = following.stderr.readline()
+                assert said.startswith("gate25ctl: waiting for Redis: ") and len(said) > 35, said
+                time.sleep(2)  # several tries, which say nothing more
+                own.start()
+                written += [add_log(own, "10.20.0.7", case=case) for case in reason]
+                assert [following.stdout.readline() for _ in reason] == [f"{line}\n" for line in written[-2:]]
+            assert following.poll() is None
+        finally:
+            following.kill()
+        assert (following.stdout.read(), following.stderr.read()) == ("", "")
+
+
+def test_log_follows_a_redis_that_refuses_for_a_while(desk, redis):
+    first = add_log(redis, "10.20.0.7", case="A")
+    with desk.host.popen(f"{lab_gate.binaries()}/gate25ctl", "--config", desk.config, "log", "10.20.0.7", "-f",
+                         "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as following:
+        try:
+            assert following.stdout.readline() == first + "\n"
+            redis.cli("acl", "setuser", "default", "-xread")
+            redis.cli("client", "kill", "type", "normal", "skipme", "yes")
+            assert following.stderr.readline().startswith("gate25ctl: waiting for Redis: ")
+            second = add_log(redis, "10.20.0.7", case="B")
+            time.sleep(2)
+            redis.cli("acl", "setuser", "default", "+xread")
+            assert following.stdout.readline() == second + "\n"
+        finally:
+            redis.cli("acl", "setuser", "default", "+xread")
+            following.kill()
+        assert (following.stdout.read(), following.stderr.read()) == ("", "")
+
+
+UNKNOWN = "(class unknown to the configuration: passed over)"
+
+
+def test_a_class_that_the_configuration_no_longer_knows(desk, redis):
+    redis.cli("hset", "g25:standings", "10.20.0.7", "gold 0", "10.20.9.0/24", "gold 4102444800", "10.20.9.9",
+              "registered 0")
+    assert [(row["id"], row["class_known"]) for row in desk.ctl_json("list", "gold")] == [
+        ("10.20.0.7", False), ("10.20.9.0/24", False)]
+    assert all(line.endswith(UNKNOWN) for line in desk.ctl("list", "gold").stdout.splitlines())
+    assert [line.endswith(UNKNOWN) for line in desk.ctl("list").stdout.splitlines()] == [True, True, False]
+    assert desk.ctl("list", "ordinary").stdout == "", "known, of nobody"
+    assert "quarantined, gold (of standings only)\n" in refused(desk, "list", "silver")
+
+    shown = desk.ctl("show", "10.20.0.7").stdout
+    assert f"class       gold {UNKNOWN}\n" in shown and "in force    class ordinary, as for everybody\n" in shown
+    assert "besides" not in shown
+    shown = desk.ctl_json("show", "10.20.0.7")
+    assert (shown["class"], shown["standing"]["class_known"]) == ("ordinary", False)
+
+    row = f"besides     the standing of 10.20.9.0/24, class gold {UNKNOWN}\n"
+    for verb in ("show", "explain"):
+        assert row in desk.ctl(verb, "10.20.9.8", check=False).stdout
+        assert "besides" not in desk.ctl(verb, "10.20.9.9").stdout, "the longer one holds whatever the other is"
+    passed = desk.ctl_json("explain", "10.20.9.8")
+    assert (passed["standing"], passed["passed_over"]) == (
+        None, {"id": "10.20.9.0/24", "class": "gold", "until": "2100-01-01T00:00:00Z"})
+    assert desk.ctl_json("explain", "10.20.9.9")["passed_over"] is None
+
+
+def test_what_refuses_is_no_registration(desk):
+    desk.configure({"class infected": {"action": "refuse"}})
+    assert 'use "quarantine --class infected"' in refused(desk, "register", "10.20.0.7", "--class", "infected")
+    assert desk.ctl("quarantine", "10.20.0.7", "--class", "infected").returncode == 0
+
+
+@pytest.mark.parametrize("reason, told", [
+    ("plain", None), ("x" * 200, None), ("Büro", ": B??ro; see "), ("two\nlines", ": two?lines; see "),
+    ("x" * 201, "x" * 201), ("x" * 900, "xxx; see https://mail.isp.example/ (case ..........)\n")])
+def test_a_reason_that_cannot_be_told_as_it_is(desk, reason, told):
+    result = desk.ctl("quarantine", "10.20.0.7", "--reason", reason)
+    assert desk.ctl_json("show", "10.20.0.7")["standing"]["reason"] == reason
+    if told is None:
+        assert result.stderr == ""
+    else:
+        assert told in result.stderr and "the subscriber will be told: 554 5.7.1 10.20.0.7 " in result.stderr
+        assert len(result.stderr.split("told: ")[1].strip()) <= 510
+
+
 def test_without_redis(lab, started):
     own = started(servers.Redis(lab.gate))
     desk = lab_gate.Gate(lab, own, LIMITS)
@@ -191,7 +286,16 @@ def test_without_redis(lab, started):
     began = time.monotonic()
     said = refused(desk, "register", "10.20.0.7")
     assert time.monotonic() - began < 10
-    assert "no connection to Redis at" in said and "within 2 seconds" in said
+    assert said == f"gate25ctl: no connection to Redis at {own.socket} within 2 seconds: Connection refused\n"
+
+
+@pytest.mark.parametrize("verb", ["show", "explain", "list"])
+def test_a_redis_that_wants_a_password_is_told_in_one_line(lab, started, verb):
+    own = started(servers.Redis(lab.gate))
+    desk = lab_gate.Gate(lab, own, LIMITS)
+    own.cli("config", "set", "requirepass", "secret")
+    said = refused(desk, *([verb] if verb == "list" else [verb, "10.20.0.7"]))
+    assert "NOAUTH Authentication required" in said and said.count("\n") == 1
 
 
 def test_without_a_configuration(desk):

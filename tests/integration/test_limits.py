@@ -181,7 +181,7 @@ def test_without_enforcement_all_pass_and_are_told_of(gate, sink, line, kind):
     for told in shadows:
         assert (told["rule"], told["verdict"], told["shadow"], told["id"]) == (rule, "defer", True, "10.20.1.3")
         assert told["retry_after_s"] > 0
-    assert "would be defer" in running.ctl("log", "10.20.1.3").stdout
+    assert "would defer: " in running.ctl("log", "10.20.1.3").stdout
     who.close()
     assert {told["verdict"] for told in running.wait_journal(len(who.open), event="session")} == {"forward"}
 

@@ -76,7 +76,13 @@ static void reads_ends(void **state)
         {"2026-12-31T25:00:00Z", 0, "\"2026-12-31T25:00:00Z\" is no end"},
         {"tomorrow", 0, "\"tomorrow\" is no end"},
         {"", 0, "\"\" is no end"},
-        {"9999999d", 0, "\"9999999d\" is no end"},
+        {"104249d", 1000 + INT64_C(104249) * 86400, ""},
+        {"104250d", 0, "\"104250d\" is too far in the future: 104249d at most, or a date up to"},
+        {"999999d", 0, "\"999999d\" is too far"},
+        {"99999999999999999999999h", 0, "\"99999999999999999999999h\" is too far"},
+        {"999999999999999999999999x", 0, "\"999999999999999999999999x\" is no end"},
+        {"999999dd", 0, "\"999999dd\" is no end"},
+        {"d", 0, "\"d\" is no end"},
     };
 
     (void)state;
@@ -160,12 +166,21 @@ static void tells_log_lines_in_words(void **state)
          "\"client\":\"192.0.2.9:40000\",\"server\":\"198.51.100.25:25\",\"class\":\"ordinary\","
          "\"verdict\":\"defer\",\"rule\":\"messages:10/1m\",\"retry_after_s\":6,\"helo\":\"pc\","
          "\"from\":\"a@b.example\",\"messages\":1,\"recipients\":2,\"bytes_up\":0,\"tls\":false}",
-         "2026-11-21T23:40:00.000Z  refusal  defer by messages:10/1m, again in 6 seconds  "
+         "2026-11-21T23:40:00.000Z  refusal  deferred: messages:10/1m, again in 6 seconds  "
          "192.0.2.9:40000 -> 198.51.100.25:25, class ordinary, helo pc, from a@b.example, "
          "1 message, 2 recipients, case 7K2M9QWXTB"},
         {"{\"time\":\"t\",\"event\":\"session\",\"verdict\":\"refuse\",\"rule\":\"class\","
          "\"retry_after_s\":null,\"helo\":null,\"tls\":true,\"shadow\":true}",
-         "t  session  would be refuse by class, TLS"},
+         "t  session  would refuse: its class may not send mail (class), TLS"},
+        {"{\"time\":\"t\",\"event\":\"refusal\",\"verdict\":\"defer\",\"rule\":\"recipients:2/1m\","
+         "\"shadow\":true}",
+         "t  refusal  would defer: recipients:2/1m"},
+        {"{\"time\":\"t\",\"event\":\"session\",\"verdict\":\"defer\",\"rule\":\"connect\"}",
+         "t  session  deferred: the mail server could not be connected to (connect)"},
+        {"{\"time\":\"t\",\"event\":\"session\",\"verdict\":\"forward\",\"rule\":null}",
+         "t  session  forwarded"},
+        {"{\"time\":\"t\",\"event\":\"session\",\"verdict\":\"\\u001b\",\"rule\":\"\\u001b\"}",
+         "t  session  \\x1b: \\x1b"},
         {"{\"time\":\"\\u001b[2J\"}", "\\x1b[2J"},
         {"not JSON \x1b", "not JSON \\x1b"},
         {"[1]", "[1]"},
