@@ -8,6 +8,7 @@
 
 #include "core/facts.h"
 #include "core/smtp_scan.h"
+#include "core/turns.h"
 #include "core/verdict.h"
 
 #define DIALOG_PIPELINE    64 /* commands whose replies may be outstanding; behind them bytes wait */
@@ -25,6 +26,7 @@ enum dialog_event_kind {
     DIALOG_BYTES,          /* either side has more, or room: look at the input */
     DIALOG_ANSWER,         /* the meter's, in `answer` */
     DIALOG_TICK,           /* the deadline has come; or, opaque, a checkpoint is due */
+    DIALOG_TURN,           /* opaque: `turns` waits at the start of one of the client's */
     DIALOG_SHUTDOWN,       /* the gate is being stopped: end between commands */
 };
 
@@ -116,8 +118,11 @@ struct dialog {
     bool mail_refused;   /* the gate refused the MAIL, so it answers what belongs to it */
     bool swallow;        /* the chunk belongs to a refused MAIL: it is thrown away */
     struct smtp_body body;
-    struct question question; /* the one that is out */
-    struct verdict verdict;   /* of the refused transaction or run */
+    struct question question;  /* the one that is out */
+    struct verdict verdict;    /* of the refused transaction or run */
+    struct turns turns;        /* opaque: the shell tells it what goes by */
+    uint32_t messages_charged; /* of those that turns tell of */
+    bool leaving;              /* `verdict` ends the opaque session as soon as nothing breaks */
     struct dialog_record record;
 };
 
@@ -127,5 +132,7 @@ void dialog_step(
     struct dialog *d, const struct dialog_event *event, struct dialog_actions *actions);
 /* When DIALOG_TICK is due (monotonic ms), or DIALOG_NO_DEADLINE. Read it after every step. */
 int64_t dialog_deadline(const struct dialog *d);
+/* Messages of an opaque session that the meter has not been told of. */
+uint32_t dialog_messages_due(const struct dialog *d);
 
 #endif

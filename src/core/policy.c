@@ -50,12 +50,21 @@ struct verdict policy_admit(const struct conf_class *class)
     return soften(class, v);
 }
 
+struct verdict policy_starttls(const struct conf_class *class)
+{
+    struct verdict v = {.action = VERDICT_FORWARD};
+    if (class->action == ACTION_METER && class->starttls == STARTTLS_REFUSE) {
+        v = (struct verdict){.action = VERDICT_REFUSE, .rule = RULE_NO_STARTTLS};
+    }
+    return soften(class, v);
+}
+
 struct verdict policy_meter(
     const struct conf_class *class, enum when_down when_down, const struct question *question,
     const struct answer *answer)
 {
     bool decides = question->kind != QUESTION_CHECKPOINT;
-    if (answer->state == METER_OVER && decides) {
+    if (answer->state == METER_OVER) {
         return over(class, answer);
     }
     if (answer->state == METER_UNKNOWN && when_down == WHEN_DOWN_REFUSE && decides) {

@@ -40,6 +40,18 @@ static void add_count(struct text *out, const json_t *o, const char *key, const 
     }
 }
 
+/* ", 3 to 5 messages in 9 turns": what an encrypted session can have carried. */
+static void add_bounds(struct text *out, const json_t *o)
+{
+    if (json_is_integer(json_object_get(o, "turns"))) {
+        text_addf(
+            out,
+            ", %" JSON_INTEGER_FORMAT " to %" JSON_INTEGER_FORMAT
+            " messages in %" JSON_INTEGER_FORMAT " turns",
+            integer(o, "messages_least"), integer(o, "messages_most"), integer(o, "turns"));
+    }
+}
+
 static void add_what_happened(struct text *out, const json_t *o)
 {
     bool shadow = json_is_true(json_object_get(o, "shadow"));
@@ -76,6 +88,7 @@ void ctl_log_line(struct span line, struct text *out)
     add_count(out, o, "bytes_up", "byte");
     if (json_is_true(json_object_get(o, "tls"))) {
         text_addf(out, ", TLS");
+        add_bounds(out, o);
     }
     add_text(out, ", ", o, "detail");
     add_text(out, ", case ", o, "case");

@@ -166,6 +166,9 @@ static void tells_log_lines_in_words(void **state)
         {"{\"time\":\"t\",\"event\":\"session\",\"verdict\":\"refuse\",\"rule\":\"class\","
          "\"retry_after_s\":null,\"helo\":null,\"tls\":true,\"shadow\":true}",
          "t  session  would be refuse by class, TLS"},
+        {"{\"time\":\"t\",\"event\":\"session\",\"tls\":true,\"turns\":9,\"messages_least\":3,"
+         "\"messages_most\":5}",
+         "t  session, TLS, 3 to 5 messages in 9 turns"},
         {"{\"time\":\"\\u001b[2J\"}", "\\x1b[2J"},
         {"not JSON \x1b", "not JSON \\x1b"},
         {"[1]", "[1]"},
