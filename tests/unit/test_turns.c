@@ -130,6 +130,74 @@ static void say(struct turns *t, int text)
     (text < 0 ? feed_server : feed_client)(t, record, ROOM);
 }
 
+/* Record flows of real sessions (OpenSSL 3, python3's smtplib, swaks): type, and length in the
+ * header, negative where the server speaks. */
+struct recording {
+    const char *name;
+    uint32_t messages, least; /* real ones, and those that the lower bound finds */
+    struct {
+        uint8_t type;
+        int length;
+    } record[MOST_RECORDS];
+};
+
+static const struct recording recordings[] = {
+    {"smtplib, TLS 1.3",
+     2,
+     2,
+     {{22, 512}, {22, -122}, {20, -1},   {23, -23},  {23, -440}, {23, -96}, {23, -69}, {20, 1},
+      {23, 69},  {23, -250}, {23, -250}, {23, 38},   {23, -121}, {23, 62},  {23, -31}, {23, 45},
+      {23, -31}, {23, 23},   {23, -54},  {23, 2226}, {23, -39},  {23, 62},  {23, -31}, {23, 45},
+      {23, -31}, {23, 23},   {23, -54},  {23, 2226}, {23, -39},  {23, 23},  {23, -32}, {23, -19}}},
+    {"smtplib, TLS 1.2", 2, 2, {{22, 183},  {22, -65},  {22, -420}, {22, -116}, {22, -4},  {22, 37},
+                                {20, 1},    {22, 40},   {22, -186}, {20, -1},   {22, -40}, {23, 45},
+                                {23, -128}, {23, 69},   {23, -38},  {23, 52},   {23, -38}, {23, 30},
+                                {23, -61},  {23, 2233}, {23, -46},  {23, 69},   {23, -38}, {23, 52},
+                                {23, -38},  {23, 30},   {23, -61},  {23, 2233}, {23, -46}, {23, 30},
+                                {23, -39},  {21, -26}}},
+    {"pipelined, 3 recipients",
+     2,
+     2,
+     {{22, 512}, {22, -122}, {20, -1},   {23, -23},  {23, -440}, {23, -97}, {23, -69}, {20, 1},
+      {23, 69},  {23, -250}, {23, -250}, {23, 38},   {23, -121}, {23, 142}, {23, -31}, {23, -31},
+      {23, -31}, {23, -31},  {23, -54},  {23, 2226}, {23, -39},  {23, 142}, {23, -31}, {23, -31},
+      {23, -31}, {23, -31},  {23, -54},  {23, 2226}, {23, -39},  {23, 23},  {23, -32}, {23, -19}}},
+    {"5 messages by BDAT in one burst",
+     5,
+     0,
+     {{22, 512}, {22, -122}, {20, -1},   {23, -23}, {23, -440}, {23, -96},  {23, -69}, {20, 1},
+      {23, 69},  {23, -250}, {23, -250}, {23, 38},  {23, -121}, {23, 1537}, {23, -31}, {23, -31},
+      {23, -39}, {23, -31},  {23, -31},  {23, -39}, {23, -31},  {23, -31},  {23, -39}, {23, -31},
+      {23, -31}, {23, -39},  {23, -31},  {23, -31}, {23, -39},  {23, 23},   {23, -32}, {23, -19}}},
+    {"swaks, a message of 250 octets",
+     1,
+     0,
+     {{22, 512}, {22, -122}, {20, -1},   {23, -23}, {23, -440}, {23, -97}, {23, -69}, {20, 1},
+      {23, 69},  {23, -250}, {23, -250}, {23, 33},  {23, -121}, {23, 42},  {23, -31}, {23, 40},
+      {23, -31}, {23, 23},   {23, -54},  {23, 270}, {23, -39},  {23, 23},  {23, -32}, {23, -19}}},
+};
+
+static void test_recordings(void **state)
+{
+    (void)state;
+    static char bytes[ROOM];
+    for (size_t i = 0; i < sizeof recordings / sizeof *recordings; i++) {
+        const struct recording *r = &recordings[i];
+        struct turns t;
+        turns_init(&t);
+        for (unsigned k = 0; k < MOST_RECORDS && r->record[k].length != 0; k++) {
+            int length = r->record[k].length;
+            size_t size = (size_t)(length < 0 ? -length : length);
+            struct span record = {bytes, put_record(bytes, r->record[k].type, size)};
+            (length < 0 ? feed_server : feed_client)(&t, record, 7);
+        }
+        turns_end(&t);
+        if (t.plain || t.least != r->least || turns_most(&t) < r->messages) {
+            fail_msg("%s: %u to %u in %u turns", r->name, t.least, turns_most(&t), t.count);
+        }
+    }
+}
+
 /* What a pipelining client can do at the best: many messages in one turn. */
 static void test_most_of_one_turn(void **state)
 {
@@ -236,8 +304,11 @@ static void test_between(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_flows),   cmocka_unit_test(test_most_of_one_turn),
-        cmocka_unit_test(test_tls12),   cmocka_unit_test(test_no_tls),
+        cmocka_unit_test(test_flows),
+        cmocka_unit_test(test_recordings),
+        cmocka_unit_test(test_most_of_one_turn),
+        cmocka_unit_test(test_tls12),
+        cmocka_unit_test(test_no_tls),
         cmocka_unit_test(test_between),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
