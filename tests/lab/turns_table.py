@@ -135,10 +135,14 @@ def by_swaks(lab, server, source):
     servers.swaks(lab.subscribers, server, "--tls", source=source)
 
 
-def by_postfix(messages, size):
+def by_postfix(messages, size, together=False):
+    """A session for each message, or all in one where `together`."""
+    reuse = {"smtp_tls_connection_reuse": "yes", "smtp_connection_cache_destinations": "static:all",
+             "smtp_destination_concurrency_limit": 1, "smtp_connection_cache_time_limit": "2s"}
+
     def run(lab, server, source):
         with servers.Postfix(lab.subscribers, sends_from=[source], relay=server, name="mail.customer.example",
-                             tls_client="encrypt") as customer:
+                             tls_client="encrypt", settings=reuse if together else None) as customer:
             for number in range(messages):
                 customer.send("user@mx.example", subject=str(number), body=message(number, size)[-size:] + "\n")
             servers.wait_for(lambda: customer.maillog_text().count("status=sent") >= messages, 30,
@@ -152,6 +156,7 @@ CASES = [
     ("swaks, one message", 1, 0, by_swaks),
     ("Postfix, one message", 1, 1, by_postfix(1, USUAL)),
     ("Postfix, 3 messages, a session each", 3, 0, by_postfix(3, SMALL)),
+    ("Postfix, 10 messages of 2 KB in one session", 10, 10, by_postfix(10, USUAL, together=True)),
     ("Python smtplib, 1 small message", 1, 0, by_smtplib(1, SMALL)),
     ("Python smtplib, 20 messages of 2 KB", 20, 20, by_smtplib(20, USUAL)),
     ("the same with TLS 1.2", 20, 20, by_smtplib(20, USUAL, version=ssl.TLSVersion.TLSv1_2)),
