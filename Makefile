@@ -164,6 +164,13 @@ install: all
 	install -m 0755 $(BUILD)/bin/gate25ctl $(DESTDIR)$(PREFIX)/bin/gate25ctl
 	[ -e $(DESTDIR)/etc/gate25/gate25.conf ] || \
 	    install -m 0640 conf/gate25.conf $(DESTDIR)/etc/gate25/gate25.conf
+	@# It may hold Redis's password: readable for the daemon's group, not for everybody.
+	@if getent group gate25 >/dev/null; then \
+	    chgrp gate25 $(DESTDIR)/etc/gate25/gate25.conf; \
+	else \
+	    echo 'install: no group gate25 yet; once it is there: chgrp gate25 /etc/gate25/gate25.conf'; \
+	fi
+	install -m 0644 README.md CHANGES.md $(DESTDIR)$(PREFIX)/share/gate25/
 	cp -r contrib/routers contrib/sysctl $(DESTDIR)$(PREFIX)/share/gate25/
 	sed 's|@PREFIX@|$(PREFIX)|g' contrib/systemd/gate25d.service \
 	    > $(DESTDIR)$(PREFIX)/lib/systemd/system/gate25d.service

@@ -212,7 +212,7 @@ def main():
     status = 0
     try:
         tell(story, gate, redis, server, client4, client6)
-        print(f"\nAll of it held, in {time.monotonic() - began:.0f} seconds.")
+        print(f"\nAll of it held, in {time.monotonic() - began:.1f} seconds.")
     except (Failed, OSError, TimeoutError, smtplib.SMTPException, KeyError) as error:
         print(f"\n   [FAILED] {error!r}\n\n{gate.tail()}", file=sys.stderr)
         status = 1

@@ -3,6 +3,7 @@
 #define GATE25_BASE_METRICS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum metric {
@@ -10,6 +11,7 @@ enum metric {
     METRIC_SESSIONS_OPEN,
     METRIC_PASSED,
     METRIC_METERED,
+    METRIC_BRIDGED, /* to a submission service that took the connection */
     METRIC_DEFERRED,
     METRIC_REFUSED,
     METRIC_SHADOWED, /* would have been deferred or refused, had the class enforce = true */
@@ -21,7 +23,8 @@ enum metric {
     METRIC_TIMED_OUT,
     METRIC_STORE_UP, /* 1 while this worker's connection to Redis works */
     METRIC_STORE_FAILURES,
-    METRIC_STANDINGS, /* mirrored */
+    METRIC_STANDINGS,      /* mirrored */
+    METRIC_STANDINGS_KEPT, /* in force although Redis has lost them */
     METRIC_JOURNAL_LINES,
     METRIC_JOURNAL_DROPPED,
     METRIC_ACCEPT_PAUSED, /* times the listener rested: no descriptors or no memory */
@@ -32,9 +35,13 @@ struct metrics {
     _Atomic uint64_t value[METRIC_COUNT];
 };
 
+/* What the workers' values make together. */
+enum metric_total { METRIC_SUM, METRIC_LEAST, METRIC_MOST };
+
 struct metric_row {
     const char *name; /* as in gate25ctl status --json */
     const char *help;
+    enum metric_total total;
 };
 
 /* The row of `m`; the names are a stable interface. */
@@ -44,6 +51,7 @@ struct metrics *metrics_new(unsigned workers);
 void metrics_free(struct metrics *blocks, unsigned workers);
 void metrics_add(struct metrics *block, enum metric m, int64_t n);
 void metrics_set(struct metrics *block, enum metric m, uint64_t value);
-uint64_t metrics_sum(const struct metrics *blocks, unsigned workers, enum metric m);
+/* Of all workers, as the row says. */
+uint64_t metrics_total(const struct metrics *blocks, unsigned workers, enum metric m);
 
 #endif

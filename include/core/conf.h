@@ -8,6 +8,7 @@
 
 #define CONF_WINDOWS       4 /* windows that one limit may have */
 #define CONF_NAME          32
+#define SUBMISSION_PORT    587        /* RFC 6409 */
 #define CONF_DEFAULT_CLASS "ordinary" /* the class of an id without a standing */
 
 /* What a class can limit. The order is the order of the rules in a decision. */
@@ -26,8 +27,8 @@ struct limit {
     struct rate window[CONF_WINDOWS];
 };
 
-enum class_action { ACTION_PASS, ACTION_METER, ACTION_REFUSE };
-enum class_over { OVER_DEFER, OVER_REFUSE };
+enum class_action { ACTION_PASS, ACTION_METER, ACTION_REFUSE, ACTION_SUBMIT };
+enum class_over { OVER_DEFER, OVER_REFUSE, OVER_SUBMIT };
 /* What message tokens an encrypted session takes: one for each that it must have carried
  * (core/turns.h), one at STARTTLS, none. */
 enum class_opaque { OPAQUE_TURNS, OPAQUE_SESSION, OPAQUE_OFF };
@@ -58,6 +59,7 @@ struct conf_timeouts {
     uint32_t data_end_ms;   /* until the reply to a whole message: 10 min */
     uint32_t opaque_ms;     /* nothing in either direction of an opaque session */
     uint32_t drain_ms;      /* after SIGTERM, until the last sessions are ended */
+    uint32_t submission_ms; /* until a submission service has accepted a bridged session */
 };
 
 struct conf_redis {
@@ -68,6 +70,18 @@ struct conf_redis {
     unsigned database;
     enum when_down when_down;
     uint32_t deadline_ms; /* no decision waits longer for Redis */
+};
+
+/* Authenticated submission (RFC 6409), where sessions are bridged to and subscribers advised to go.
+ */
+struct conf_submission {
+    char host[128];     /* named in the advice; empty: none */
+    unsigned port;      /* of the service */
+    struct prefix *own; /* servers whose sessions are bridged to the service, not to themselves */
+    size_t own_count;
+    struct addr *service; /* the service's addresses, at most one of a family */
+    size_t service_count;
+    bool proxy_protocol; /* the service is told client and server by a PROXY header */
 };
 
 struct conf {
@@ -86,6 +100,7 @@ struct conf {
     size_t class_count;
     size_t default_class; /* index of CONF_DEFAULT_CLASS */
 
+    struct conf_submission submission;
     char help_url[256];
     char *journal_file;      /* NULL: none */
     uint64_t journal_keep_s; /* life of the subscriber's stream in Redis */

@@ -44,23 +44,31 @@ struct dialog_event {
 
 enum dialog_side { SIDE_CLIENT, SIDE_SERVER };
 
+/* Where a session is connected to. */
+enum dialog_target {
+    TARGET_ORIGINAL,  /* where the client wanted to go */
+    TARGET_SUBMISSION /* submission_target() of that */
+};
+
 enum dialog_action_kind {
-    DIALOG_CONNECT, /* to the original destination */
+    DIALOG_CONNECT, /* to `target`; once a session */
     DIALOG_FORWARD, /* `count` bytes off the front of `side`'s input, to the other side */
     DIALOG_DISCARD, /* `count` bytes off the front of `side`'s input */
     DIALOG_SEND,    /* `text` to the client, behind all that was forwarded to it */
     DIALOG_ASK,     /* `question`; its answer comes as DIALOG_ANSWER */
     DIALOG_RECORD,  /* journal line of a refusal: `verdict` (spoken or shadowed) */
-    DIALOG_OPAQUE,  /* from now on all bytes of both sides are forwarded unseen */
-    DIALOG_PAUSE,   /* opaque: read nothing of the client's until the next tick; again: resume */
-    DIALOG_RESUME,
-    DIALOG_FINISH, /* `side` has said its last: pass the half-close on to the other side */
-    DIALOG_CLOSE   /* the session ends once what was sent has left; `verdict` says why. Last. */
+    DIALOG_OPAQUE,  /* from now on all bytes of both sides are forwarded unseen; a tick is due with
+                     * every `count` bytes to the server */
+    DIALOG_PAUSE,   /* opaque: read nothing of the client's */
+    DIALOG_RESUME,  /* ... and again; a tick is due after `count` bytes to the server */
+    DIALOG_FINISH,  /* `side` has said its last: pass the half-close on to the other side */
+    DIALOG_CLOSE    /* the session ends once what was sent has left; `verdict` says why. Last. */
 };
 
 struct dialog_action {
     enum dialog_action_kind kind;
     enum dialog_side side;
+    enum dialog_target target;
     size_t count;
     struct span text; /* in dialog_actions.reply */
     struct question question;
@@ -111,7 +119,7 @@ struct dialog {
     uint8_t
         pending[DIALOG_PIPELINE]; /* enum dialog_pending, a ring: commands without a reply yet */
     uint8_t pending_first, pending_count;
-    bool connected, asking, barrier, ended;
+    bool connecting, connected, asking, barrier, ended;
     bool client_finished, server_finished;
     bool shutdown, paused;
     bool in_transaction; /* a MAIL was forwarded and its transaction has not ended */
@@ -120,6 +128,7 @@ struct dialog {
     struct smtp_body body;
     struct question question;  /* the one that is out */
     struct verdict verdict;    /* of the refused transaction or run */
+    struct verdict admitted;   /* the whole session: FORWARD, or SUBMIT when it is bridged */
     struct turns turns;        /* opaque: the shell tells it what goes by */
     uint32_t messages_charged; /* of those that turns tell of */
     bool leaving;              /* `verdict` ends the opaque session as soon as nothing breaks */

@@ -7,7 +7,8 @@
 
 #define POLICY_STORE_RETRY_S 60 /* what a client is told to wait while Redis is away */
 
-/* A session of `class` begins, before anything is asked: refuses, or lets the meter be asked. */
+/* A session of `class` begins, before anything is asked: refuses, bridges it to submission, or lets
+ * the meter be asked. */
 struct verdict policy_admit(const struct conf_class *class);
 
 /* The client asks for STARTTLS. */
@@ -17,6 +18,13 @@ struct verdict policy_starttls(const struct conf_class *class);
 struct verdict policy_meter(
     const struct conf_class *class, enum when_down when_down, const struct question *question,
     const struct answer *answer);
+
+/* Whether the meter's answer may yet be that a session of `class` is bridged: until it has come, no
+ * server is to be connected. */
+bool policy_may_bridge(const struct conf_class *class);
+
+/* The session that `v` bridges found no submission service. */
+struct verdict policy_unbridged(const struct verdict *v);
 
 /* As policy_meter, for the recipients that a granted envelope left out. */
 struct verdict policy_recipients(const struct conf_class *class, const struct answer *answer);

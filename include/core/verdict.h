@@ -6,15 +6,16 @@
 
 enum verdict_action {
     VERDICT_FORWARD,
-    VERDICT_DEFER, /* 4xx: come back */
-    VERDICT_REFUSE /* 5xx: do not */
+    VERDICT_DEFER,  /* 4xx: come back */
+    VERDICT_REFUSE, /* 5xx: do not */
+    VERDICT_SUBMIT  /* bridged to authenticated submission, before anything was said */
 };
 
 /* The rule behind a verdict; its name in the journal is verdict_rule_name(). */
 enum rule {
     RULE_NONE,
     RULE_LIMIT,       /* `limit` and `window` say which */
-    RULE_CLASS,       /* the class's action is refuse */
+    RULE_CLASS,       /* the class's action is refuse or submit */
     RULE_STORE_DOWN,  /* Redis is away and when-down = "refuse" */
     RULE_DIRECT,      /* connected to the listener itself */
     RULE_LOOP,        /* our own connection came back to us */
@@ -38,6 +39,7 @@ struct verdict {
     enum limit_kind limit;
     unsigned window;
     uint32_t retry_after_s; /* 0: no time to name */
+    bool advise;            /* told with the way to authenticated submission */
     bool shadow; /* the class does not enforce: action is FORWARD, this is the log line */
     enum verdict_action would; /* with shadow: what it would have been */
 };
@@ -57,7 +59,7 @@ enum verdict_place {
 /* The case id of a session: `random` written down. */
 void case_format(uint64_t random, char out[CASE_TEXT]);
 
-const char *verdict_action_name(enum verdict_action a); /* forward defer refuse */
+const char *verdict_action_name(enum verdict_action a); /* forward defer refuse submit */
 const char *verdict_rule_name(enum rule r);
 /* The rule as the journal names it: "messages:10/1m" for a limit, else verdict_rule_name(). */
 void verdict_rule_text(const struct verdict *v, const struct conf_class *class, struct text *out);
@@ -68,6 +70,7 @@ struct verdict_context {
     const char *help_url;
     const char *case_id;
     const char *detail; /* "198.51.100.7 port 25: connection refused"; NULL: none */
+    const struct conf_submission *submission; /* for a verdict that advises */
 };
 
 /* The whole reply with its CRLF, one line of at most VERDICT_REPLY bytes: enhanced status code

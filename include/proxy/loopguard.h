@@ -16,8 +16,9 @@ struct loopguard *loopguard_new(unsigned workers, unsigned sessions)
     __attribute__((warn_unused_result));
 void loopguard_free(struct loopguard *g);
 
-/* Around each connect and its loopguard_set(): before our own port is known, which is not before the
- * connect, the connection may already be back at another worker, whose loopguard_knows() waits. */
+/* Around each connect and its loopguard_set(): before our own port is known, which is not before
+ * the connect, the connection may already be back at another worker, whose loopguard_knows() waits.
+ */
 void loopguard_begin(struct loopguard *g, unsigned worker);
 void loopguard_end(struct loopguard *g, unsigned worker);
 /* Notes the connection `local` -> `remote` of `worker`; the mark is for loopguard_clear(). 0: no

@@ -21,6 +21,8 @@ enum option_type {
     OPTION_RATES,        /* struct limit; a list */
     OPTION_PREFIXES,     /* conf.prefixes; a list */
     OPTION_ENDPOINTS,    /* conf.listen; a list */
+    OPTION_SERVERS,      /* conf.submission.own; a list */
+    OPTION_ADDRESSES,    /* conf.submission.service; a list */
 };
 
 struct option_choice {

@@ -30,6 +30,8 @@ void registry_find(
     struct registry_entry *out);
 
 size_t registry_size(const struct registry *r);
+/* Standings in force that Redis has lost, at the last scan. */
+size_t registry_kept(const struct registry *r);
 bool registry_is_current(const struct registry *r); /* scanned, and following changes */
 
 #endif

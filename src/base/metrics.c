@@ -4,25 +4,34 @@
 #include <sys/mman.h>
 
 static const struct metric_row rows[METRIC_COUNT] = {
-    [METRIC_SESSIONS_TOTAL] = {"sessions_total", "connections taken"},
-    [METRIC_SESSIONS_OPEN] = {"sessions_open", "connections open now"},
-    [METRIC_PASSED] = {"passed_total", "sessions of a class that passes"},
-    [METRIC_METERED] = {"metered_total", "sessions of a class that is metered"},
-    [METRIC_DEFERRED] = {"deferred_total", "verdicts told with a 4xx reply"},
-    [METRIC_REFUSED] = {"refused_total", "verdicts told with a 5xx reply"},
-    [METRIC_SHADOWED] = {"shadowed_total", "verdicts logged only: the class does not enforce"},
-    [METRIC_MESSAGES] = {"messages_total", "messages that servers accepted"},
-    [METRIC_RECIPIENTS] = {"recipients_total", "recipients that servers accepted"},
-    [METRIC_BYTES_UP] = {"bytes_up_total", "bytes sent to servers"},
-    [METRIC_BYTES_DOWN] = {"bytes_down_total", "bytes sent to subscribers"},
-    [METRIC_CONNECT_FAILED] = {"connect_failed_total", "servers that could not be reached"},
-    [METRIC_TIMED_OUT] = {"timed_out_total", "sessions that a deadline ended"},
-    [METRIC_STORE_UP] = {"store_up", "workers whose connection to Redis works"},
-    [METRIC_STORE_FAILURES] = {"store_failures_total", "questions that Redis did not answer"},
-    [METRIC_STANDINGS] = {"standings", "standings mirrored, summed over the workers"},
-    [METRIC_JOURNAL_LINES] = {"journal_lines_total", "journal lines written"},
-    [METRIC_JOURNAL_DROPPED] = {"journal_dropped_total", "journal lines that were lost"},
-    [METRIC_ACCEPT_PAUSED] = {"accept_paused_total", "times a listener rested"},
+    [METRIC_SESSIONS_TOTAL] = {"sessions_total", "connections taken", METRIC_SUM},
+    [METRIC_SESSIONS_OPEN] = {"sessions_open", "connections open now", METRIC_SUM},
+    [METRIC_PASSED] = {"passed_total", "sessions of a class that passes", METRIC_SUM},
+    [METRIC_METERED] = {"metered_total", "sessions of a class that is metered", METRIC_SUM},
+    [METRIC_BRIDGED] =
+        {"bridged_total", "sessions bridged to authenticated submission", METRIC_SUM},
+    [METRIC_DEFERRED] = {"deferred_total", "verdicts told with a 4xx reply", METRIC_SUM},
+    [METRIC_REFUSED] = {"refused_total", "verdicts told with a 5xx reply", METRIC_SUM},
+    [METRIC_SHADOWED] =
+        {"shadowed_total", "verdicts logged only: the class does not enforce", METRIC_SUM},
+    [METRIC_MESSAGES] = {"messages_total", "messages that servers accepted", METRIC_SUM},
+    [METRIC_RECIPIENTS] = {"recipients_total", "recipients that servers accepted", METRIC_SUM},
+    [METRIC_BYTES_UP] = {"bytes_up_total", "bytes sent to servers", METRIC_SUM},
+    [METRIC_BYTES_DOWN] = {"bytes_down_total", "bytes sent to subscribers", METRIC_SUM},
+    [METRIC_CONNECT_FAILED] =
+        {"connect_failed_total", "servers that could not be reached", METRIC_SUM},
+    [METRIC_TIMED_OUT] = {"timed_out_total", "sessions that a deadline ended", METRIC_SUM},
+    [METRIC_STORE_UP] = {"store_up", "workers whose connection to Redis works", METRIC_SUM},
+    [METRIC_STORE_FAILURES] =
+        {"store_failures_total", "questions that Redis did not answer", METRIC_SUM},
+    [METRIC_STANDINGS] = {"standings", "standings mirrored by every worker", METRIC_LEAST},
+    [METRIC_STANDINGS_KEPT] =
+        {"standings_kept", "standings in force although Redis has lost them", METRIC_MOST},
+    [METRIC_JOURNAL_LINES] = {"journal_lines_total", "journal lines written", METRIC_SUM},
+    [METRIC_JOURNAL_DROPPED] =
+        {"journal_dropped_total", "journal lines that were lost, to the file or to Redis",
+         METRIC_SUM},
+    [METRIC_ACCEPT_PAUSED] = {"accept_paused_total", "times a listener rested", METRIC_SUM},
 };
 
 const struct metric_row *metric_row(enum metric m)
@@ -55,11 +64,15 @@ void metrics_set(struct metrics *block, enum metric m, uint64_t value)
     atomic_store_explicit(&block->value[m], value, memory_order_relaxed);
 }
 
-uint64_t metrics_sum(const struct metrics *blocks, unsigned workers, enum metric m)
+uint64_t metrics_total(const struct metrics *blocks, unsigned workers, enum metric m)
 {
-    uint64_t sum = 0;
+    uint64_t sum = 0, least = UINT64_MAX, most = 0;
     for (unsigned i = 0; i < workers; i++) {
-        sum += atomic_load_explicit(&blocks[i].value[m], memory_order_relaxed);
+        uint64_t value = atomic_load_explicit(&blocks[i].value[m], memory_order_relaxed);
+        sum += value;
+        least = value < least ? value : least;
+        most = value > most ? value : most;
     }
-    return sum;
+    const uint64_t totals[] = {[METRIC_SUM] = sum, [METRIC_LEAST] = least, [METRIC_MOST] = most};
+    return totals[rows[m].total];
 }

@@ -124,7 +124,10 @@ const char *limit_kind_name(enum limit_kind k)
 const char *class_action_name(enum class_action a)
 {
     static const char *const names[] = {
-        [ACTION_PASS] = "pass", [ACTION_METER] = "meter", [ACTION_REFUSE] = "refuse"};
+        [ACTION_PASS] = "pass",
+        [ACTION_METER] = "meter",
+        [ACTION_REFUSE] = "refuse",
+        [ACTION_SUBMIT] = "submit"};
 
     return names[a];
 }

@@ -4,11 +4,14 @@
 
 #include "core/policy.h"
 
-#define CHECKPOINT_MS  (5 * 60 * 1000) /* keeps a long session's slot in `concurrent` alive */
-#define PAUSE_LEAST_MS 1000
-#define PAUSE_MOST_MS  30000
-#define HALF_CLOSED_MS 60000
-#define ACTIONS_A_STEP 4 /* that one advance, or the end of a turn, may need */
+#define CHECKPOINT_MS          (5 * 60 * 1000) /* keeps a long session's slot in `concurrent` alive */
+#define PAUSE_LEAST_MS         100
+#define PAUSE_MOST_MS          30000
+#define CHECKPOINT_BYTES       (256 * 1024)
+#define CHECKPOINT_BYTES_LEAST (8 * 1024)
+#define CHECKPOINTS_A_BUCKET   8 /* so that a small bucket is not overrun by much */
+#define HALF_CLOSED_MS         60000
+#define ACTIONS_A_STEP         4 /* that one advance, or the end of a turn, may need */
 
 static const struct verdict FORWARD = {.action = VERDICT_FORWARD};
 
@@ -31,7 +34,7 @@ static uint32_t current_timeout(const struct dialog *d)
 {
     const struct conf_timeouts *timeouts = &d->setup->conf->timeouts;
     if (!d->connected) {
-        return timeouts->connect_ms;
+        return dialog_is_bridged(d) ? timeouts->submission_ms : timeouts->connect_ms;
     }
     if (d->server_finished && timeouts->command_ms > HALF_CLOSED_MS) {
         return HALF_CLOSED_MS;
@@ -58,13 +61,38 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+static size_t checkpoint_bytes(const struct conf_class *class)
+{
+    const struct limit *limit = &class->limit[LIMIT_BYTES];
+    uint64_t bytes = CHECKPOINT_BYTES;
+    for (unsigned i = 0; i < limit->windows; i++) {
+        uint64_t part = limit->window[i].count / CHECKPOINTS_A_BUCKET;
+        bytes = part < bytes ? part : bytes;
+    }
+    return bytes < CHECKPOINT_BYTES_LEAST ? CHECKPOINT_BYTES_LEAST : (size_t)bytes;
+}
+
 void dialog_go_opaque(struct dialog_turn *t)
 {
     t->d->phase = PHASE_OPAQUE;
     t->d->record.opaque = true;
-    dialog_act(t, DIALOG_OPAQUE);
+    dialog_act(t, DIALOG_OPAQUE)->count = checkpoint_bytes(t->d->setup->class);
     t->d->wake_ms =
         t->event->now_ms + earlier(CHECKPOINT_MS, t->d->setup->conf->timeouts.opaque_ms);
+}
+
+static void connect_to(struct dialog_turn *t, enum dialog_target target)
+{
+    t->d->connecting = true;
+    dialog_progress(t);
+    dialog_act(t, DIALOG_CONNECT)->target = target;
+}
+
+/* Opaque from its first byte: what the two say to each other is theirs, credentials above all. */
+static void bridge(struct dialog_turn *t, const struct verdict *v)
+{
+    t->d->admitted = *v;
+    connect_to(t, TARGET_SUBMISSION);
 }
 
 static void on_start(struct dialog_turn *t)
@@ -76,6 +104,10 @@ static void on_start(struct dialog_turn *t)
         return;
     }
     struct verdict v = policy_admit(d->setup->class);
+    if (v.action == VERDICT_SUBMIT) {
+        bridge(t, &v);
+        return;
+    }
     if (v.action != VERDICT_FORWARD) {
         dialog_reject(t, v, PLACE_GREETING, d->setup->reason);
         return;
@@ -83,7 +115,9 @@ static void on_start(struct dialog_turn *t)
     if (v.shadow) {
         dialog_record_verdict(t, &v);
     }
-    dialog_act(t, DIALOG_CONNECT);
+    if (!policy_may_bridge(d->setup->class)) {
+        connect_to(t, TARGET_ORIGINAL);
+    }
     if (dialog_is_metered(d)) {
         dialog_ask(t, (struct question){.kind = QUESTION_SESSION});
     }
@@ -92,24 +126,35 @@ static void on_start(struct dialog_turn *t)
 static void on_connected(struct dialog_turn *t)
 {
     t->d->connected = true;
-    if (t->d->setup->class->action == ACTION_PASS) {
+    if (t->d->setup->class->action == ACTION_PASS || dialog_is_bridged(t->d)) {
         dialog_go_opaque(t);
         return;
     }
     dialog_expect(t, PENDING_GREETING);
 }
 
+static void reject_unconnected(struct dialog_turn *t, const char *detail)
+{
+    struct verdict v = {.action = VERDICT_DEFER, .rule = RULE_CONNECT};
+    if (dialog_is_bridged(t->d)) {
+        v = policy_unbridged(&t->d->admitted);
+    }
+    dialog_reject(t, v, PLACE_GREETING, detail);
+}
+
 static void on_connect_failed(struct dialog_turn *t)
 {
-    dialog_reject(
-        t, (struct verdict){.action = VERDICT_DEFER, .rule = RULE_CONNECT}, PLACE_GREETING,
-        t->event->detail);
+    reject_unconnected(t, t->event->detail);
 }
 
 static void answer_session(struct dialog_turn *t, const struct verdict *v)
 {
-    if (v->action != VERDICT_FORWARD) {
+    if (v->action == VERDICT_SUBMIT) {
+        bridge(t, v);
+    } else if (v->action != VERDICT_FORWARD) {
         dialog_reject(t, *v, PLACE_GREETING, NULL);
+    } else if (!t->d->connecting) {
+        connect_to(t, TARGET_ORIGINAL);
     }
 }
 
@@ -144,17 +189,24 @@ static void answer_envelope(struct dialog_turn *t, const struct verdict *v)
     }
 }
 
-static int64_t pause_ms(double retry_us)
+/* How long the bucket that refuses takes to fill by what was sent since the last checkpoint. */
+static int64_t pause_ms(const struct dialog *d, const struct answer *answer)
 {
-    if (retry_us >= PAUSE_MOST_MS * 1e3) {
+    const struct limit *limit = &d->setup->class->limit[LIMIT_BYTES];
+    if (answer->state == METER_OVER || answer->window >= limit->windows) { /* over: of messages */
+        return PAUSE_LEAST_MS;
+    }
+    const struct rate *rate = &limit->window[answer->window];
+    double ms = (double)d->question.bytes * (double)rate->period_us / (double)rate->count / 1e3;
+    if (ms >= PAUSE_MOST_MS) {
         return PAUSE_MOST_MS;
     }
-    int64_t ms = (int64_t)(retry_us / 1e3) + 1;
-    return ms < PAUSE_LEAST_MS ? PAUSE_LEAST_MS : ms;
+    return ms < PAUSE_LEAST_MS ? PAUSE_LEAST_MS : (int64_t)ms;
 }
 
-/* Bytes over the limit slow an opaque session down; messages end it. Nothing is broken in its
- * middle. */
+/* Bytes over the limit slow an opaque session down to the rate at which its bucket fills; it never
+ * falls silent for longer than a server waits. Messages over the limit end it. Nothing is broken in
+ * its middle. */
 static void answer_checkpoint(struct dialog_turn *t, const struct verdict *v)
 {
     struct dialog *d = t->d;
@@ -163,14 +215,12 @@ static void answer_checkpoint(struct dialog_turn *t, const struct verdict *v)
         d->verdict = *v;
     }
     const struct answer *answer = &t->event->answer;
-    bool slow = answer->state != METER_UNKNOWN && answer->bytes_over && d->setup->class->enforce;
-    if (slow != d->paused) {
-        d->paused = slow;
-        dialog_act(t, slow ? DIALOG_PAUSE : DIALOG_RESUME);
+    if (answer->state == METER_UNKNOWN || !answer->bytes_over || !d->setup->class->enforce) {
+        return;
     }
-    if (slow) {
-        d->wake_ms = t->event->now_ms + pause_ms(answer->retry_us);
-    }
+    d->paused = true;
+    dialog_act(t, DIALOG_PAUSE);
+    d->wake_ms = t->event->now_ms + pause_ms(d, answer);
 }
 
 static void on_answer(struct dialog_turn *t)
@@ -193,18 +243,29 @@ static void on_answer(struct dialog_turn *t)
     handlers[d->question.kind](t, &v);
 }
 
+static void resume(struct dialog_turn *t)
+{
+    t->d->paused = false;
+    t->d->wake_ms = t->event->now_ms + t->d->setup->conf->timeouts.opaque_ms;
+    dialog_act(t, DIALOG_RESUME)->count = 1;
+}
+
 static void tick_opaque(struct dialog_turn *t)
 {
     struct dialog *d = t->d;
     const struct dialog_event *e = t->event;
+    if (d->paused) {
+        if (e->now_ms >= d->wake_ms) {
+            resume(t);
+        }
+        return;
+    }
     int64_t idle_ms = e->active_ms + d->setup->conf->timeouts.opaque_ms;
-    if (!d->paused && e->now_ms >= idle_ms) {
+    if (e->now_ms >= idle_ms && e->now_ms >= d->wake_ms) {
         dialog_end(t, (struct verdict){.action = VERDICT_DEFER, .rule = RULE_TIMEOUT});
         return;
     }
-    /* While it is paused the gate itself keeps the session silent. */
-    d->wake_ms =
-        d->paused ? e->now_ms + PAUSE_MOST_MS : earlier(idle_ms, e->now_ms + CHECKPOINT_MS);
+    d->wake_ms = earlier(idle_ms > e->now_ms ? idle_ms : d->wake_ms, e->now_ms + CHECKPOINT_MS);
     if (dialog_is_metered(d) && !d->asking) {
         dialog_ask(t, (struct question){.kind = QUESTION_CHECKPOINT});
     }
@@ -243,8 +304,7 @@ static void on_tick(struct dialog_turn *t)
     if (d->phase == PHASE_TLS) {
         dialog_end(t, v); /* plain text has no place here any more */
     } else if (!d->connected) {
-        v.rule = RULE_CONNECT;
-        dialog_reject(t, v, PLACE_GREETING, "no answer to the connection attempt");
+        reject_unconnected(t, "no answer to the connection attempt");
     } else {
         bool server_late =
             d->pending_count > 0 && d->phase != PHASE_BODY && d->phase != PHASE_CHUNK;

@@ -61,6 +61,7 @@ void dialog_say(
         .class = setup->class,
         .subscriber = setup->subscriber,
         .help_url = setup->conf->help_url,
+        .submission = &setup->conf->submission,
         .case_id = setup->case_id,
         .detail = detail,
     };
@@ -113,9 +114,14 @@ enum dialog_pending dialog_expected(struct dialog *d)
     return oldest;
 }
 
+bool dialog_is_bridged(const struct dialog *d)
+{
+    return d->admitted.action == VERDICT_SUBMIT;
+}
+
 bool dialog_is_metered(const struct dialog *d)
 {
-    return d->setup->class && d->setup->class->action == ACTION_METER;
+    return d->setup->class && d->setup->class->action == ACTION_METER && !dialog_is_bridged(d);
 }
 
 void dialog_progress(struct dialog_turn *t)

@@ -68,6 +68,8 @@ void dialog_expect(struct dialog_turn *t, enum dialog_pending pending);
 enum dialog_pending dialog_expected(struct dialog *d); /* takes the oldest off */
 
 bool dialog_is_metered(const struct dialog *d);
+/* To submission, which is nobody's to meter: its server knows who submits. */
+bool dialog_is_bridged(const struct dialog *d);
 /* Something awaited has come: the next deadline counts from now. */
 void dialog_progress(struct dialog_turn *t);
 

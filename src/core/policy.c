@@ -1,8 +1,15 @@
 #include "core/policy.h"
 
-static const enum verdict_action over_action[] = {
-    [OVER_DEFER] = VERDICT_DEFER,
-    [OVER_REFUSE] = VERDICT_REFUSE,
+/* Only a session in which nothing was said yet can be bridged. What is over a limit later is
+ * deferred, with the advice: the limit passes, and a mail server that is no program of a person
+ * loses nothing by it. */
+static const struct {
+    enum verdict_action session, later;
+    bool advise;
+} overs[] = {
+    [OVER_DEFER] = {VERDICT_DEFER, VERDICT_DEFER, false},
+    [OVER_REFUSE] = {VERDICT_REFUSE, VERDICT_REFUSE, false},
+    [OVER_SUBMIT] = {VERDICT_SUBMIT, VERDICT_DEFER, true},
 };
 
 /* A class that does not enforce forwards, and remembers what it would have done. */
@@ -26,10 +33,13 @@ static uint32_t whole_seconds(double us)
     return (double)down < seconds ? down + 1 : down;
 }
 
-static struct verdict over(const struct conf_class *class, const struct answer *answer)
+static struct verdict over(
+    const struct conf_class *class, enum question_kind kind, const struct answer *answer)
 {
+    bool session = kind == QUESTION_SESSION;
     struct verdict v = {
-        .action = over_action[class->over],
+        .action = session ? overs[class->over].session : overs[class->over].later,
+        .advise = overs[class->over].advise,
         .rule = RULE_LIMIT,
         .limit = answer->limit,
         .window = answer->window,
@@ -47,6 +57,9 @@ struct verdict policy_admit(const struct conf_class *class)
     if (class->action == ACTION_REFUSE) {
         v = (struct verdict){.action = VERDICT_REFUSE, .rule = RULE_CLASS};
     }
+    if (class->action == ACTION_SUBMIT) {
+        v = (struct verdict){.action = VERDICT_SUBMIT, .rule = RULE_CLASS, .advise = true};
+    }
     return soften(class, v);
 }
 
@@ -59,13 +72,25 @@ struct verdict policy_starttls(const struct conf_class *class)
     return soften(class, v);
 }
 
+bool policy_may_bridge(const struct conf_class *class)
+{
+    return class->action == ACTION_METER && class->over == OVER_SUBMIT && class->enforce;
+}
+
+struct verdict policy_unbridged(const struct verdict *v)
+{
+    struct verdict told = *v;
+    told.action = v->rule == RULE_LIMIT ? VERDICT_DEFER : VERDICT_REFUSE;
+    return told;
+}
+
 struct verdict policy_meter(
     const struct conf_class *class, enum when_down when_down, const struct question *question,
     const struct answer *answer)
 {
     bool decides = question->kind != QUESTION_CHECKPOINT;
     if (answer->state == METER_OVER) {
-        return over(class, answer);
+        return over(class, question->kind, answer);
     }
     if (answer->state == METER_UNKNOWN && when_down == WHEN_DOWN_REFUSE && decides) {
         return soften(
@@ -79,5 +104,5 @@ struct verdict policy_meter(
 
 struct verdict policy_recipients(const struct conf_class *class, const struct answer *answer)
 {
-    return over(class, answer);
+    return over(class, QUESTION_ENVELOPE, answer);
 }

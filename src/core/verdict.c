@@ -60,7 +60,10 @@ void case_format(uint64_t random, char out[CASE_TEXT])
 const char *verdict_action_name(enum verdict_action a)
 {
     static const char *const names[] = {
-        [VERDICT_FORWARD] = "forward", [VERDICT_DEFER] = "defer", [VERDICT_REFUSE] = "refuse"};
+        [VERDICT_FORWARD] = "forward",
+        [VERDICT_DEFER] = "defer",
+        [VERDICT_REFUSE] = "refuse",
+        [VERDICT_SUBMIT] = "submit"};
     return names[a];
 }
 
@@ -142,6 +145,16 @@ static void add_printable(const char *s, struct text *out)
     }
 }
 
+/* Ahead of the detail, which may be cut: it is what the person at the mail program can do. */
+static void add_advice(const struct conf_submission *submission, struct text *out)
+{
+    bool named = submission->host[0];
+    text_addf(
+        out, "; use %s port %u with STARTTLS or port 465 with TLS",
+        named ? submission->host : "your mail provider's server",
+        named ? submission->port : SUBMISSION_PORT);
+}
+
 void verdict_reply(
     const struct verdict *v, enum verdict_place place, const struct verdict_context *context,
     struct text *out)
@@ -173,8 +186,11 @@ void verdict_reply(
     if (v->rule == RULE_CLASS && context->class) {
         text_addf(&start, " (%s)", context->class->name);
     }
+    if (v->advise) {
+        add_advice(context->submission, &start);
+    }
     if (context->detail) {
-        text_addf(&start, ": ");
+        text_addf(&start, v->advise ? " - " : ": ");
         add_printable(context->detail, &start);
     }
     text_add(out, text_span(&start));

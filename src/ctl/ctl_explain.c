@@ -144,11 +144,15 @@ static void print_limit(const struct meter_window *w, const struct meter_level *
 
 static void print_action(const struct conf_class *class)
 {
-    static const char *const over[] = {[OVER_DEFER] = "deferred", [OVER_REFUSE] = "refused"};
+    static const char *const over[] = {
+        [OVER_DEFER] = "deferred",
+        [OVER_REFUSE] = "refused",
+        [OVER_SUBMIT] = "bridged to submission"};
     static const char *const meaning[] = {
         [ACTION_PASS] = "relayed untouched",
         [ACTION_METER] = "relayed within limits, over them ",
-        [ACTION_REFUSE] = "answered with a refusal"};
+        [ACTION_REFUSE] = "answered with a refusal",
+        [ACTION_SUBMIT] = "bridged to submission, port 587 of the same server"};
 
     ctl_print_rowf(
         "action", "%s: %s%s%s", class_action_name(class->action), meaning[class->action],

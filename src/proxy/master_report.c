@@ -18,7 +18,7 @@ static json_t *counters(const struct master *m)
 {
     json_t *all = json_object();
     for (unsigned i = 0; i < METRIC_COUNT; i++) {
-        uint64_t sum = metrics_sum(m->metrics, m->worker_count, i);
+        uint64_t sum = metrics_total(m->metrics, m->worker_count, i);
         json_object_set_new(all, metric_row(i)->name, json_integer((json_int_t)sum));
     }
     return all;
@@ -27,7 +27,7 @@ static json_t *counters(const struct master *m)
 char *master_status_json(void *master)
 {
     const struct master *m = master;
-    uint64_t up = metrics_sum(m->metrics, m->worker_count, METRIC_STORE_UP);
+    uint64_t up = metrics_total(m->metrics, m->worker_count, METRIC_STORE_UP);
     json_t *status = json_pack(
         "{s:s, s:i, s:s, s:I, s:s, s:o, s:I, s:o}", "version", GATE25_VERSION, "pid", (int)getpid(),
         "node", m->conf->node, "uptime_s",

@@ -9,8 +9,6 @@
 
 #define DETAIL 160
 
-static const struct verdict over = {.action = VERDICT_FORWARD};
-
 /* True: the dialog had more to say than there was room for. */
 static bool tell_dialog(struct session *s, struct dialog_event *event)
 {
@@ -77,7 +75,7 @@ static void pump(struct session *s)
         }
     }
     if (!s->ended && s->passed_end[SIDE_CLIENT] && s->passed_end[SIDE_SERVER]) {
-        session_close(s, &over);
+        session_close(s, &s->dialog.admitted);
     }
 }
 
@@ -88,7 +86,7 @@ static void notice_lost(struct session *s)
     const struct stream *client = &s->stream[SIDE_CLIENT], *server = &s->stream[SIDE_SERVER];
     bool server_lost = server->failed && s->connect_error == 0 && stream_input(server).len == 0;
     if (client->failed || server_lost) {
-        session_close(s, &over);
+        session_close(s, &s->dialog.admitted);
     }
 }
 
@@ -144,14 +142,14 @@ static void step_on(struct session *s, enum dialog_event_kind kind)
 static void on_opaque_input(struct session *s)
 {
     pump(s);
-    if (s->ended || !s->asked || s->bytes_up - s->ticked_up < SESSION_CHECKPOINT) {
+    if (s->ended || !s->asked || s->bytes_up < s->tick_at) {
         return;
     }
     if (s->dialog.asking) { /* what overruns a limit is bounded, however fast the line */
         stream_rest(&s->stream[SIDE_CLIENT], STREAM_REST_ANSWER, true);
         return;
     }
-    s->ticked_up = s->bytes_up;
+    s->tick_at = s->bytes_up + s->tick_every;
     step_on(s, DIALOG_TICK);
 }
 

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/proxy_v2.h"
+#include "core/submission.h"
 #include "session_internal.h"
 
 static void count_sent(struct session *s, enum dialog_side to, size_t count)
@@ -51,7 +53,7 @@ static void note_for_loopguard(struct session *s)
     struct gate *g = s->gate;
     struct endpoint local;
     if (g->boot->mode == INTERCEPT_TPROXY && intercept_local(s->stream[SIDE_SERVER].fd, &local)) {
-        s->loop_mark = loopguard_set(g->loopguard, g->worker, &local, &s->server);
+        s->loop_mark = loopguard_set(g->loopguard, g->worker, &local, &s->upstream);
     }
 }
 
@@ -59,7 +61,7 @@ static int connect_noted(struct session *s, int fd)
 {
     struct gate *g = s->gate;
     loopguard_begin(g->loopguard, g->worker);
-    int result = stream_connect(&s->stream[SIDE_SERVER], fd, &s->server);
+    int result = stream_connect(&s->stream[SIDE_SERVER], fd, &s->upstream);
     if (result == 0) {
         note_for_loopguard(s);
     }
@@ -67,9 +69,21 @@ static int connect_noted(struct session *s, int fd)
     return result;
 }
 
+static void send_proxy_header(struct session *s)
+{
+    uint8_t header[PROXY_V2_MOST];
+    size_t size = proxy_v2_encode(&s->client, &s->server, header);
+    stream_send(&s->stream[SIDE_SERVER], (struct span){(const char *)header, size});
+}
+
 static void act_connect(struct session *s, const struct dialog_action *a)
 {
-    (void)a;
+    struct submission_target target = {.server = s->server};
+    if (a->target == TARGET_SUBMISSION) {
+        submission_target(&s->conf->submission, &s->server, &target);
+        s->asked = false; /* what is over its limits holds nothing of the meter's */
+    }
+    s->upstream = target.server;
     int fd = intercept_socket(s->gate->boot->mode, &s->client.addr);
     if (fd < 0) {
         s->connect_error = errno;
@@ -79,6 +93,8 @@ static void act_connect(struct session *s, const struct dialog_action *a)
     if (connect_noted(s, fd) < 0) {
         s->connect_error = stream_errno(&s->stream[SIDE_SERVER]);
         s->connect_failed = true;
+    } else if (target.proxy_header) {
+        send_proxy_header(s); /* goes out before anything of the client's */
     }
 }
 
@@ -102,8 +118,12 @@ static void act_record(struct session *s, const struct dialog_action *a)
 
 static void act_opaque(struct session *s, const struct dialog_action *a)
 {
-    (void)a;
     s->opaque = true;
+    s->tick_every = a->count;
+    s->tick_at = s->bytes_up + a->count;
+    if (session_is_bridged(s)) {
+        metrics_add(s->gate->metrics, METRIC_BRIDGED, 1);
+    }
 }
 
 static void act_pause(struct session *s, const struct dialog_action *a)
@@ -114,7 +134,7 @@ static void act_pause(struct session *s, const struct dialog_action *a)
 
 static void act_resume(struct session *s, const struct dialog_action *a)
 {
-    (void)a;
+    s->tick_at = s->bytes_up + a->count;
     stream_rest(&s->stream[SIDE_CLIENT], STREAM_REST_ORDERED, false);
 }
 
@@ -147,8 +167,8 @@ void session_connect_detail(const struct session *s, struct text *out)
 {
     char address[ADDR_TEXT];
     const char *why = strerrordesc_np(s->connect_error);
-    addr_format(&s->server.addr, address);
-    text_addf(out, "%s port %u: %s", address, s->server.port, why ? why : "unknown error");
+    addr_format(&s->upstream.addr, address);
+    text_addf(out, "%s port %u: %s", address, s->upstream.port, why ? why : "unknown error");
 }
 
 struct meter_subject session_subject(const struct session *s, char slot[SESSION_SLOT])

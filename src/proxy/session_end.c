@@ -51,6 +51,11 @@ static void write_session_line(struct session *s, const struct verdict *v)
     if (s->connect_error != 0) {
         session_connect_detail(s, &detail);
         line.detail = array;
+    } else if (session_is_bridged(s)) {
+        char upstream[ENDPOINT_TEXT];
+        endpoint_format(&s->upstream, upstream);
+        text_addf(&detail, "bridged to %s", upstream);
+        line.detail = array;
     }
     journal_write(s->gate->journal, &line);
 }

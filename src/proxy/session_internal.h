@@ -10,22 +10,22 @@
 #define SESSION_UNSENT_MOST (256 * 1024)
 /* Unconsumed bytes that keep a side from being read further. */
 #define SESSION_INPUT_MOST (DIALOG_LINE + 4096)
-/* Opaque: bytes up between two questions to the meter; and beyond one that is not answered yet. */
-#define SESSION_CHECKPOINT (256 * 1024)
 #define SESSION_SLOT       96
 
 struct session {
     uint64_t id;
     struct session *next_dead;
     struct gate *gate;
-    struct conf *conf;       /* the one it began with */
-    struct stream stream[2]; /* by enum dialog_side */
-    struct endpoint client, server;
+    struct conf *conf;              /* the one it began with */
+    struct stream stream[2];        /* by enum dialog_side */
+    struct endpoint client, server; /* as the client sees the connection */
+    struct endpoint upstream;       /* what it was connected to */
     struct event timer;
     int64_t armed_ms; /* when the timer fires; 0: not armed */
     int64_t started_ms, active_ms;
     int64_t close_ms; /* when ended: what was not sent by then is lost */
-    uint64_t bytes_up, bytes_down, ticked_up;
+    uint64_t bytes_up, bytes_down;
+    uint64_t tick_at, tick_every; /* opaque: bytes up that make a tick due */
     uint64_t loop_mark;
     int connect_error;
     bool connect_failed; /* at once: the dialog has yet to hear of it */
@@ -41,6 +41,11 @@ struct session {
 static inline enum dialog_side session_other(enum dialog_side side)
 {
     return side == SIDE_CLIENT ? SIDE_SERVER : SIDE_CLIENT;
+}
+
+static inline bool session_is_bridged(const struct session *s)
+{
+    return s->dialog.admitted.action == VERDICT_SUBMIT;
 }
 
 /* Moves `count` bytes off the front of `from`'s input to the other side. */

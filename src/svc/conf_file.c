@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/submission.h"
 #include "svc/conf_options.h"
 #include "svc/conf_syntax.h"
 
@@ -76,7 +77,8 @@ static bool check_class(const struct reader *r, cfg_t *section, const struct con
     if (action->nvalues == 0) {
         return fail(
             r, conf_syntax_line(section),
-            "class %s: has no action; allowed: action = \"pass\", \"meter\" or \"refuse\"",
+            "class %s: has no action; allowed: action = \"pass\", \"meter\", \"submit\" or "
+            "\"refuse\"",
             class->name);
     }
     if (class->action != ACTION_METER) {
@@ -135,6 +137,25 @@ static bool set_classes(const struct reader *r)
     return true;
 }
 
+/* A session keeps its family on its way: the subscriber's own address is of one. */
+static bool check_submission(const struct reader *r)
+{
+    const struct conf_submission *s = &r->conf->submission;
+    char server[PREFIX_TEXT];
+
+    for (size_t i = 0; i < s->own_count; i++) {
+        if (!submission_service(s, s->own[i].addr.family)) {
+            prefix_format(&s->own[i], server);
+            return fail(
+                r, conf_syntax_line(cfg_getsec(r->cfg, "submission")),
+                "submission.for: %s has no submission service of its family; allowed: with `for`, "
+                "address = { ... } with an address of the service for each family in it",
+                server);
+        }
+    }
+    return true;
+}
+
 static bool set_all(const struct reader *r)
 {
     for (cfg_opt_t *opt = r->cfg->opts; opt->name; opt++) {
@@ -152,7 +173,7 @@ static bool set_all(const struct reader *r)
     if (!r->conf->node[0] && gethostname(r->conf->node, sizeof(r->conf->node) - 1) != 0) {
         memcpy(r->conf->node, "localhost", sizeof("localhost"));
     }
-    return set_classes(r);
+    return check_submission(r) && set_classes(r);
 }
 
 struct conf *conf_file_read(const char *file, struct text *error)
@@ -188,6 +209,8 @@ void conf_release(struct conf *c)
         return;
     }
     free(c->prefixes);
+    free(c->submission.own);
+    free(c->submission.service);
     free(c->listen);
     free(c->classes);
     free(c->journal_file);

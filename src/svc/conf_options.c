@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/submission.h"
 #include "svc/redis_url.h"
 
 #define MS     1000ull /* microseconds */
@@ -24,13 +25,13 @@ static const struct option_choice when_downs[] = {
 static const struct option_choice actions[] = {
     {"pass", ACTION_PASS, false},
     {"meter", ACTION_METER, false},
+    {"submit", ACTION_SUBMIT, false},
     {"refuse", ACTION_REFUSE, false},
-    {"submit", 0, true},
     {NULL, 0, false}};
 static const struct option_choice overs[] = {
     {"defer", OVER_DEFER, false},
+    {"submit", OVER_SUBMIT, false},
     {"refuse", OVER_REFUSE, false},
-    {"submit", 0, true},
     {NULL, 0, false}};
 static const struct option_choice opaques[] = {
     {"turns", OPAQUE_TURNS, false},
@@ -79,6 +80,11 @@ const struct option conf_options[] = {
     {OPTION_CLASS, "enforce", OPTION_FLAG, CLASS(enforce), 0, 0, "true", NULL},
     {OPTION_CLASS, "opaque-messages", OPTION_CHOICE, CLASS(opaque_messages), 0, 0, "turns", opaques},
     {OPTION_CLASS, "starttls", OPTION_CHOICE, CLASS(starttls), 0, 0, "pass", starttlses},
+    {"submission", "host", OPTION_NAME, CONF(submission.host), 0, sizeof(((struct conf *)0)->submission.host), NULL, NULL},
+    {"submission", "port", OPTION_NUMBER, CONF(submission.port), 1, 65535, "587", NULL},
+    {"submission", "for", OPTION_SERVERS, 0, 0, 0, NULL, NULL},
+    {"submission", "address", OPTION_ADDRESSES, 0, 0, 0, NULL, NULL},
+    {"submission", "proxy-protocol", OPTION_FLAG, CONF(submission.proxy_protocol), 0, 0, "false", NULL},
     {"help", "url", OPTION_WEB, CONF(help_url), 0, sizeof(((struct conf *)0)->help_url), NULL, NULL},
     {"journal", "file", OPTION_PATH, CONF(journal_file), 0, 0, NULL, NULL},
     {"journal", "keep", OPTION_SECONDS, CONF(journal_keep_s), MINUTE, 3660 * DAY, "30d", NULL},
@@ -95,13 +101,15 @@ const struct option conf_options[] = {
     TIMEOUT("data-end", data_end_ms, MS, "10m"),
     TIMEOUT("opaque", opaque_ms, MS, "10m"),
     TIMEOUT("drain", drain_ms, 0, "30s"),
+    TIMEOUT("submission", submission_ms, MS, "3s"),
     {NULL, NULL, OPTION_NUMBER, 0, 0, 0, NULL, NULL},
 };
 /* clang-format on */
 
 bool option_is_list(const struct option *o)
 {
-    return o->type == OPTION_RATES || o->type == OPTION_PREFIXES || o->type == OPTION_ENDPOINTS;
+    return o->type == OPTION_RATES || o->type == OPTION_PREFIXES || o->type == OPTION_ENDPOINTS ||
+           o->type == OPTION_SERVERS || o->type == OPTION_ADDRESSES;
 }
 
 /* Quotes what the file says; messages stay one line of text. */
@@ -308,19 +316,20 @@ static bool add_rate(const struct option *o, const char *text, void *field, stru
     return true;
 }
 
-static bool append_prefix(struct conf *c, const struct prefix *p, struct text *error)
+static bool append_prefix(
+    struct prefix **list, size_t *count, const struct prefix *p, struct text *error)
 {
-    struct prefix *more = reallocarray(c->prefixes, c->prefix_count + 1, sizeof(*more));
+    struct prefix *more = reallocarray(*list, *count + 1, sizeof(*more));
 
     if (!more) {
         return no_memory(error);
     }
-    c->prefixes = more;
-    c->prefixes[c->prefix_count++] = *p;
+    *list = more;
+    more[(*count)++] = *p;
     return true;
 }
 
-static bool add_prefix(const struct option *o, const char *text, void *target, struct text *error)
+static bool add_prefix_to(struct prefix **list, size_t *count, const char *text, struct text *error)
 {
     static const char allowed[] = "ADDRESS/LENGTH, such as \"192.0.2.0/24\" or \"2001:db8:1::/48\"";
     static const char *const faults[] = {
@@ -328,12 +337,10 @@ static bool add_prefix(const struct option *o, const char *text, void *target, s
         [PREFIX_BAD_ADDRESS] = "has no IPv4 or IPv6 address",
         [PREFIX_BAD_LENGTH] = "has a bad length",
         [PREFIX_HOST_BITS] = "has bits behind its length"};
-    struct conf *c = target;
     struct prefix p;
     char nearest[PREFIX_TEXT];
     enum prefix_error fault = prefix_parse(span_of(text), &p);
 
-    (void)o;
     if (fault == PREFIX_HOST_BITS) {
         prefix_format(&p, nearest);
         return wrong(error, text, faults[fault], nearest);
@@ -344,16 +351,54 @@ static bool add_prefix(const struct option *o, const char *text, void *target, s
     if (addr_is_v4_mapped(&p.addr) && p.len >= 96) {
         return wrong(error, text, "is an IPv4 address in an IPv6 one", allowed);
     }
-    for (size_t i = 0; i < c->prefix_count; i++) {
-        if (prefix_overlaps(&c->prefixes[i], &p)) {
-            prefix_format(&c->prefixes[i], nearest);
+    for (size_t i = 0; i < *count; i++) {
+        if (prefix_overlaps(&(*list)[i], &p)) {
+            prefix_format(&(*list)[i], nearest);
             add_quoted(error, text);
             text_addf(
                 error, " overlaps %s; allowed: prefixes that have no address in common", nearest);
             return false;
         }
     }
-    return append_prefix(c, &p, error);
+    return append_prefix(list, count, &p, error);
+}
+
+static bool add_prefix(const struct option *o, const char *text, void *target, struct text *error)
+{
+    struct conf *c = target;
+
+    (void)o;
+    return add_prefix_to(&c->prefixes, &c->prefix_count, text, error);
+}
+
+static bool add_server(const struct option *o, const char *text, void *target, struct text *error)
+{
+    struct conf_submission *s = &((struct conf *)target)->submission;
+
+    (void)o;
+    return add_prefix_to(&s->own, &s->own_count, text, error);
+}
+
+static bool add_service(const struct option *o, const char *text, void *target, struct text *error)
+{
+    static const char allowed[] = "an IPv4 and an IPv6 address of the submission service";
+    struct conf_submission *s = &((struct conf *)target)->submission;
+    struct addr a, *more;
+
+    (void)o;
+    if (!addr_parse(span_of(text), &a) || addr_is_v4_mapped(&a)) {
+        return wrong(error, text, "is no address", allowed);
+    }
+    if (submission_service(s, a.family)) {
+        return wrong(error, text, "is a second one of its family", allowed);
+    }
+    more = reallocarray(s->service, s->service_count + 1, sizeof(*more));
+    if (!more) {
+        return no_memory(error);
+    }
+    s->service = more;
+    s->service[s->service_count++] = a;
+    return true;
 }
 
 static bool add_endpoint(const struct option *o, const char *text, void *target, struct text *error)
@@ -397,6 +442,8 @@ bool option_set(const struct option *o, const char *text, void *target, struct t
         [OPTION_RATES] = add_rate,
         [OPTION_PREFIXES] = add_prefix,
         [OPTION_ENDPOINTS] = add_endpoint,
+        [OPTION_SERVERS] = add_server,
+        [OPTION_ADDRESSES] = add_service,
     };
 
     return setters[o->type](o, text, (char *)target + o->offset, error);

@@ -26,7 +26,7 @@
  * whole. */
 #define END_MARK "\x02"
 
-static const char *const later_sections[] = {"submission", "spf", "metrics"};
+static const char *const later_sections[] = {"spf", "metrics"};
 
 /* Faults that libConfuse finds, by the start of its format, and what would be right. */
 static const struct {

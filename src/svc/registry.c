@@ -334,6 +334,11 @@ size_t registry_size(const struct registry *r)
     return r->map.count;
 }
 
+size_t registry_kept(const struct registry *r)
+{
+    return r->kept > 0 ? (size_t)r->kept : 0;
+}
+
 bool registry_is_current(const struct registry *r)
 {
     return r->current;

@@ -27,6 +27,7 @@ struct registry {
     char position[FEED_POSITION]; /* of the last change read */
     char anchor[FEED_POSITION];   /* of the last change that all of `map` goes back to */
     int64_t aside;                /* entries in Redis that the map does not hold: no prefixes */
+    int64_t kept;                 /* in force although Redis has lost them */
     int64_t deviation;            /* in the number of entries, at the last check */
 };
 

@@ -14,35 +14,51 @@
  * force beside it, for as long as the stream of changes does not reach back to `anchor`. A Redis
  * that was put back to an older state (its stream ends before `anchor`) is taken as it is. */
 
-static bool keep_old(struct registry *r)
+/* How many of the old ones Redis does not hold; they are put beside the new ones. -1: no memory. */
+static int64_t keep_old(struct registry *r)
 {
+    int64_t kept = 0;
+
     for (size_t i = 0; i < r->map.capacity; i++) {
         const struct prefix_slot *s = &r->map.slots[i];
         struct prefix p = prefix_map_prefix(s);
 
-        if (s->family != ADDR_NONE && prefix_map_get(&r->fresh, &p) == NULL &&
-            standing_map_put(&r->fresh, &p, s->value, s->until_s) != 0) {
-            return false;
+        if (s->family == ADDR_NONE || prefix_map_get(&r->fresh, &p) != NULL) {
+            continue;
         }
+        if (standing_map_put(&r->fresh, &p, s->value, s->until_s) != 0) {
+            return -1;
+        }
+        kept++;
     }
-    return true;
+    return kept;
+}
+
+/* False: out of memory. */
+static bool bridge_loss(struct registry *r, int64_t size)
+{
+    r->kept = keep_old(r);
+    if (r->kept > 0) {
+        log_error(
+            "standings: Redis has lost its data: %lld that it does not hold stay in force beside "
+            "its %lld. Restore its append-only file, or stop the gates and delete their copies on "
+            "disk",
+            (long long)r->kept, (long long)size);
+    }
+    r->lossy = r->kept > 0;
+    return r->kept >= 0;
 }
 
 static void adopt(struct registry *r, int64_t size)
 {
     bool empty = size == 0 && strcmp(r->position, FEED_START) == 0;
 
-    r->lossy = r->lossy || (empty && r->map.count > 0);
-    if (r->lossy) {
-        log_error(
-            "standings: Redis has lost its data: the %zu mirrored here stay in force beside its "
-            "%lld. Restore its append-only file, or stop the gates and delete their copies on disk",
-            r->map.count, (long long)size);
-        if (!keep_old(r)) {
-            registry_retry_later(r, "scanning: out of memory", NULL);
-            return;
-        }
-    } else {
+    r->kept = 0;
+    if ((r->lossy || (empty && r->map.count > 0)) && !bridge_loss(r, size)) {
+        registry_retry_later(r, "scanning: out of memory", NULL);
+        return;
+    }
+    if (!r->lossy) {
         snprintf(r->anchor, FEED_POSITION, "%s", r->position);
     }
     standing_map_fini(&r->map);

@@ -20,7 +20,7 @@ struct fuzz {
     struct side side[2];
     int64_t now_ms;
     uint64_t bytes_up;
-    bool asked, opaque, closed, connected;
+    bool asked, opaque, closed, connecting, connected;
     struct question question;
 };
 
@@ -36,6 +36,10 @@ static void carry_out(struct fuzz *f, const struct dialog_action *a)
     struct side *from = &f->side[a->side];
     require(!f->closed);
     switch (a->kind) {
+    case DIALOG_CONNECT:
+        require(!f->connecting);
+        f->connecting = true;
+        break;
     case DIALOG_FORWARD:
     case DIALOG_DISCARD:
         require(a->count > 0 && a->count <= from->len);
@@ -117,7 +121,7 @@ static void operate(struct fuzz *f, uint8_t op, const uint8_t *bytes, size_t n)
         e.answer.limit = first % LIMIT_KINDS;
         e.answer.bytes_over = first & 64;
     } else if (op == 6) {
-        if (f->connected || f->closed) {
+        if (!f->connecting || f->connected || f->closed) {
             return;
         }
         e.kind = first & 1 ? DIALOG_CONNECT_FAILED : DIALOG_CONNECTED;
@@ -140,7 +144,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct conf conf = {.help_url = "https://h/"};
     conf.redis.when_down = data[0] / 3 % 3;
     conf.timeouts = (struct conf_timeouts){30000,  300000, 300000, 300000, 120000,
-                                           180000, 600000, 600000, 30000};
+                                           180000, 600000, 600000, 30000,  3000};
+    if (data[0] & 128) {
+        class.over = OVER_SUBMIT;
+        class.action = class.action == ACTION_PASS ? ACTION_SUBMIT : class.action;
+    }
     struct dialog_setup setup = {&conf, &class, "10.0.0.1", "CASE000000", NULL, {0}};
     f = (struct fuzz){.now_ms = 1};
     dialog_init(&f.dialog, &setup);

@@ -81,6 +81,14 @@ def redirect_fixture(lab):
     lab.set_mode("tproxy")
 
 
+@pytest.fixture(scope="module", name="submission_rules")
+def submission_rules_fixture(lab):
+    """The router brings replies from port 587 back to the gate that asked: contrib's rules."""
+    topology.load_rules(lab.router, topology.CONTRIB / "routers" / "router-submission.nft")
+    yield
+    lab.router.run("nft", "delete", "table", "inet", "gate25_router_submission")
+
+
 @pytest.fixture(name="unsteered")
 def unsteered_fixture(lab):
     """The router leaves port 25 alone during this test."""

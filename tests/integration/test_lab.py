@@ -111,9 +111,12 @@ def test_redirect_mode_tells_the_original_destination(redirect, source, server):
             assert port == 25
 
 
-def test_without_a_gate_process_port_25_is_refused(lab):
-    with pytest.raises(ConnectionRefusedError):
-        lab.subscribers.connect("198.51.100.10", "10.20.0.7")
+@pytest.mark.parametrize("source, server", FAMILIES + [("192.0.2.5", "198.51.100.10")])
+def test_without_a_gate_process_port_25_is_closed(lab, sink, source, server):
+    heard = sink(server)
+    with pytest.raises(TimeoutError):
+        lab.subscribers.connect(server, source, timeout=1)
+    assert heard.events() == []
 
 
 @pytest.mark.parametrize("source, server", FAMILIES)
@@ -204,19 +207,21 @@ spread(topology.Lab(gates=2))
 
 def spread(lab):
     """Each subscriber has one gate of the two, for both directions; run in a sandbox of its own."""
+    topology.load_rules(lab.router, topology.CONTRIB / "routers" / "router-submission.nft")
     for prefix, server in (("10.20.1.", "198.51.100.10"), ("2001:db8:20:1::", "2001:db8:ffff::10")):
         six = ":" in prefix
         gates = {name: transparent_listener(lab[name], six) for name in ("gate1", "gate2")}
         used = set()
-        with lab.internet.listen(server) as listener:
+        with lab.internet.listen(server) as mail, lab.internet.listen(server, port=587) as submission:
             for number in range(1, 17):
                 source = f"{prefix}{number}"
                 with lab.subscribers.connect(server, source):
                     name = wait_for(lambda: next(filter(lambda gate: taken(gates[gate]), gates), None))
-                with transparent_socket(lab[name], six) as upstream:
-                    upstream.bind((source, 0))
-                    upstream.connect((server, 25))
-                    assert listener.accept()[1][0] == source
+                for port, listener in ((25, mail), (587, submission)):
+                    with transparent_socket(lab[name], six) as upstream:
+                        upstream.bind((source, 0))
+                        upstream.connect((server, port))
+                        assert listener.accept()[1][0] == source
                 used.add(name)
         assert used == {"gate1", "gate2"}
         for waiting in gates.values():

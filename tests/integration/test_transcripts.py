@@ -17,7 +17,8 @@ def unit(address):
 
 
 @pytest.fixture(scope="module", name="gate")
-def gate_fixture(lab):
+def gate_fixture(lab, submission_rules):
+    del submission_rules
     with Redis(lab["gate1"]) as redis:
         classes = {}
         for index, played in enumerate(ONLINE):
@@ -26,7 +27,8 @@ def gate_fixture(lab):
                 for bytewise in (False, True):
                     redis.cli("hset", "g25:standings", unit(transcript.client_of(index, family, bytewise)),
                               f"{class_name(index)} 0")
-        with Gate(lab, redis, {"class ordinary": {"sessions": ["100/1s"]}, **classes}) as running:
+        with Gate(lab, redis, {"class ordinary": {"sessions": ["100/1s"]},
+                               "submission": {"host": "smtp.isp.example"}, **classes}) as running:
             yield running
 
 

@@ -176,7 +176,7 @@ def play(lab, played, index, family, bytewise):
     address = server_of(index, family)
     listener = None
     if played.settings.get("server") != "refused":
-        listener = lab.internet.listen(address)
+        listener = lab.internet.listen(address, int(played.settings.get("port", 25)))
         listener.settimeout(10)
     client = lab.subscribers.connect(address, client_of(index, family, bytewise))
 

@@ -186,6 +186,9 @@ class Lab:
                 "net.ipv4.tcp_max_syn_backlog": 8192,
                 "net.ipv6.route.max_size": 65536,
                 "net.ipv4.neigh.default.gc_thresh3": 65536,
+                # A peer that does not read is felt after a few MB, whatever this kernel's defaults.
+                "net.ipv4.tcp_rmem": "4096 131072 2097152",
+                "net.ipv4.tcp_wmem": "4096 16384 2097152",
             })
         # The documented settings of a gate, as far as they are a namespace's own.
         for name, host in self.hosts.items():

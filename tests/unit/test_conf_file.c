@@ -138,7 +138,6 @@ static const struct {
      "twice"},
     {GOOD "spf { use = \"log\" }\n", 3, "\"spf\" is not in this version|: subscribers, "},
     {GOOD "metrics { listen = \"127.0.0.1:9125\" }\n", 3, "\"metrics\" is not in this version"},
-    {GOOD "submission {\n", 3, "\"submission\" is not in this version"},
     /* Subscribers */
     {"class ordinary { action = \"refuse\" }\n", 1, "subscribers.prefixes: is missing"},
     {"\nsubscribers {\n}\nclass ordinary { action = \"refuse\" }\n", 3, "prefixes: is missing"},
@@ -184,10 +183,10 @@ static const struct {
      "class: this name"},
     {GOOD "class a {\n over = \"defer\"\n action = \"meter\"\n}\n", 5, "class a|without any limit"},
     {GOOD "class a {\n action = \"meter\"\n sessions = { }\n}\n", 4, "without any limit"},
-    {GOOD "class a {\n action = \"submit\"\n}\n", 4,
-     "class a: action: \"submit\" is not in this version; allowed: pass, meter, refuse"},
-    {GOOD "class a {\n action = \"pass\"\n over = \"submit\"\n}\n", 5,
-     "over: \"submit\" is not in this version; allowed: defer, refuse"},
+    {GOOD "class a {\n action = \"submission\"\n}\n", 4,
+     "class a: action: \"submission\" is not allowed; allowed: pass, meter, submit, refuse"},
+    {GOOD "class a {\n action = \"pass\"\n over = \"bridge\"\n}\n", 5,
+     "over: \"bridge\" is not allowed; allowed: defer, submit, refuse"},
     {GOOD "class a {\n action = \"meter\"\n sessions = {\n\"30/1m\",\n\"0/1d\" }\n}\n", 7,
      "class a: sessions: \"0/1d\"|COUNT/PERIOD"},
     {GOOD "class a {\n bytes = \"100M\"\n}\n", 4, "bytes: \"100M\"|COUNT/PERIOD"},
@@ -202,6 +201,21 @@ static const struct {
     {GOOD "class a {\n opaque-messages = all\n}\n", 4, "\"all\"|turns, session, off"},
     {GOOD "class a {\n starttls = strip\n}\n", 4, "\"strip\"|pass, refuse"},
     {GOOD "class a {\n enforce = maybe\n}\n", 4, "\"maybe\"|true, false"},
+    /* Submission */
+    {GOOD "submission {\n host = \"smtp isp\"\n}\n", 4, "submission.host: \"smtp isp\"|1 to 127"},
+    {GOOD "submission {\n port = 0\n}\n", 4, "submission.port: \"0\"|1 to 65535"},
+    {GOOD "submission {\n proxy-protocol = 2\n}\n", 4, "proxy-protocol: \"2\"|true, false"},
+    {GOOD "submission {\n for = { \"198.51.100.10/24\" }\n}\n", 4,
+     "submission.for: \"198.51.100.10/24\" has bits behind its length|198.51.100.0/24"},
+    {GOOD "submission {\n for = { 198.51.100.10, 198.51.100.0/24 }\n}\n", 4, "overlaps"},
+    {GOOD "submission {\n address = \"smtp.isp.example\"\n}\n", 4,
+     "submission.address: \"smtp.isp.example\" is no address"},
+    {GOOD "submission {\n address = { 198.51.100.20,\n 198.51.100.21 }\n}\n", 5,
+     "\"198.51.100.21\" is a second one of its family"},
+    {GOOD
+     "submission {\n for = { 198.51.100.10, 2001:db8:ffff::10 }\n address = 198.51.100.20\n}\n",
+     6, "submission.for: 2001:db8:ffff::10 has no submission service of its family|address = "},
+    {GOOD "timeouts {\n submission = 0\n}\n", 4, "timeouts.submission: \"0\"|from 1ms to 7d"},
     /* The rest */
     {GOOD "help {\n url = \"mail.isp.example\"\n}\n", 4, "help.url|http://"},
     {GOOD "help {\n url = \"https://a b\"\n}\n", 4, "printable ASCII"},
@@ -320,6 +334,11 @@ static void test_defaults(void **state)
     assert_true(c->classes[0].enforce);
     assert_int_equal(c->classes[0].opaque_messages, OPAQUE_TURNS);
     assert_int_equal(c->classes[0].starttls, STARTTLS_PASS);
+    assert_string_equal(c->submission.host, "");
+    assert_int_equal(c->submission.port, 587);
+    assert_int_equal(c->submission.own_count, 0);
+    assert_int_equal(c->submission.service_count, 0);
+    assert_false(c->submission.proxy_protocol);
     assert_string_equal(c->help_url, "");
     assert_null(c->journal_file);
     assert_int_equal(c->journal_keep_s, 30 * 86400);
@@ -337,6 +356,7 @@ static void test_defaults(void **state)
     assert_int_equal(c->timeouts.data_end_ms, 600000);
     assert_int_equal(c->timeouts.opaque_ms, 600000);
     assert_int_equal(c->timeouts.drain_ms, 30000);
+    assert_int_equal(c->timeouts.submission_ms, 3000);
     conf_release(c);
 }
 
@@ -364,12 +384,17 @@ static const char everything[] =
     " recipients = 50/1m\n recipients += 500/1d\n bytes = { 100M/1h }\n spread = { 20/1h }\n"
     " concurrent = 5\n over = refuse\n enforce = no\n opaque-messages = session\n"
     " starttls = refuse\n}\n"
+    "class programs { action = submit over = submit }\n"
+    "submission {\n host = smtp.isp.example port = 2587\n for = { 198.51.100.10, "
+    "2001:db8:ffff::/48 "
+    "}\n"
+    " address = { 198.51.100.20, 2001:db8:ffff::20 }\n proxy-protocol = yes\n}\n"
     "help { url = \"https://mail.isp.example/\" }\n"
     "journal { file = \"/var/log/j\" keep = 7d envelope = domains }\n"
     "registry { copy = \"/var/lib/c\" }\ncontrol { socket = \"/run/c\" }\n"
     "node { name = \"gate-1.example\" }\n"
     "timeouts { connect = 1s banner = 2s command = 3s reply = 4s data-start = 5s\n"
-    " data-block = 6s data-end = 7s opaque = 8s drain = 0s }\n";
+    " data-block = 6s data-end = 7s opaque = 8s drain = 0s submission = 9s }\n";
 
 static void test_everything(void **state)
 {
@@ -394,7 +419,18 @@ static void test_everything(void **state)
     assert_int_equal(c->redis.database, 3);
     assert_int_equal(c->redis.when_down, WHEN_DOWN_REFUSE);
     assert_int_equal(c->redis.deadline_ms, 1000);
-    assert_int_equal(c->class_count, 2);
+    assert_int_equal(c->class_count, 3);
+    assert_int_equal(c->classes[2].action, ACTION_SUBMIT);
+    assert_int_equal(c->classes[2].over, OVER_SUBMIT);
+    assert_string_equal(c->submission.host, "smtp.isp.example");
+    assert_int_equal(c->submission.port, 2587);
+    assert_int_equal(c->submission.own_count, 2);
+    prefix_format(&c->submission.own[1], text);
+    assert_string_equal(text, "2001:db8:ffff::/48");
+    assert_int_equal(c->submission.service_count, 2);
+    addr_format(&c->submission.service[1], text);
+    assert_string_equal(text, "2001:db8:ffff::20");
+    assert_true(c->submission.proxy_protocol);
     assert_int_equal(c->default_class, 1);
     assert_int_equal(c->classes[0].action, ACTION_PASS);
     class = conf_class_named(c, span_of("ordinary"));
@@ -427,6 +463,7 @@ static void test_everything(void **state)
     assert_int_equal(c->timeouts.data_end_ms, 7000);
     assert_int_equal(c->timeouts.opaque_ms, 8000);
     assert_int_equal(c->timeouts.drain_ms, 0);
+    assert_int_equal(c->timeouts.submission_ms, 9000);
     conf_release(c);
 }
 

@@ -129,7 +129,7 @@ static int drop_fixture(void **state)
 
 static uint64_t dropped(struct fixture *f)
 {
-    return metrics_sum(&f->metrics, 1, METRIC_JOURNAL_DROPPED);
+    return metrics_total(&f->metrics, 1, METRIC_JOURNAL_DROPPED);
 }
 
 static json_t *formatted(const struct fixture *f)
@@ -337,7 +337,7 @@ static void test_file(void **state)
     assert_int_equal(read_file(f->file, content, sizeof(content)), 2 * strlen(line));
     assert_memory_equal(content, line, strlen(line));
     assert_string_equal(content + strlen(line), line);
-    assert_int_equal(metrics_sum(&f->metrics, 1, METRIC_JOURNAL_LINES), 2);
+    assert_int_equal(metrics_total(&f->metrics, 1, METRIC_JOURNAL_LINES), 2);
     assert_int_equal(dropped(f), 0);
     journal_free(j);
     assert_int_equal(f->conf.references, 1);

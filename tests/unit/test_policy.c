@@ -32,7 +32,8 @@ static void test_admission(void **state)
     } rows[] = {
         {ACTION_PASS, true, VERDICT_FORWARD, false},   {ACTION_METER, true, VERDICT_FORWARD, false},
         {ACTION_REFUSE, true, VERDICT_REFUSE, false},  {ACTION_PASS, false, VERDICT_FORWARD, false},
-        {ACTION_REFUSE, false, VERDICT_FORWARD, true},
+        {ACTION_REFUSE, false, VERDICT_FORWARD, true}, {ACTION_SUBMIT, true, VERDICT_SUBMIT, false},
+        {ACTION_SUBMIT, false, VERDICT_FORWARD, true},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct conf_class class = make_class(OVER_DEFER, rows[i].enforce);
@@ -85,6 +86,15 @@ static void test_answers(void **state)
          RULE_STORE_DOWN, false},
         {QUESTION_SESSION, METER_UNKNOWN, OVER_DEFER, WHEN_DOWN_REFUSE, false, VERDICT_FORWARD,
          RULE_STORE_DOWN, true},
+        /* Only what has not begun can be bridged. */
+        {QUESTION_SESSION, METER_OVER, OVER_SUBMIT, WHEN_DOWN_LOCAL, true, VERDICT_SUBMIT,
+         RULE_LIMIT, false},
+        {QUESTION_SESSION, METER_OVER, OVER_SUBMIT, WHEN_DOWN_LOCAL, false, VERDICT_FORWARD,
+         RULE_LIMIT, true},
+        {QUESTION_ENVELOPE, METER_OVER, OVER_SUBMIT, WHEN_DOWN_LOCAL, true, VERDICT_DEFER,
+         RULE_LIMIT, false},
+        {QUESTION_SESSION, METER_UNKNOWN, OVER_SUBMIT, WHEN_DOWN_REFUSE, true, VERDICT_DEFER,
+         RULE_STORE_DOWN, false},
         /* A checkpoint is over when messages have left a debt; not knowing ends nothing. */
         {QUESTION_CHECKPOINT, METER_OVER, OVER_DEFER, WHEN_DOWN_REFUSE, true, VERDICT_DEFER,
          RULE_LIMIT, false},
@@ -104,6 +114,7 @@ static void test_answers(void **state)
         assert_int_equal(v.shadow, rows[i].shadow);
         if (v.rule == RULE_LIMIT) {
             assert_int_equal(v.retry_after_s, 42);
+            assert_int_equal(v.advise, rows[i].over == OVER_SUBMIT);
         }
     }
 }
@@ -118,6 +129,28 @@ static void test_waiting_time_is_never_zero(void **state)
     assert_int_equal(policy_recipients(&class, &answer).retry_after_s, UINT32_MAX);
     answer.retry_us = -5;
     assert_int_equal(policy_recipients(&class, &answer).retry_after_s, 1);
+}
+
+static void test_bridging(void **state)
+{
+    (void)state;
+    static const enum class_over overs[] = {OVER_DEFER, OVER_REFUSE, OVER_SUBMIT};
+    for (size_t i = 0; i < sizeof overs / sizeof *overs; i++) {
+        struct conf_class class = make_class(overs[i], true);
+        assert_int_equal(policy_may_bridge(&class), overs[i] == OVER_SUBMIT);
+        class.enforce = false;
+        assert_false(policy_may_bridge(&class));
+        class = make_class(overs[i], true);
+        class.action = ACTION_PASS;
+        assert_false(policy_may_bridge(&class));
+    }
+    struct verdict v = {.action = VERDICT_SUBMIT, .rule = RULE_CLASS, .advise = true};
+    assert_int_equal(policy_unbridged(&v).action, VERDICT_REFUSE);
+    v = (struct verdict){
+        .action = VERDICT_SUBMIT, .rule = RULE_LIMIT, .advise = true, .retry_after_s = 7};
+    assert_int_equal(policy_unbridged(&v).action, VERDICT_DEFER);
+    assert_int_equal(policy_unbridged(&v).retry_after_s, 7);
+    assert_true(policy_unbridged(&v).advise);
 }
 
 static void reply_of(
@@ -163,7 +196,7 @@ static void test_codes(void **state)
         {RULE_LINE, VERDICT_REFUSE, PLACE_SESSION, "500 5.5.2 "},
     };
     struct conf_class class = make_class(OVER_DEFER, true);
-    struct verdict_context context = {&class, "10.20.0.7", "https://h/", "CASE000000", NULL};
+    struct verdict_context context = {&class, "10.20.0.7", "https://h/", "CASE000000", NULL, NULL};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char reply[VERDICT_REPLY];
         struct verdict v = {.action = rows[i].action, .rule = rows[i].rule};
@@ -190,7 +223,7 @@ static void test_limits_in_words(void **state)
         {LIMIT_CONCURRENT, "limit of 10 sessions at once;", "concurrent:10"},
     };
     struct conf_class class = make_class(OVER_DEFER, true);
-    struct verdict_context context = {&class, "10.20.0.7", "https://h/", "CASE000000", NULL};
+    struct verdict_context context = {&class, "10.20.0.7", "https://h/", "CASE000000", NULL, NULL};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char reply[VERDICT_REPLY];
         char rule[64];
@@ -220,7 +253,7 @@ static void test_long_parts(void **state)
     memset(detail, 'd', sizeof detail - 1);
     url[sizeof url - 1] = id[sizeof id - 1] = detail[sizeof detail - 1] = '\0';
     struct conf_class class = make_class(OVER_DEFER, true);
-    struct verdict_context context = {&class, id, url, "CASE000000", detail};
+    struct verdict_context context = {&class, id, url, "CASE000000", detail, NULL};
     for (unsigned rule = RULE_LIMIT; rule < RULE_COUNT; rule++) {
         char reply[VERDICT_REPLY];
         struct verdict v = {
@@ -236,12 +269,41 @@ static void test_detail_cannot_end_the_reply(void **state)
     (void)state;
     struct conf_class class = make_class(OVER_DEFER, true);
     struct verdict_context context = {
-        &class, "10.20.0.7", "https://h/", "CASE000000", "spam\r\n250 ok \x1b \xc3\xbc"};
+        &class, "10.20.0.7", "https://h/", "CASE000000", "spam\r\n250 ok \x1b \xc3\xbc", NULL};
     char reply[VERDICT_REPLY];
     reply_of(
         (struct verdict){.action = VERDICT_REFUSE, .rule = RULE_CLASS}, PLACE_GREETING, &context,
         reply);
     assert_non_null(strstr(reply, "(ordinary): spam??250 ok ? ??; see https://h/"));
+}
+
+static void test_advice(void **state)
+{
+    (void)state;
+    static const struct verdict told[] = {
+        {.action = VERDICT_REFUSE, .rule = RULE_CLASS, .advise = true},
+        {.action = VERDICT_DEFER, .rule = RULE_LIMIT, .advise = true, .retry_after_s = 9}};
+    struct conf_class class = make_class(OVER_SUBMIT, true);
+    struct conf_submission submission = {.port = 2587};
+    struct verdict_context context = {
+        &class, "10.20.0.7", "https://h/", "CASE000000", "192.0.2.1 port 587: x", &submission};
+    char reply[VERDICT_REPLY];
+    reply_of(told[0], PLACE_GREETING, &context, reply);
+    assert_string_equal(
+        reply, "554 5.7.1 10.20.0.7 may not send mail on port 25 (ordinary); use your mail "
+               "provider's server port 587 with STARTTLS or port 465 with TLS - 192.0.2.1 port "
+               "587: x; see https://h/ (case CASE000000)\r\n");
+    strcpy(submission.host, "smtp.isp.example");
+    context.detail = NULL;
+    reply_of(told[1], PLACE_MAIL, &context, reply);
+    assert_string_equal(
+        reply, "450 4.7.1 10.20.0.7 has reached its limit of 10 sessions in 1 minute; use "
+               "smtp.isp.example port 2587 with STARTTLS or port 465 with TLS; retry in 9 seconds; "
+               "see https://h/ (case CASE000000)\r\n");
+    /* Never too long, however long its parts are. */
+    memset(submission.host, 'h', sizeof submission.host - 1);
+    context.detail = "a detail that is of some length, and longer than what there is room for";
+    reply_of(told[0], PLACE_GREETING, &context, reply);
 }
 
 static void test_case_ids(void **state)
@@ -261,10 +323,16 @@ static void test_case_ids(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_admission),  cmocka_unit_test(test_answers),
-        cmocka_unit_test(test_starttls),   cmocka_unit_test(test_waiting_time_is_never_zero),
-        cmocka_unit_test(test_codes),      cmocka_unit_test(test_limits_in_words),
-        cmocka_unit_test(test_long_parts), cmocka_unit_test(test_detail_cannot_end_the_reply),
+        cmocka_unit_test(test_admission),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_bridging),
+        cmocka_unit_test(test_starttls),
+        cmocka_unit_test(test_waiting_time_is_never_zero),
+        cmocka_unit_test(test_codes),
+        cmocka_unit_test(test_limits_in_words),
+        cmocka_unit_test(test_long_parts),
+        cmocka_unit_test(test_detail_cannot_end_the_reply),
+        cmocka_unit_test(test_advice),
         cmocka_unit_test(test_case_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,6 +25,7 @@ struct wire {
 struct play {
     const char *file;
     unsigned line;
+    unsigned port, connect_port; /* where the server listens, where the gate connects to */
     bool bytewise, server_refuses, store_down, connect_due, asked, opaque, closed;
     struct conf conf;
     struct conf_class class;
@@ -107,6 +108,7 @@ static void carry_out(struct play *p, const struct dialog_action *a)
     switch (a->kind) {
     case DIALOG_CONNECT:
         p->connect_due = true;
+        p->connect_port = a->target == TARGET_SUBMISSION ? SUBMISSION_PORT : 25;
         break;
     case DIALOG_FORWARD:
         assert_true(a->count <= buf_len(&from->input));
@@ -170,6 +172,16 @@ static void pass_opaque(struct play *p)
     p->client.eof_seen = p->client.eof_seen || p->server.eof_sent;
 }
 
+static void finish_connect(struct play *p)
+{
+    bool refused = p->server_refuses || p->connect_port != p->port;
+    char detail[64];
+    snprintf(detail, sizeof detail, "198.51.100.10 port %u: Connection refused", p->connect_port);
+    step(
+        p, (struct dialog_event){
+               .kind = refused ? DIALOG_CONNECT_FAILED : DIALOG_CONNECTED, .detail = detail});
+}
+
 /* Does what the shell would do before anything else comes from outside. */
 static void settle(struct play *p)
 {
@@ -179,10 +191,7 @@ static void settle(struct play *p)
             step(p, (struct dialog_event){.kind = DIALOG_ANSWER, .answer = answer_question(p)});
         } else {
             p->connect_due = false;
-            step(
-                p, (struct dialog_event){
-                       .kind = p->server_refuses ? DIALOG_CONNECT_FAILED : DIALOG_CONNECTED,
-                       .detail = "198.51.100.10 port 25: Connection refused"});
+            finish_connect(p);
         }
     }
     if (p->opaque) {
@@ -317,7 +326,9 @@ static void set(struct play *p, const char *line)
     if (span_equal(name, SPAN_LITERAL("limit"))) {
         set_limit(p, value);
     } else if (span_equal(name, SPAN_LITERAL("over"))) {
-        p->class.over = strcmp(value, "refuse") == 0 ? OVER_REFUSE : OVER_DEFER;
+        p->class.over = strcmp(value, "refuse") == 0   ? OVER_REFUSE
+                        : strcmp(value, "submit") == 0 ? OVER_SUBMIT
+                                                       : OVER_DEFER;
     } else if (span_equal(name, SPAN_LITERAL("enforce"))) {
         p->class.enforce = strcmp(value, "true") == 0;
     } else if (span_equal(name, SPAN_LITERAL("starttls"))) {
@@ -329,7 +340,10 @@ static void set(struct play *p, const char *line)
     } else if (span_equal(name, SPAN_LITERAL("action"))) {
         p->class.action = strcmp(value, "pass") == 0     ? ACTION_PASS
                           : strcmp(value, "refuse") == 0 ? ACTION_REFUSE
+                          : strcmp(value, "submit") == 0 ? ACTION_SUBMIT
                                                          : ACTION_METER;
+    } else if (span_equal(name, SPAN_LITERAL("port"))) {
+        p->port = (unsigned)strtoul(value, NULL, 10);
     } else if (span_equal(name, SPAN_LITERAL("server"))) {
         p->server_refuses = strcmp(value, "refused") == 0;
     } else if (span_equal(name, SPAN_LITERAL("store"))) {
@@ -409,10 +423,12 @@ static void end(struct play *p)
 static void play_file(const char *file, bool bytewise)
 {
     static struct play p;
-    p = (struct play){.file = file, .bytewise = bytewise, .now_ms = 1000};
+    p = (struct play){.file = file, .bytewise = bytewise, .now_ms = 1000, .port = 25};
     p.class = (struct conf_class){.name = "ordinary", .action = ACTION_METER, .enforce = true};
     p.conf.timeouts = (struct conf_timeouts){30000,  300000, 300000, 300000, 120000,
-                                             180000, 600000, 600000, 30000};
+                                             180000, 600000, 600000, 30000,  3000};
+    strcpy(p.conf.submission.host, "smtp.isp.example");
+    p.conf.submission.port = SUBMISSION_PORT;
     strcpy(p.conf.help_url, "https://mail.isp.example/");
 
     char *room = malloc(ROOM);

@@ -1,0 +1,211 @@
+"""gate25ctl against a real Redis and, where a verb needs one, a real gate."""
+
+import json
+import subprocess
+import time
+
+import pytest
+
+from tests.lab import gate as lab_gate
+from tests.lab import servers
+
+# (what an operator types, the unit it stands for, another address of that unit)
+SUBSCRIBERS = [
+    pytest.param("10.20.0.7", "10.20.0.7", "10.20.0.7", id="ipv4"),
+    pytest.param("2001:db8:20:7ff::7", "2001:db8:20:700::/56", "2001:db8:20:700::1", id="ipv6"),
+]
+
+
+LIMITS = {"class ordinary": {"sessions": ["30/1m"], "concurrent": 5}}
+
+
+@pytest.fixture(name="desk")
+def desk_fixture(lab, redis):
+    """A gate's configuration and gate25ctl, without the gate."""
+    return lab_gate.Gate(lab, redis, LIMITS)
+
+
+def refused(desk, *arguments, status=1):
+    """What a command that fails says on stderr, its only output."""
+    result = desk.ctl(*arguments, check=False)
+    assert (result.returncode, result.stdout) == (status, "")
+    return result.stderr
+
+
+@pytest.mark.parametrize("typed, unit, address", SUBSCRIBERS)
+def test_registration_from_beginning_to_end(desk, redis, typed, unit, address):
+    said = desk.ctl("register", typed, "--reason", "Büro Nord", "--note", "ticket 7", "--by", "ann@noc",
+                    "--until", "30d").stdout
+    assert said.startswith(f"{unit} is registered, until 20")
+    until = int(redis.cli("hget", f"g25:standing:{{{unit}}}", "until"))
+    assert abs(until - time.time() - 30 * 86400) < 600
+    assert redis.cli("hget", "g25:standings", unit) == f"registered {until}"
+
+    shown = desk.ctl_json("show", address)
+    assert (shown["id"], shown["class"]) == (unit, "registered")
+    standing = shown["standing"]
+    assert (standing["by"], standing["reason"], standing["note"]) == ("ann@noc", "Büro Nord", "ticket 7")
+    assert standing["until"].endswith("Z") and not standing["ended"]
+    assert desk.ctl_json("list") == [
+        {"id": unit, "class": "registered", "until": standing["until"], "ended": False}]
+
+    # Registered anew: no field of the first time is left.
+    desk.ctl("register", typed)
+    standing = desk.ctl_json("show", typed)["standing"]
+    assert (standing["until"], standing["reason"], standing["note"]) == (None, None, None)
+    assert standing["by"].count("@") == 1
+
+    assert desk.ctl("unregister", typed, "--reason", "moved").stdout == f"{unit} is no longer registered\n"
+    assert redis.cli("exists", f"g25:standing:{{{unit}}}", "g25:standings") == 0
+    result = desk.ctl("show", typed, "--json", check=False)
+    shown = json.loads(result.stdout)
+    assert (result.returncode, shown["class"], shown["standing"]) == (1, "ordinary", None)
+    assert [(change["verb"], change["class"], change["reason"]) for change in shown["changes"]] == [
+        ("register", "registered", "Büro Nord"), ("register", "registered", None), ("unregister", None, "moved")]
+    assert refused(desk, "unregister", typed) == f"gate25ctl: {unit} has no standing\n"
+
+
+@pytest.mark.parametrize("typed, unit, address", SUBSCRIBERS)
+def test_quarantine_is_ended_by_release_alone(desk, typed, unit, address):
+    desk.ctl("register", typed)
+    assert "use \"unregister\"" in refused(desk, "release", typed)
+    assert desk.ctl("quarantine", address, "--reason", "Cutwail").stdout == (
+        f"{unit} is in quarantine (was registered)\n")
+    assert "release it first" in refused(desk, "register", typed)
+    assert "use \"release\"" in refused(desk, "unregister", typed)
+    assert desk.ctl_json("explain", address)["action"] == "refuse"
+    released = desk.ctl_json("release", typed)
+    assert (released["verb"], released["id"], released["was"]) == ("release", unit, "quarantined")
+    assert desk.ctl_json("explain", address)["class"] == "ordinary"
+
+
+def test_a_prefix_covers_its_addresses(desk):
+    desk.ctl("register", "10.20.4.0/24")
+    desk.ctl("quarantine", "10.20.4.9")
+    desk.ctl("register", "2001:db8:20:ab00::/64")
+    found = {row["id"]: row["class"] for row in desk.ctl_json("list")}
+    assert found == {"10.20.4.0/24": "registered", "10.20.4.9": "quarantined",
+                     "2001:db8:20:ab00::/64": "registered"}
+    assert [row["id"] for row in desk.ctl_json("list", "quarantined")] == ["10.20.4.9"]
+    explained = desk.ctl_json("explain", "10.20.4.8")
+    assert (explained["unit"], explained["id"], explained["class"]) == ("10.20.4.8", "10.20.4.0/24", "registered")
+    assert desk.ctl_json("explain", "10.20.4.9")["class"] == "quarantined"
+    assert desk.ctl_json("explain", "2001:db8:20:ab00::1")["standing"]["id"] == "2001:db8:20:ab00::/64"
+    assert desk.ctl_json("explain", "2001:db8:20:ab01::1")["standing"] is None
+    assert "that of 10.20.4.0/24 (class registered) covers it" in refused(desk, "unregister", "10.20.4.8")
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["register", "192.0.2.1"], "not within the subscribers' prefixes, which are: 10.20.0.0/16, 2001:db8:20::/48"),
+    (["register", "10.20.0.7/24"], "the prefix is 10.20.0.0/24"),
+    (["register", "10.0.0.0/8"], "not within"),
+    (["register", "customer-17"], "accounts come with leases"),
+    (["register", "10.20.0.7", "--class", "gold"],
+     'no class "gold"; it has: registered, ordinary, quarantined'),
+    (["register", "10.20.0.7", "--until", "2001-01-01"], "not in the future"),
+    (["register", "10.20.0.7", "--until", "soon"], "30d, 12h, 2026-12-31"),
+    (["quarantine", "10.20.0.7", "--class", "ordinary"], "no quarantine"),
+    (["list", "gold"], 'no class "gold"'),
+    (["explain", "10.20.0.0/24"], "no address"),
+    (["log", "10.20.0.99"], "10.20.0.99: no entry is kept"),
+    (["status"], "no answer from the gate"),
+    (["reload"], "no answer from the gate"),
+])
+def test_refusals_say_what_is_allowed(desk, arguments, said):
+    assert said in refused(desk, *arguments)
+
+
+@pytest.mark.parametrize("arguments", [
+    [], ["frobnicate"], ["register"], ["register", "10.20.0.7", "10.20.0.8"], ["list", "--until", "3d"],
+    ["show", "--frob"], ["log", "10.20.0.7", "-n", "0"]])
+def test_wrong_use(desk, arguments):
+    assert "see gate25ctl --help" in refused(desk, *arguments, status=2)
+
+
+def test_help_and_version(desk):
+    assert desk.ctl("--version").stdout.startswith("gate25ctl ")
+    text = desk.ctl("--help").stdout
+    for verb in ("register", "unregister", "quarantine", "release", "show", "list", "log", "explain", "status",
+                 "reload"):
+        assert f"gate25ctl {verb}" in text
+
+
+def test_a_standing_that_has_ended(desk, redis):
+    redis.cli("hset", "g25:standings", "10.20.0.7", "registered 1000")
+    assert desk.ctl_json("explain", "10.20.0.7")["class"] == "ordinary"
+    shown = desk.ctl_json("show", "10.20.0.7")
+    assert (shown["class"], shown["standing"]["ended"], shown["in_force"]) == ("ordinary", True, None)
+    assert "ended 1970-01-01T00:16:40Z" in desk.ctl("list").stdout
+
+
+def test_nothing_but_text_reaches_the_terminal(desk):
+    desk.ctl("register", "10.20.0.7", "--note", "\x1b[2J\n\x9b\u202e")
+    shown = desk.ctl("show", "10.20.0.7").stdout
+    assert r"\x1b[2J\x0a\xc2\x9b\xe2\x80\xae" in shown
+    assert "\x1b" not in shown
+    assert desk.ctl_json("show", "10.20.0.7")["standing"]["note"] == "\x1b[2J\n\x9b\u202e"
+
+
+def test_limits_are_explained(desk, redis):
+    desk.ctl("explain", "10.20.0.7")  # loads the functions
+    redis.cli("fcall", "gate25_take", 3, "g25:meter:{10.20.0.7}", "g25:open:{10.20.0.7}", "g25:spread:{10.20.0.7}",
+              "session", 0, 0, 0, "gate1:1", "198.51.100.10",
+              "sessions", 30, 60000000, "concurrent", 5, 0)
+    sessions, concurrent = desk.ctl_json("explain", "10.20.0.7")["limits"]
+    assert (sessions["limit"], sessions["count"], sessions["period_s"]) == ("sessions", 30, 60)
+    assert sessions["left"] == 29 or sessions["full_in_s"] == 0
+    assert (concurrent["used"], concurrent["left"]) == (1, 4)
+    assert "  sessions    30 in 1 minute" in desk.ctl("explain", "10.20.0.7").stdout
+
+
+def add_log(redis, unit, **fields):
+    line = json.dumps({"time": "2026-11-21T23:40:00.000Z", "event": "refusal", "verdict": "defer", **fields})
+    redis.cli("xadd", f"g25:log:{{{unit}}}", "*", "line", line)
+    return line
+
+
+@pytest.mark.parametrize("typed, unit, address", SUBSCRIBERS)
+def test_log(desk, redis, typed, unit, address):
+    lines = [add_log(redis, unit, rule="messages:10/1m", retry_after_s=6, case=f"CASE{number}")
+             for number in range(3)]
+    assert desk.ctl("log", typed, "--json").stdout.splitlines() == lines
+    assert desk.ctl("log", address, "--json", "-n", "1").stdout.splitlines() == lines[2:]
+    assert desk.ctl("log", typed).stdout.splitlines()[0] == (
+        "2026-11-21T23:40:00.000Z  refusal  defer by messages:10/1m, again in 6 seconds, case CASE0")
+
+
+def test_log_follows(desk, redis):
+    first = add_log(redis, "10.20.0.7", case="A")
+    with desk.host.popen(f"{lab_gate.binaries()}/gate25ctl", "--config", desk.config, "log", "10.20.0.7", "-f",
+                         "--json", stdout=subprocess.PIPE, text=True) as following:
+        assert following.stdout.readline() == first + "\n"
+        second = add_log(redis, "10.20.0.7", case="B")
+        assert following.stdout.readline() == second + "\n"
+        following.kill()
+
+
+def test_without_redis(lab, started):
+    own = started(servers.Redis(lab.gate))
+    desk = lab_gate.Gate(lab, own, LIMITS)
+    own.kill()
+    began = time.monotonic()
+    said = refused(desk, "register", "10.20.0.7")
+    assert time.monotonic() - began < 10
+    assert "no connection to Redis at" in said and "within 2 seconds" in said
+
+
+def test_without_a_configuration(desk):
+    desk.config.unlink()
+    assert str(desk.config) in refused(desk, "list")
+
+
+def test_a_running_gate(gate):
+    running = gate(LIMITS)
+    status = running.ctl_json("status")
+    assert status["pid"] == running.pid
+    assert len(status["workers"]) == 2
+    assert f"pid                          {running.pid}" in running.ctl("status").stdout
+    assert running.ctl("reload").stdout == "the configuration is read anew\n"
+    running.configure({"class ordinary": {"sessions": ["nonsense"]}})
+    assert "gate25.conf:" in refused(running, "reload")
+    assert running.alive()

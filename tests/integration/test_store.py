@@ -1,0 +1,355 @@
+"""Redis killed, frozen, emptied, read-only, gone at the start: who passes, and how it comes back."""
+
+import threading
+import time
+
+import pytest
+
+from tests.integration.mail import Client, attempt, meters, unit
+from tests.lab.process import wait_for
+from tests.lab.servers import Gate, Redis
+
+MX4, MX6 = "198.51.100.10", "2001:db8:ffff::10"
+REGISTERED, QUARANTINED = "10.20.4.25", "10.20.4.66"
+REGISTERED6, QUARANTINED6 = "2001:db8:20:4200::25", "2001:db8:20:4600::66"
+LIMIT = 3
+CLASS = {"action": "meter", "sessions": ["1000/1d"], "messages": [f"{LIMIT}/1d"]}
+HELD_UP_S = 2  # no decision takes that long, whatever Redis does; it may wait for DEADLINE
+DEADLINE = "500ms"
+numbers = iter(range(1, 250))
+
+
+def stranger():
+    """A subscriber nobody has heard of."""
+    return f"10.20.5.{next(numbers)}"
+
+
+@pytest.fixture(name="redis")
+def own_redis_fixture(lab, started):
+    """One that keeps its data on disk, as an operator's does, and that this test may break."""
+    return started(Redis(lab.gate, appendonly=True))
+
+
+@pytest.fixture(name="isp")
+def isp_fixture(lab, redis, sink, started):
+    """isp(when_down, **more) starts a gate that knows a registered and a quarantined subscriber."""
+    sink([MX4, MX6])
+
+    def make(when_down="local", workers=2, **more):
+        gate = Gate(lab, redis, {"redis": {"when-down": when_down, "deadline": DEADLINE},
+                                 "intercept": {"workers": workers}, "class ordinary": CLASS, **more})
+        for verb, address in (("register", REGISTERED), ("register", REGISTERED6),
+                              ("quarantine", QUARANTINED), ("quarantine", QUARANTINED6)):
+            gate.ctl(verb, address, "--reason", "a test")
+        return started(gate)
+
+    return make
+
+
+def timed(lab, source, destination=MX4):
+    """attempt(), which must not have been held up."""
+    began = time.monotonic()
+    reply = attempt(lab, source, destination)
+    assert time.monotonic() - began < HELD_UP_S
+    return reply
+
+
+def check_known(lab):
+    """Registered subscribers pass, quarantined ones are refused, whatever Redis does."""
+    for source, destination in ((REGISTERED, MX4), (REGISTERED6, MX6)):
+        for _ in range(LIMIT + 2):
+            assert timed(lab, source, destination).code == 250
+    for source, destination in ((QUARANTINED, MX4), (QUARANTINED6, MX6)):
+        reply = timed(lab, source, destination)
+        assert reply.code == 554
+        assert "(quarantined)" in reply.refusal["words"]
+
+
+def check_enforced(lab, redis):
+    """Limits hold over all workers again, and it is Redis that counts."""
+    source = stranger()
+    assert [timed(lab, source).code for _ in range(LIMIT + 2)] == [250] * LIMIT + [450] * 2
+    assert set(meters(redis, source)[0]) == {"messages:86400", "sessions:86400"}
+
+
+def wait_store(gate, up):
+    """Until every worker has its connection to Redis, or none."""
+    workers = len(gate.workers())
+    wait_for(lambda: gate.ctl_json("status")["counters"]["store_up"] == (workers if up else 0), 20,
+             f"store_up of {workers if up else 0} workers")
+
+
+def wait_standings(gate, count):
+    """Until every worker says that it mirrors so many standings, as they do once a second."""
+    workers = len(gate.workers())
+    wait_for(lambda: gate.ctl_json("status")["counters"]["standings"] == count, 20,
+             f"{count} standings in each of {workers} workers")
+
+
+def break_redis(redis, how):
+    if how == "killed":
+        redis.kill()
+    elif how == "stopped":
+        redis.stop()
+    elif how == "read-only":
+        redis.cli("config", "set", "min-replicas-to-write", "1")
+    else:
+        redis.cli("replicaof", "127.0.0.1", "1")
+
+
+def mend_redis(redis, how):
+    if how == "killed":
+        redis.start()
+    elif how == "stopped":
+        redis.cont()
+    elif how == "read-only":
+        redis.cli("config", "set", "min-replicas-to-write", "0")
+    else:
+        redis.cli("replicaof", "no", "one")
+
+
+def check_when_down(lab, when_down):
+    """What the configuration says of everybody else while Redis is away."""
+    source = stranger()
+    replies = [timed(lab, source) for _ in range(2 * LIMIT + 2)]
+    codes = [reply.code for reply in replies]
+    if when_down == "pass":
+        assert codes == [250] * len(codes)
+    elif when_down == "refuse":
+        assert codes == [421] * len(codes)
+        refusal = replies[0].refusal
+        assert (refusal["enhanced"], refusal["id"], refusal["retry"]) == ("4.3.2", source, 60)
+        assert refusal["words"] == "cannot be checked against its limits now"
+    else:
+        # Each of two workers has a bucket of its own.
+        assert LIMIT <= codes.count(250) <= 2 * LIMIT
+        assert codes.count(250) + codes.count(450) == len(codes)
+        told = next(reply for reply in replies if reply.code == 450).refusal
+        assert told["words"] == f"has reached its limit of {LIMIT} messages in 1 day"
+
+
+@pytest.mark.parametrize("when_down", ["local", "pass", "refuse"])
+@pytest.mark.parametrize("how", ["killed", "stopped", "read-only", "replica"])
+def test_redis_away_and_back(lab, redis, isp, how, when_down):
+    gate = isp(when_down)
+    check_known(lab)
+    check_enforced(lab, redis)
+
+    break_redis(redis, how)
+    check_known(lab)
+    check_when_down(lab, when_down)
+    check_known(lab)
+
+    mend_redis(redis, how)
+    wait_store(gate, up=True)
+    check_enforced(lab, redis)
+    check_known(lab)
+
+
+def test_status_tells_whether_redis_is_there(lab, redis, isp):
+    gate = isp()
+    wait_store(gate, up=True)
+    assert gate.ctl_json("status")["workers_with_store"] == 2
+    redis.kill()
+    wait_store(gate, up=False)
+    redis.start()
+    wait_store(gate, up=True)
+    # A hanging one is noticed by those that ask.
+    redis.stop()
+    timed(lab, stranger())
+    wait_for(lambda: gate.ctl_json("status")["counters"]["store_up"] < 2, 20, "a worker that noticed")
+    redis.cont()
+    wait_store(gate, up=True)
+    check_enforced(lab, redis)
+
+
+def test_limits_are_exact_in_one_worker_without_redis(lab, redis, isp):
+    """The same rules, the same words, and a fresh bucket once: when Redis goes."""
+    gate = isp("local", workers=1)
+    source = stranger()
+    assert [attempt(lab, source, MX4).code for _ in range(LIMIT + 1)] == [250] * LIMIT + [450]
+    redis.kill()
+    wait_store(gate, up=False)
+    replies = [attempt(lab, source, MX4) for _ in range(LIMIT + 1)]
+    assert [reply.code for reply in replies] == [250] * LIMIT + [450]
+    assert gate.ctl_json("status")["counters"]["store_failures_total"] >= 2 * (LIMIT + 1)
+    case = replies[-1].refusal["case"]
+    assert gate.wait_journal(event="refusal", case=case)[0]["rule"] == f"messages:{LIMIT}/1d"
+    redis.start()
+    wait_store(gate, up=True)
+    assert attempt(lab, source, MX4).code == 450, "Redis has not forgotten"
+
+
+class Traffic(threading.Thread):
+    """Sends one mail after the other until stop(); replies are its results."""
+
+    def __init__(self, lab, source):
+        super().__init__(daemon=True)
+        self.lab, self.source = lab, source
+        self.replies, self.slowest, self.failure = [], 0.0, None
+        self.done = threading.Event()
+
+    def run(self):
+        try:
+            while not self.done.is_set():
+                began = time.monotonic()
+                self.replies.append(attempt(self.lab, self.source, MX4))
+                self.slowest = max(self.slowest, time.monotonic() - began)
+        except (OSError, AssertionError) as error:
+            self.failure = error
+
+    def more(self, count=5):
+        """Waits until so many more mails have been answered."""
+        enough = len(self.replies) + count
+        wait_for(lambda: self.failure or len(self.replies) >= enough, 20, f"mail from {self.source}")
+
+    def stop(self):
+        self.done.set()
+        self.join(20)
+        assert self.failure is None, f"{self.source}: {self.failure!r} after {len(self.replies)} mails"
+        return {reply.code for reply in self.replies}
+
+
+def test_redis_fails_under_traffic(lab, redis, isp):
+    """Kill, restart, freeze, thaw, while everybody sends: nobody is dropped or held up."""
+    free = stranger()
+    redis.cli("hset", "g25:standings", free, "free 0")
+    gate = isp("local", **{"class free": {"action": "meter", "messages": ["1000000/1s"]}})
+    everybody = [Traffic(lab, source) for source in (REGISTERED, QUARANTINED, free, stranger())]
+    for traffic in everybody:
+        traffic.start()
+
+    def all_go_on():
+        for traffic in everybody:
+            traffic.more()
+
+    all_go_on()
+    for disturb in (redis.kill, redis.start, redis.stop, redis.cont, redis.kill, redis.start):
+        disturb()
+        all_go_on()
+    wait_store(gate, up=True)
+    all_go_on()
+    codes = [traffic.stop() for traffic in everybody]
+    assert codes == [{250}, {554}, {250}, {250, 450}]
+    assert max(traffic.slowest for traffic in everybody) < HELD_UP_S
+    check_enforced(lab, redis)
+
+
+def test_sessions_outlive_redis(lab, redis, isp):
+    """Sessions that were open before go on, and are metered as when-down says."""
+    gate = isp("refuse")
+    clients = {source: Client(lab, source, MX4) for source in (REGISTERED, stranger())}
+    free, metered = clients.values()
+    assert [client.deliver().code for client in clients.values()] == [250, 250]
+    redis.kill()
+    wait_store(gate, up=False)
+    assert free.deliver().code == 250
+    reply = metered.deliver()
+    assert (reply.code, reply.refusal["enhanced"]) == (450, "4.3.2")
+    assert metered.say("NOOP").code == 250
+    redis.start()
+    wait_store(gate, up=True)
+    assert [client.deliver().code for client in clients.values()] == [250, 250]
+    for client in clients.values():
+        client.leave()
+
+
+def check_standings_survive(lab, gate):
+    """Redis knows of none: all that were in force stay so, and new ones are followed."""
+    wait_for(lambda: "Redis has lost its data" in gate.text(), 20, "the complaint")
+    wait_standings(gate, 4)
+    check_known(lab)
+    source = stranger()
+    gate.ctl("quarantine", source)
+    wait_for(lambda: attempt(lab, source, MX4).code == 554, 20, "the new standing")
+    wait_standings(gate, 5)
+    check_known(lab)
+    assert gate.ctl_json("status")["counters"]["standings_kept"] == 4
+
+
+def test_redis_comes_back_empty(lab, redis, isp):
+    """Functions are loaded again and buckets are full; nobody loses their standing."""
+    gate = isp()
+    source = stranger()
+    assert [attempt(lab, source, MX4).code for _ in range(LIMIT + 1)] == [250] * LIMIT + [450]
+    redis.kill()
+    for path in (redis.folder / "appendonlydir").iterdir():
+        path.unlink()
+    redis.start()
+    wait_store(gate, up=True)
+    check_enforced(lab, redis)
+    assert attempt(lab, source, MX4).code == 250
+    check_standings_survive(lab, gate)
+
+
+def test_everything_in_redis_is_flushed(lab, redis, isp):
+    gate = isp()
+    check_enforced(lab, redis)
+    redis.cli("flushall")
+    redis.cli("function", "flush")
+    # Whoever misses the functions first loads them again, for all.
+    assert timed(lab, stranger()).code == 250
+    wait_for(lambda: redis.cli("function", "list"), what="the functions")
+    check_enforced(lab, redis)
+    check_standings_survive(lab, gate)
+    check_enforced(lab, redis)
+
+
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+@pytest.mark.parametrize("end", ["end", "kill"])
+def test_a_start_without_redis(lab, redis, isp, how, end):
+    """The standings' copy on disk serves; when Redis is there, so are its newer changes."""
+    gate = isp("refuse")
+    copy = gate.folder / "standings"
+    ids = [unit(address) for address in (REGISTERED, REGISTERED6, QUARANTINED, QUARANTINED6)]
+    wait_for(lambda: copy.exists() and all(known in copy.read_text(encoding="ascii") for known in ids), 20,
+             "the copy on disk")
+    getattr(gate, end)()
+    break_redis(redis, how)
+    gate.start()
+    check_known(lab)
+    assert timed(lab, stranger()).code == 421
+
+    mend_redis(redis, how)
+    wait_store(gate, up=True)
+    check_enforced(lab, redis)
+    gate.ctl("release", QUARANTINED)
+    wait_for(lambda: attempt(lab, QUARANTINED, MX4).code == 250, 20, "the change of standing")
+    assert gate.end() == 0
+
+
+def test_a_start_without_redis_and_without_a_copy(lab, redis, isp):
+    gate = isp("local")
+    gate.end()
+    (gate.folder / "standings").unlink(missing_ok=True)
+    redis.kill()
+    gate.start()
+    assert timed(lab, REGISTERED).code == 250
+    assert timed(lab, QUARANTINED).code == 250, "nobody knows better"
+    redis.start()
+    wait_for(lambda: attempt(lab, QUARANTINED, MX4).code == 554, 20, "the standings")
+    wait_standings(gate, 4)
+
+
+def test_every_worker_follows_changes_within_a_second(lab, isp):
+    """Connections fall to all of four workers; a second after a change none decides as before."""
+    gate = isp(workers=4)
+    source = stranger()
+    for verb, codes in (("register", [250] * 40), ("quarantine", [554] * 40),
+                        ("release", [250] * LIMIT + [450] * (40 - LIMIT))):
+        gate.ctl(verb, source)
+        time.sleep(1)
+        assert [attempt(lab, source, MX4).code for _ in codes] == codes
+    classes = [line["class"] for line in gate.wait_journal(120, event="session", id=source)]
+    assert [classes.count(name) for name in ("registered", "quarantined", "ordinary")] == [40] * 3
+
+
+def test_a_change_made_before_the_gate_is_connected_again(lab, redis, isp):
+    """Redis is back, and changed, before the gate has connected to it again."""
+    gate = isp(workers=1)
+    assert timed(lab, REGISTERED).code == 250
+    redis.kill()
+    wait_store(gate, up=False)
+    redis.start()
+    gate.ctl("quarantine", REGISTERED)
+    wait_for(lambda: attempt(lab, REGISTERED, MX4).code == 554, 20, "the change of standing")

@@ -1,0 +1,173 @@
+/* Opaque sessions in core/dialog: checkpoints, and how byte debt slows them down. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "core/dialog.h"
+
+struct rig {
+    struct conf conf;
+    struct conf_class class;
+    struct dialog_setup setup;
+    struct dialog dialog;
+    struct dialog_actions actions;
+    int64_t now_ms, active_ms;
+    uint64_t bytes_up;
+};
+
+static void step(struct rig *r, struct dialog_event e)
+{
+    e.now_ms = r->now_ms;
+    e.active_ms = r->active_ms;
+    e.bytes_up = r->bytes_up;
+    dialog_step(&r->dialog, &e, &r->actions);
+}
+
+static const struct dialog_action *find(const struct rig *r, enum dialog_action_kind kind)
+{
+    for (unsigned i = 0; i < r->actions.count; i++) {
+        if (r->actions.action[i].kind == kind) {
+            return &r->actions.action[i];
+        }
+    }
+    return NULL;
+}
+
+static const struct dialog_action *must_find(const struct rig *r, enum dialog_action_kind kind)
+{
+    static const struct dialog_action none;
+    const struct dialog_action *found = find(r, kind);
+    assert_non_null(found);
+    return found ? found : &none;
+}
+
+/* A metered session that has just become opaque. */
+static void begin(struct rig *r, const char *bytes)
+{
+    *r = (struct rig){.now_ms = 1000, .active_ms = 1000};
+    r->class = (struct conf_class){.name = "c", .action = ACTION_METER, .enforce = true};
+    assert_true(conf_parse_rate(span_of(bytes), &r->class.limit[LIMIT_BYTES].window[0]));
+    r->class.limit[LIMIT_BYTES].windows = 1;
+    r->conf.timeouts = (struct conf_timeouts){30000,  300000, 300000, 300000, 120000,
+                                              180000, 600000, 600000, 30000,  3000};
+    r->setup = (struct dialog_setup){
+        .conf = &r->conf, .class = &r->class, .subscriber = "10.20.0.7", .case_id = "7M2K9XW4QA"};
+    dialog_init(&r->dialog, &r->setup);
+    step(r, (struct dialog_event){.kind = DIALOG_START});
+    step(r, (struct dialog_event){.kind = DIALOG_CONNECTED});
+    step(r, (struct dialog_event){.kind = DIALOG_ANSWER, .answer = {.state = METER_WITHIN}});
+    step(r, (struct dialog_event){.kind = DIALOG_BYTES, .server = SPAN_LITERAL("220 mx\r\n")});
+    step(r, (struct dialog_event){.kind = DIALOG_BYTES, .client = SPAN_LITERAL("STARTTLS\r\n")});
+    step(r, (struct dialog_event){.kind = DIALOG_BYTES, .server = SPAN_LITERAL("220 go\r\n")});
+    step(r, (struct dialog_event){.kind = DIALOG_BYTES, .client = SPAN_LITERAL("\x16\x03")});
+    assert_non_null(find(r, DIALOG_OPAQUE));
+}
+
+static void checkpoint(struct rig *r, uint64_t bytes, bool over)
+{
+    r->bytes_up += bytes;
+    step(r, (struct dialog_event){.kind = DIALOG_TICK});
+    assert_non_null(find(r, DIALOG_ASK));
+    step(
+        r, (struct dialog_event){
+               .kind = DIALOG_ANSWER,
+               .answer = {.state = METER_WITHIN, .bytes_over = over, .retry_us = 3600e6}});
+}
+
+static void test_checkpoints_suit_the_bucket(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *limit;
+        size_t bytes;
+    } rows[] = {{"100M/1h", 262144}, {"800k/1h", 100000}, {"20k/1m", 8192}, {"1/1d", 8192}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig r;
+        begin(&r, rows[i].limit);
+        assert_int_equal(must_find(&r, DIALOG_OPAQUE)->count, rows[i].bytes);
+    }
+}
+
+static void test_debt_slows_to_the_rate_of_the_bucket(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, "100k/10s"); /* 10,000 bytes a second */
+    checkpoint(&r, 50000, false);
+    assert_null(find(&r, DIALOG_PAUSE));
+
+    checkpoint(&r, 60000, true);
+    assert_non_null(find(&r, DIALOG_PAUSE));
+    assert_int_equal(dialog_deadline(&r.dialog), r.now_ms + 6000);
+
+    /* Too early, nothing; in time, one read goes through, and is looked at at once. */
+    step(&r, (struct dialog_event){.kind = DIALOG_TICK});
+    assert_int_equal(r.actions.count, 0);
+    r.now_ms += 6000;
+    step(&r, (struct dialog_event){.kind = DIALOG_TICK});
+    assert_int_equal(must_find(&r, DIALOG_RESUME)->count, 1);
+    checkpoint(&r, 20000, true);
+    assert_int_equal(dialog_deadline(&r.dialog), r.now_ms + 2000);
+    assert_null(find(&r, DIALOG_CLOSE));
+}
+
+static void test_no_silence_is_longer_than_a_server_waits(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, "20k/1d");
+    for (int i = 0; i < 100; i++) {
+        checkpoint(&r, 65536, true);
+        assert_int_equal(dialog_deadline(&r.dialog), r.now_ms + 30000);
+        r.now_ms += 30000;
+        step(&r, (struct dialog_event){.kind = DIALOG_TICK});
+        assert_non_null(find(&r, DIALOG_RESUME));
+        r.active_ms = r.now_ms;
+    }
+}
+
+static void test_silence_of_its_own_ends_it(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, "100M/1h");
+    r.now_ms += 300000; /* a checkpoint keeps the slot in `concurrent` alive */
+    step(&r, (struct dialog_event){.kind = DIALOG_TICK});
+    assert_non_null(find(&r, DIALOG_ASK));
+    assert_null(find(&r, DIALOG_CLOSE));
+    step(&r, (struct dialog_event){.kind = DIALOG_ANSWER, .answer = {.state = METER_WITHIN}});
+    assert_int_equal(dialog_deadline(&r.dialog), r.active_ms + 600000);
+    r.now_ms = r.active_ms + 600000;
+    step(&r, (struct dialog_event){.kind = DIALOG_TICK});
+    assert_int_equal(must_find(&r, DIALOG_CLOSE)->verdict.rule, RULE_TIMEOUT);
+}
+
+static void test_shadow_and_no_answer_slow_nobody(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, "20k/1m");
+    r.class.enforce = false;
+    checkpoint(&r, 65536, true);
+    assert_null(find(&r, DIALOG_PAUSE));
+    r.class.enforce = true;
+    step(&r, (struct dialog_event){.kind = DIALOG_TICK});
+    step(
+        &r, (struct dialog_event){
+                .kind = DIALOG_ANSWER, .answer = {.state = METER_UNKNOWN, .bytes_over = true}});
+    assert_null(find(&r, DIALOG_PAUSE));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_checkpoints_suit_the_bucket),
+        cmocka_unit_test(test_debt_slows_to_the_rate_of_the_bucket),
+        cmocka_unit_test(test_no_silence_is_longer_than_a_server_waits),
+        cmocka_unit_test(test_silence_of_its_own_ends_it),
+        cmocka_unit_test(test_shadow_and_no_answer_slow_nobody),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
