@@ -50,7 +50,7 @@ layer_objects = $(patsubst src/$(1)/%.c,$(BUILD)/obj/$(1)/%.o,$(wildcard src/$(1
 LIBRARIES := $(foreach layer,spf ctl proxy svc net core base,$(BUILD)/lib/libgate25-$(layer).a)
 
 .DEFAULT_GOAL := all
-.PHONY: all deps demo test unit integration transcripts asan valgrind lint format fuzz fuzz-short install clean FORCE
+.PHONY: all deps demo turns-table test unit integration transcripts asan valgrind lint format fuzz fuzz-short install clean FORCE
 .SECONDARY:
 
 all: $(PROGRAMS:%=$(BUILD)/bin/%)
@@ -202,3 +202,7 @@ print-sees:
 demo: deps
 	@$(MAKE) --no-print-directory all
 	@KEEP=$(KEEP) scripts/demo.sh
+
+# The README's table of what turns tell about TLS sessions.
+turns-table: all
+	@tests/lab/lab exec /usr/bin/python3 tests/lab/turns_table.py

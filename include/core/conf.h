@@ -29,12 +29,18 @@ struct limit {
 
 enum class_action { ACTION_PASS, ACTION_METER, ACTION_REFUSE, ACTION_SUBMIT };
 enum class_over { OVER_DEFER, OVER_REFUSE, OVER_SUBMIT };
+/* What message tokens an encrypted session takes: one for each that it must have carried
+ * (core/turns.h), one at STARTTLS, none. */
+enum class_opaque { OPAQUE_TURNS, OPAQUE_SESSION, OPAQUE_OFF };
+enum class_starttls { STARTTLS_PASS, STARTTLS_REFUSE };
 
 struct conf_class {
     char name[CONF_NAME];
     enum class_action action;
     enum class_over over;
     bool enforce; /* false: everything is decided and logged, nothing refused */
+    enum class_opaque opaque_messages;
+    enum class_starttls starttls;
     struct limit limit[LIMIT_KINDS];
 };
 

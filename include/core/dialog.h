@@ -8,6 +8,7 @@
 
 #include "core/facts.h"
 #include "core/smtp_scan.h"
+#include "core/turns.h"
 #include "core/verdict.h"
 
 #define DIALOG_PIPELINE    64 /* commands whose replies may be outstanding; behind them bytes wait */
@@ -25,6 +26,7 @@ enum dialog_event_kind {
     DIALOG_BYTES,          /* either side has more, or room: look at the input */
     DIALOG_ANSWER,         /* the meter's, in `answer`; or that of SPF, in `spf` */
     DIALOG_TICK,           /* the deadline has come; or, opaque, a checkpoint is due */
+    DIALOG_TURN,           /* opaque: `turns` waits at the start of one of the client's */
     DIALOG_SHUTDOWN,       /* the gate is being stopped: end between commands */
 };
 
@@ -128,9 +130,12 @@ struct dialog {
     bool spf_known;      /* of the MAIL at the front of the client's input */
     bool swallow;        /* the chunk belongs to a refused MAIL: it is thrown away */
     struct smtp_body body;
-    struct question question; /* the one that is out */
-    struct verdict verdict;   /* of the refused transaction or run */
-    struct verdict admitted;  /* the whole session: FORWARD, or SUBMIT when it is bridged */
+    struct question question;  /* the one that is out */
+    struct verdict verdict;    /* of the refused transaction or run */
+    struct verdict admitted;   /* the whole session: FORWARD, or SUBMIT when it is bridged */
+    struct turns turns;        /* opaque: the shell tells it what goes by */
+    uint32_t messages_charged; /* of those that turns tell of */
+    bool leaving;              /* `verdict` ends the opaque session as soon as nothing breaks */
     char spf_explanation[SPF_EXPLANATION]; /* of a `verdict` by RULE_SPF */
     struct dialog_record record;
 };
@@ -141,5 +146,7 @@ void dialog_step(
     struct dialog *d, const struct dialog_event *event, struct dialog_actions *actions);
 /* When DIALOG_TICK is due (monotonic ms), or DIALOG_NO_DEADLINE. Read it after every step. */
 int64_t dialog_deadline(const struct dialog *d);
+/* Messages of an opaque session that the meter has not been told of. */
+uint32_t dialog_messages_due(const struct dialog *d);
 
 #endif

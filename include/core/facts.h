@@ -6,9 +6,11 @@
 
 /* What a dialog asks the meter. */
 enum question_kind {
-    QUESTION_SESSION,  /* a session to `destination`: sessions, spread, concurrent, no byte debt */
+    QUESTION_SESSION,  /* a session to `destination`: sessions, spread, concurrent, no debt of bytes
+                        * or messages */
     QUESTION_ENVELOPE, /* `messages` (0, or what one costs), up to `recipients`; no byte debt */
-    QUESTION_CHECKPOINT, /* bytes only: charge them, keep the slot in `concurrent` alive */
+    QUESTION_CHECKPOINT, /* `bytes` and `messages` that were sent already: charge them, keep the
+                          * slot in `concurrent` alive */
     QUESTION_SPF /* not for the meter: may the client send for the record's `from` (or `helo`)? */
 };
 
@@ -23,7 +25,8 @@ struct question {
 enum meter_state {
     METER_UNKNOWN, /* nobody answered in time */
     METER_WITHIN,  /* granted; tokens are taken */
-    METER_OVER     /* nothing was taken (but `bytes`, which were used already) */
+    METER_OVER     /* nothing was taken but `bytes`, which were used already; of a checkpoint: its
+                    * messages were, and have left a debt */
 };
 
 /* The meter's answer. `limit`, `window` and `retry_us` name the window that refuses, with

@@ -11,6 +11,9 @@
  * the meter be asked. */
 struct verdict policy_admit(const struct conf_class *class);
 
+/* The client asks for STARTTLS. */
+struct verdict policy_starttls(const struct conf_class *class);
+
 /* The meter has answered `question`: may it be forwarded? */
 struct verdict policy_meter(
     const struct conf_class *class, enum when_down when_down, const struct question *question,

@@ -26,6 +26,7 @@ enum rule {
     RULE_LINE,        /* a line longer than any server must take */
     RULE_NEWLINE,     /* an end of data that servers disagree on (smuggling) */
     RULE_STARTTLS,    /* plaintext behind STARTTLS (injection) */
+    RULE_NO_STARTTLS, /* the class's sessions may not be encrypted */
     RULE_REPLY,       /* the server's words are no SMTP */
     RULE_SHUTDOWN,    /* the gate is being stopped */
     RULE_RESOURCES,   /* out of memory or descriptors */

@@ -24,6 +24,7 @@ struct journal_line {
     const struct conf_class *class; /* NULL: none was found */
     struct verdict verdict;
     const struct dialog_record *dialog; /* NULL: none took place */
+    const struct turns *turns;          /* NULL: not encrypted */
     uint64_t bytes_up, bytes_down;
     int64_t duration_ms;
     const char *detail; /* NULL: none */
@@ -44,7 +45,7 @@ void journal_reopen(struct journal *j, struct conf *conf);
  * journal_write() writes exactly this. Keys, in this order; null stands for what there is none of:
  *
  *   time event case id client server class verdict rule retry_after_s helo from messages recipients
- *   bytes_up bytes_down tls duration_ms spf node
+ *   bytes_up bytes_down tls turns messages_least messages_most duration_ms spf node
  *
  * and where there is such: to (refusals only), detail, shadow (true: the verdict was not carried
  * out, the class does not enforce). `from` and `to` are whole, their domains, or not there at all,

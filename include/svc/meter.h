@@ -35,7 +35,8 @@ void meter_free(struct meter *m); /* answers still due are not delivered; not fr
 int meter_ask(
     struct meter *m, const struct meter_subject *subject, const struct question *question,
     enum when_down when_down, uint32_t deadline_ms);
-/* The session has ended: gives its slot back and charges the last bytes. No answer comes. */
-void meter_leave(struct meter *m, const struct meter_subject *subject, uint64_t bytes);
+/* The session has ended: gives its slot back and charges the bytes and messages of `last`. No
+ * answer comes. */
+void meter_leave(struct meter *m, const struct meter_subject *subject, const struct question *last);
 
 #endif

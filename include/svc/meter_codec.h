@@ -44,9 +44,9 @@ struct meter_words {
 void meter_words_take(
     struct meter_words *w, const char *id, const char *slot, const char *destination,
     const struct question *question, const struct meter_windows *windows);
-/* gate25_leave, `bytes` being the last ones; of `windows` only bytes matter. */
+/* gate25_leave, `last` being the last bytes and messages; only their windows matter. */
 void meter_words_leave(
-    struct meter_words *w, const char *id, const char *slot, uint64_t bytes,
+    struct meter_words *w, const char *id, const char *slot, const struct question *last,
     const struct meter_windows *windows);
 /* gate25_peek: takes nothing, tells what is there. */
 void meter_words_peek(struct meter_words *w, const char *id, const struct meter_windows *windows);

@@ -21,9 +21,10 @@ void meter_local_ask(
     struct meter_local *l, const char *id, const char *slot, const struct addr *destination,
     const struct question *question, const struct meter_windows *windows, double now_us,
     struct answer *out);
-/* Gives the slot back and charges `bytes`, for a subscriber that was heard of here. */
+/* Gives the slot back and charges bytes and messages of `last`, for a subscriber that was heard of
+ * here. */
 void meter_local_leave(
-    struct meter_local *l, const char *id, const char *slot, uint64_t bytes,
+    struct meter_local *l, const char *id, const char *slot, const struct question *last,
     const struct meter_windows *windows, double now_us);
 
 #endif

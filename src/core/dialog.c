@@ -193,7 +193,7 @@ static void answer_envelope(struct dialog_turn *t, const struct verdict *v)
 static int64_t pause_ms(const struct dialog *d, const struct answer *answer)
 {
     const struct limit *limit = &d->setup->class->limit[LIMIT_BYTES];
-    if (answer->window >= limit->windows) {
+    if (answer->state == METER_OVER || answer->window >= limit->windows) { /* over: of messages */
         return PAUSE_LEAST_MS;
     }
     const struct rate *rate = &limit->window[answer->window];
@@ -205,11 +205,15 @@ static int64_t pause_ms(const struct dialog *d, const struct answer *answer)
 }
 
 /* Bytes over the limit slow an opaque session down to the rate at which its bucket fills; it never
- * falls silent for longer than a server waits, and nothing is broken in its middle. */
+ * falls silent for longer than a server waits. Messages over the limit end it. Nothing is broken in
+ * its middle. */
 static void answer_checkpoint(struct dialog_turn *t, const struct verdict *v)
 {
-    (void)v;
     struct dialog *d = t->d;
+    if (d->question.messages > 0) {
+        d->leaving = v->action != VERDICT_FORWARD;
+        d->verdict = *v;
+    }
     const struct answer *answer = &t->event->answer;
     if (answer->state == METER_UNKNOWN || !answer->bytes_over || !d->setup->class->enforce) {
         return;
@@ -290,6 +294,25 @@ static void tick_opaque(struct dialog_turn *t)
     d->wake_ms = earlier(idle_ms > e->now_ms ? idle_ms : d->wake_ms, e->now_ms + CHECKPOINT_MS);
     if (dialog_is_metered(d) && !d->asking) {
         dialog_ask(t, (struct question){.kind = QUESTION_CHECKPOINT});
+    }
+}
+
+/* A message that the last turn has completed is paid for before the client may go on. */
+static void on_turn(struct dialog_turn *t)
+{
+    struct dialog *d = t->d;
+    uint32_t due = dialog_messages_due(d);
+    if (d->asking) {
+        return;
+    }
+    if (due > 0) {
+        d->messages_charged += due;
+        dialog_ask(t, (struct question){.kind = QUESTION_CHECKPOINT, .messages = due});
+    } else if (d->leaving && turns_between(&d->turns)) {
+        dialog_record_verdict(t, &d->verdict);
+        dialog_end(t, d->verdict);
+    } else {
+        turns_pass(&d->turns);
     }
 }
 
@@ -382,15 +405,22 @@ void dialog_init(struct dialog *d, const struct dialog_setup *setup)
     memset(d, 0, sizeof *d);
     d->setup = setup;
     d->phase = PHASE_GREETING;
+    turns_init(&d->turns);
+}
+
+uint32_t dialog_messages_due(const struct dialog *d)
+{
+    bool by_turns = dialog_is_metered(d) && d->setup->class->opaque_messages == OPAQUE_TURNS;
+    return by_turns ? d->turns.least - d->messages_charged : 0;
 }
 
 void dialog_step(struct dialog *d, const struct dialog_event *event, struct dialog_actions *actions)
 {
     static void (*const handlers[])(struct dialog_turn *) = {
-        [DIALOG_START] = on_start,       [DIALOG_CONNECTED] = on_connected,
-        [DIALOG_BYTES] = on_bytes,       [DIALOG_CONNECT_FAILED] = on_connect_failed,
-        [DIALOG_ANSWER] = on_answer,     [DIALOG_TICK] = on_tick,
-        [DIALOG_SHUTDOWN] = on_shutdown,
+        [DIALOG_START] = on_start,   [DIALOG_CONNECTED] = on_connected,
+        [DIALOG_BYTES] = on_bytes,   [DIALOG_CONNECT_FAILED] = on_connect_failed,
+        [DIALOG_ANSWER] = on_answer, [DIALOG_TICK] = on_tick,
+        [DIALOG_TURN] = on_turn,     [DIALOG_SHUTDOWN] = on_shutdown,
     };
     actions->count = 0;
     actions->more = false;

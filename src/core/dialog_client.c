@@ -201,8 +201,35 @@ static bool on_rset(struct dialog_turn *t, const struct command *c)
     return true;
 }
 
+/* Never an answer to STARTTLS alone: the client would take it for leave to go on in clear text. */
+static bool end_at_starttls(struct dialog_turn *t, const struct verdict *v)
+{
+    if (t->d->pending_count == 0) {
+        dialog_reject(t, *v, PLACE_SESSION, NULL);
+    }
+    return false;
+}
+
 static bool on_starttls(struct dialog_turn *t, const struct command *c)
 {
+    struct dialog *d = t->d;
+    const struct conf_class *class = d->setup->class;
+    struct verdict v = policy_starttls(class);
+    if (v.action != VERDICT_FORWARD) {
+        return end_at_starttls(t, &v);
+    }
+    if (dialog_is_metered(d) && class->opaque_messages == OPAQUE_SESSION) {
+        if (d->decision == DECISION_NONE) {
+            return ask_envelope(t, 1, 0);
+        }
+        if (d->decision == DECISION_REFUSED) {
+            return end_at_starttls(t, &d->verdict);
+        }
+        d->decision = DECISION_NONE;
+    }
+    if (v.shadow) {
+        dialog_record_verdict(t, &v);
+    }
     forward_command(t, c, PENDING_STARTTLS, true);
     return true;
 }

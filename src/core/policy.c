@@ -63,6 +63,15 @@ struct verdict policy_admit(const struct conf_class *class)
     return soften(class, v);
 }
 
+struct verdict policy_starttls(const struct conf_class *class)
+{
+    struct verdict v = {.action = VERDICT_FORWARD};
+    if (class->action == ACTION_METER && class->starttls == STARTTLS_REFUSE) {
+        v = (struct verdict){.action = VERDICT_REFUSE, .rule = RULE_NO_STARTTLS};
+    }
+    return soften(class, v);
+}
+
 bool policy_may_bridge(const struct conf_class *class)
 {
     return class->action == ACTION_METER && class->over == OVER_SUBMIT && class->enforce;
@@ -80,7 +89,7 @@ struct verdict policy_meter(
     const struct answer *answer)
 {
     bool decides = question->kind != QUESTION_CHECKPOINT;
-    if (answer->state == METER_OVER && decides) {
+    if (answer->state == METER_OVER) {
         return over(class, question->kind, answer);
     }
     if (answer->state == METER_UNKNOWN && when_down == WHEN_DOWN_REFUSE && decides) {

@@ -23,6 +23,7 @@ static const struct {
     [RULE_LINE] = {"line", "5.2", 500, "sent a line that is too long"},
     [RULE_NEWLINE] = {"newline", "6.0", 554, "sent a line that does not end in CR LF"},
     [RULE_STARTTLS] = {"starttls", "5.1", 554, "has text between STARTTLS and the handshake"},
+    [RULE_NO_STARTTLS] = {"no-starttls", "7.1", 554, "may not use STARTTLS on port 25"},
     [RULE_REPLY] = {"reply", "5.0", 421, "reached a server whose replies are no SMTP"},
     [RULE_SHUTDOWN] = {"shutdown", "3.2", 421, "can connect again at once: the gate is restarting"},
     [RULE_RESOURCES] = {"resources", "3.1", 421, "finds the gate out of resources"},

@@ -75,6 +75,8 @@ static void add_rule(struct text *out, struct span rule)
         {"line", "it sent a line that is too long"},
         {"newline", "it sent a line that does not end in CR LF"},
         {"starttls", "it sent text between STARTTLS and the handshake"},
+        {"no-starttls", "its class may not use STARTTLS"},
+        {"spf", "SPF forbids the sender's domain"},
         {"reply", "the server's replies are no SMTP"},
         {"shutdown", "the gate was stopped"},
         {"resources", "the gate was out of resources"},
@@ -91,6 +93,18 @@ static void add_rule(struct text *out, struct span rule)
         }
     }
     ctl_text_escape(rule, out);
+}
+
+/* ", 3 to 5 messages in 9 turns": what an encrypted session can have carried. */
+static void add_bounds(struct text *out, const json_t *o)
+{
+    if (json_is_integer(json_object_get(o, "turns"))) {
+        text_addf(
+            out,
+            ", %" JSON_INTEGER_FORMAT " to %" JSON_INTEGER_FORMAT
+            " messages in %" JSON_INTEGER_FORMAT " turns",
+            integer(o, "messages_least"), integer(o, "messages_most"), integer(o, "turns"));
+    }
 }
 
 static void add_what_happened(struct text *out, const json_t *o)
@@ -129,6 +143,7 @@ void ctl_log_line(struct span line, struct text *out)
     add_count(out, o, "bytes_up", "byte");
     if (json_is_true(json_object_get(o, "tls"))) {
         text_addf(out, ", TLS");
+        add_bounds(out, o);
     }
     add_text(out, ", ", o, "detail");
     add_text(out, ", case ", o, "case");

@@ -9,21 +9,72 @@
 
 #define DETAIL 160
 
+/* True: the dialog had more to say than there was room for. */
+static bool tell_dialog(struct session *s, struct dialog_event *event)
+{
+    struct dialog_actions actions;
+    event->now_ms = clock_monotonic_ms();
+    event->client = stream_input(&s->stream[SIDE_CLIENT]);
+    event->server = stream_input(&s->stream[SIDE_SERVER]);
+    event->client_eof = stream_at_eof(&s->stream[SIDE_CLIENT]);
+    event->server_eof = stream_at_eof(&s->stream[SIDE_SERVER]);
+    event->bytes_up = s->bytes_up;
+    event->active_ms = s->active_ms;
+    dialog_step(&s->dialog, event, &actions);
+    session_act(s, &actions);
+    return actions.more && !s->ended;
+}
+
+/* True: the dialog lets the client begin its next turn. Else it stays held, or has ended. */
+static bool may_begin_turn(struct session *s)
+{
+    struct dialog_event event = {.kind = DIALOG_TURN};
+    (void)tell_dialog(s, &event);
+    if (!s->ended && s->dialog.asking) {
+        stream_rest(&s->stream[SIDE_CLIENT], STREAM_REST_ANSWER, true);
+    }
+    return !s->ended && !s->dialog.turns.waiting;
+}
+
+/* Opaque, encrypted: what comes goes on turn by turn. */
+static void pump_turns(struct session *s, enum dialog_side side)
+{
+    struct span input = stream_input(&s->stream[side]);
+    if (side == SIDE_SERVER) {
+        turns_server(&s->dialog.turns, input);
+        session_forward(s, side, input.len);
+        return;
+    }
+    do {
+        size_t count = turns_client(&s->dialog.turns, input);
+        session_forward(s, side, count);
+        input = stream_input(&s->stream[side]);
+    } while (input.len > 0 && may_begin_turn(s));
+}
+
+static void pump_side(struct session *s, enum dialog_side side)
+{
+    size_t waiting = stream_input(&s->stream[side]).len;
+    if (waiting > 0 && s->dialog.record.tls) {
+        pump_turns(s, side);
+    } else if (waiting > 0) {
+        session_forward(s, side, waiting);
+    }
+}
+
 /* Opaque: all that came goes on, ends included. */
 static void pump(struct session *s)
 {
-    for (enum dialog_side side = SIDE_CLIENT; side <= SIDE_SERVER; side++) {
+    for (enum dialog_side side = SIDE_CLIENT; side <= SIDE_SERVER && !s->ended; side++) {
         struct stream *source = &s->stream[side];
-        size_t waiting = stream_input(source).len;
-        if (waiting > 0) {
-            session_forward(s, side, waiting);
-        }
-        if (stream_at_eof(source) && !s->passed_end[side]) {
+        pump_side(s, side);
+        bool all = stream_input(source).len == 0;
+        if (all && stream_at_eof(source) && !s->passed_end[side]) {
             s->passed_end[side] = true;
             stream_finish(&s->stream[session_other(side)]);
         }
     }
-    if (s->passed_end[SIDE_CLIENT] && s->passed_end[SIDE_SERVER]) {
+    if (!s->ended && s->passed_end[SIDE_CLIENT] && s->passed_end[SIDE_SERVER]) {
         session_close(s, &s->dialog.admitted);
     }
 }
@@ -45,22 +96,6 @@ static void bound_input(struct session *s)
         bool enough = stream_input(&s->stream[side]).len >= SESSION_INPUT_MOST;
         stream_rest(&s->stream[side], STREAM_REST_INPUT, enough);
     }
-}
-
-/* True: the dialog had more to say than there was room for. */
-static bool tell_dialog(struct session *s, struct dialog_event *event)
-{
-    struct dialog_actions actions;
-    event->now_ms = clock_monotonic_ms();
-    event->client = stream_input(&s->stream[SIDE_CLIENT]);
-    event->server = stream_input(&s->stream[SIDE_SERVER]);
-    event->client_eof = stream_at_eof(&s->stream[SIDE_CLIENT]);
-    event->server_eof = stream_at_eof(&s->stream[SIDE_SERVER]);
-    event->bytes_up = s->bytes_up;
-    event->active_ms = s->active_ms;
-    dialog_step(&s->dialog, event, &actions);
-    session_act(s, &actions);
-    return actions.more && !s->ended;
 }
 
 static void tell_connect_failed(struct session *s)

@@ -22,6 +22,7 @@ static struct journal_line start_line(
         .class = s->setup.class,
         .verdict = *v,
         .dialog = &s->dialog.record,
+        .turns = s->dialog.record.tls ? &s->dialog.turns : NULL,
         .bytes_up = s->bytes_up,
         .bytes_down = s->bytes_down,
         .duration_ms = clock_monotonic_ms() - s->started_ms,
@@ -78,7 +79,11 @@ static void leave_meter(struct session *s)
 {
     char slot[SESSION_SLOT];
     struct meter_subject subject = session_subject(s, slot);
-    meter_leave(s->gate->meter, &subject, s->bytes_up - s->dialog.bytes_charged);
+    struct question last = {
+        .messages = dialog_messages_due(&s->dialog),
+        .bytes = s->bytes_up - s->dialog.bytes_charged,
+    };
+    meter_leave(s->gate->meter, &subject, &last);
 }
 
 void session_close(struct session *s, const struct verdict *v)
@@ -90,6 +95,7 @@ void session_close(struct session *s, const struct verdict *v)
     s->close_ms = clock_monotonic_ms() + FLUSH_MS;
     loopguard_clear(s->gate->loopguard, s->gate->worker, s->loop_mark);
     s->loop_mark = 0;
+    turns_end(&s->dialog.turns);
     write_session_line(s, v);
     count_session(s, v);
     if (s->asked) {

@@ -33,6 +33,13 @@ static const struct option_choice overs[] = {
     {"submit", OVER_SUBMIT, false},
     {"refuse", OVER_REFUSE, false},
     {NULL, 0, false}};
+static const struct option_choice opaques[] = {
+    {"turns", OPAQUE_TURNS, false},
+    {"session", OPAQUE_SESSION, false},
+    {"off", OPAQUE_OFF, false},
+    {NULL, 0, false}};
+static const struct option_choice starttlses[] = {
+    {"pass", STARTTLS_PASS, false}, {"refuse", STARTTLS_REFUSE, false}, {NULL, 0, false}};
 static const struct option_choice envelopes[] = {
     {"full", ENVELOPE_FULL, false},
     {"domains", ENVELOPE_DOMAINS, false},
@@ -78,6 +85,8 @@ const struct option conf_options[] = {
     {OPTION_CLASS, "concurrent", OPTION_COUNT, CLASS(limit[LIMIT_CONCURRENT]), 1, 1000000, NULL, NULL},
     {OPTION_CLASS, "over", OPTION_CHOICE, CLASS(over), 0, 0, "defer", overs},
     {OPTION_CLASS, "enforce", OPTION_FLAG, CLASS(enforce), 0, 0, "true", NULL},
+    {OPTION_CLASS, "opaque-messages", OPTION_CHOICE, CLASS(opaque_messages), 0, 0, "turns", opaques},
+    {OPTION_CLASS, "starttls", OPTION_CHOICE, CLASS(starttls), 0, 0, "pass", starttlses},
     {"submission", "host", OPTION_NAME, CONF(submission.host), 0, sizeof(((struct conf *)0)->submission.host), NULL, NULL},
     {"submission", "port", OPTION_NUMBER, CONF(submission.port), 1, 65535, "587", NULL},
     {"submission", "for", OPTION_SERVERS, 0, 0, 0, NULL, NULL},

@@ -9,7 +9,8 @@
 -- gate25_take and gate25_leave take these arguments, gate25_peek takes the windows alone:
 --
 --   ARGV  1  question: session | envelope | checkpoint | leave
---         2  messages, 0 or 1 (envelope)
+--         2  messages: 0 or 1 (envelope); those sent since the last question (checkpoint, leave):
+--            charged whatever the answer is
 --         3  recipients wanted (envelope)
 --         4  bytes sent since the last question: charged whatever the answer is
 --         5  the session's slot; empty: none
@@ -19,7 +20,8 @@
 --            of one kind have the same period.
 --
 --   gate25_take   {state, recipients, bytes_over, window, retry_us}
---                 state: 1 within, tokens are taken; 2 over, nothing was taken but the bytes
+--                 state: 1 within, tokens are taken; 2 over, nothing was taken but the bytes; of a
+--                 checkpoint: its messages were, and have left a debt
 --                 recipients: granted, at most those wanted
 --                 bytes_over: 1 while a byte window is in debt
 --                 window: position (from 1) of the one that refuses longest, 0: none does
@@ -212,10 +214,10 @@ local function check_concurrent(key, slot, windows, now, refusal)
     end
 end
 
-local function charge_bytes(buckets, now, bytes, debt)
+local function charge(buckets, kind, now, n, debt)
     for _, w in ipairs(buckets) do
-        if w.kind == 'bytes' then
-            take_tokens(w, now, bytes)
+        if w.kind == kind then
+            take_tokens(w, now, n)
             if wait(w, now, 0) > 0 then
                 refuse(debt, w, wait(w, now, 0))
             end
@@ -272,11 +274,15 @@ local function take(keys, args)
     local debt, refusal = { window = 0, us = 0 }, { window = 0, us = 0 }
     local contact_us = 0
 
-    charge_bytes(buckets, now, question.bytes, debt)
+    charge(buckets, 'bytes', now, question.bytes, debt)
     if question.kind == 'checkpoint' then
+        charge(buckets, 'messages', now, question.messages, refusal)
         save_buckets(keys[1], buckets, now)
         if has_kind(windows, 'concurrent') and question.slot ~= '' then
             renew_slot(keys[2], question.slot, now)
+        end
+        if refusal.window > 0 then
+            return answer(OVER, 0, debt, refusal)
         end
         return answer(WITHIN, 0, debt, debt)
     end
@@ -295,6 +301,8 @@ local function take(keys, args)
         refuse_recipients(buckets, now, question.recipients, refusal)
     end
     if question.kind == 'session' then
+        -- Encrypted sessions pay when their messages have been sent: that may have left a debt.
+        charge(buckets, 'messages', now, 0, refusal)
         contact_us = check_spread(keys[3], question.destination, windows, now, refusal)
         check_concurrent(keys[2], question.slot, windows, now, refusal)
     end
@@ -328,7 +336,8 @@ end
 local function leave(keys, args)
     local question, windows, now = read_question(args), read_windows(args, 7), time_us()
     local buckets = load_buckets(keys[1], windows, now)
-    charge_bytes(buckets, now, question.bytes, { window = 0, us = 0 })
+    charge(buckets, 'bytes', now, question.bytes, { window = 0, us = 0 })
+    charge(buckets, 'messages', now, question.messages, { window = 0, us = 0 })
     save_buckets(keys[1], buckets, now)
     return redis.call('ZREM', keys[2], question.slot)
 end

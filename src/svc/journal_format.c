@@ -149,6 +149,13 @@ static void put_verdict(struct object *o, const struct journal_line *line)
     put(o, "retry_after_s", v->retry_after_s > 0 ? json_integer(v->retry_after_s) : json_null());
 }
 
+static void put_turns(struct object *o, const struct turns *t)
+{
+    put(o, "turns", t ? json_integer(t->count) : json_null());
+    put(o, "messages_least", t ? json_integer(t->least) : json_null());
+    put(o, "messages_most", t ? json_integer(turns_most(t)) : json_null());
+}
+
 static void put_dialog(struct object *o, const struct conf *conf, const struct journal_line *line)
 {
     static const struct dialog_record nothing;
@@ -161,6 +168,7 @@ static void put_dialog(struct object *o, const struct conf *conf, const struct j
     put(o, "bytes_up", json_integer((json_int_t)line->bytes_up));
     put(o, "bytes_down", json_integer((json_int_t)line->bytes_down));
     put(o, "tls", json_boolean(d->tls));
+    put_turns(o, line->turns);
     put(o, "duration_ms", json_integer(line->duration_ms));
     put(o, "spf", string(spf_result_name(d->spf)));
     put(o, "node", string(conf->node));

@@ -179,20 +179,23 @@ int meter_ask(
     return 0;
 }
 
-void meter_leave(struct meter *m, const struct meter_subject *subject, uint64_t bytes)
+void meter_leave(struct meter *m, const struct meter_subject *subject, const struct question *last)
 {
     struct meter_windows windows;
     struct meter_words words;
+    unsigned kinds = (last->bytes > 0 ? METER_KIND(LIMIT_BYTES) : 0) |
+                     (last->messages > 0 ? METER_KIND(LIMIT_MESSAGES) : 0);
     bool charged = false;
 
-    meter_windows_of(subject->class, METER_KIND(LIMIT_BYTES), &windows);
-    if (subject->class->limit[LIMIT_CONCURRENT].windows > 0 || (windows.count > 0 && bytes > 0)) {
-        meter_words_leave(&words, subject->id, subject->slot, bytes, &windows);
+    meter_windows_of(subject->class, kinds, &windows);
+    if (subject->class->limit[LIMIT_CONCURRENT].windows > 0 || windows.count > 0) {
+        meter_words_leave(&words, subject->id, subject->slot, last, &windows);
         charged = redis_call(m->redis, words.at, words.count, 0, NULL, NULL, 0) == 0;
     }
     /* Its slot may be held here since Redis was away, whoever gets the bytes. */
     meter_local_leave(
-        m->local, subject->id, subject->slot, charged ? 0 : bytes, &windows, now_us());
+        m->local, subject->id, subject->slot, charged ? &(struct question){0} : last, &windows,
+        now_us());
 }
 
 struct meter *meter_new(

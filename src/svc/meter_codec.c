@@ -15,9 +15,9 @@ unsigned meter_kinds(const struct question *question)
     unsigned kinds = METER_KIND(LIMIT_BYTES) | METER_KIND(LIMIT_CONCURRENT);
 
     if (question->kind == QUESTION_SESSION) {
-        kinds |= METER_KIND(LIMIT_SESSIONS) | METER_KIND(LIMIT_SPREAD);
+        kinds |= METER_KIND(LIMIT_SESSIONS) | METER_KIND(LIMIT_SPREAD) | METER_KIND(LIMIT_MESSAGES);
     }
-    if (question->kind == QUESTION_ENVELOPE && question->messages > 0) {
+    if (question->messages > 0) {
         kinds |= METER_KIND(LIMIT_MESSAGES);
     }
     if (question->kind == QUESTION_ENVELOPE && question->recipients > 0) {
@@ -115,14 +115,14 @@ void meter_words_take(
 }
 
 void meter_words_leave(
-    struct meter_words *w, const char *id, const char *slot, uint64_t bytes,
+    struct meter_words *w, const char *id, const char *slot, const struct question *last,
     const struct meter_windows *windows)
 {
     begin(w, "gate25_leave", id);
     add(w, "leave");
+    add_number(w, last->messages);
     add_number(w, 0);
-    add_number(w, 0);
-    add_number(w, bytes);
+    add_number(w, last->bytes);
     add(w, slot);
     add(w, "");
     add_windows(w, windows);

@@ -194,18 +194,26 @@ static void refuse(struct decision *d, const struct meter_window *w, double us)
     }
 }
 
+/* Takes `n` from each window of `kind`, which may go into debt. */
+static void charge(struct decision *d, enum limit_kind kind, uint64_t n)
+{
+    for (size_t i = 0; i < d->windows->count; i++) {
+        const struct meter_window *w = &d->windows->at[i];
+        if (w->kind == kind && n > 0) {
+            *tat_of(d, i) = rate_take(&w->rate, *tat_of(d, i), d->now_us, n);
+        }
+    }
+}
+
 static void charge_bytes(struct decision *d, uint64_t bytes)
 {
+    charge(d, LIMIT_BYTES, bytes);
     for (size_t i = 0; i < d->windows->count; i++) {
         const struct meter_window *w = &d->windows->at[i];
         if (w->kind != LIMIT_BYTES) {
             continue;
         }
-        double *tat = tat_of(d, i);
-        if (bytes > 0) {
-            *tat = rate_take(&w->rate, *tat, d->now_us, bytes);
-        }
-        double wait = rate_wait_us(&w->rate, *tat, d->now_us, 0);
+        double wait = rate_wait_us(&w->rate, *tat_of(d, i), d->now_us, 0);
         if (wait > 0 && (!d->debt || wait > d->debt_us)) {
             d->debt = w;
             d->debt_us = wait;
@@ -219,6 +227,23 @@ static uint64_t cost_of(const struct question *q, enum limit_kind kind)
         return q->kind == QUESTION_SESSION;
     }
     return kind == LIMIT_MESSAGES ? q->messages : 0;
+}
+
+/* Encrypted sessions pay when their messages have been sent: that may have left a debt. */
+static bool check_message_debt(struct decision *d)
+{
+    bool debt = false;
+
+    for (size_t i = 0; i < d->windows->count; i++) {
+        const struct meter_window *w = &d->windows->at[i];
+        double wait =
+            w->kind == LIMIT_MESSAGES ? rate_wait_us(&w->rate, *tat_of(d, i), d->now_us, 0) : 0;
+        if (wait > 0) {
+            refuse(d, w, wait);
+            debt = true;
+        }
+    }
+    return debt;
 }
 
 static void check_buckets(struct decision *d)
@@ -335,12 +360,18 @@ static void decide(struct decision *d, struct answer *out)
 {
     const struct question *q = d->question;
 
-    if (d->debt) {
+    if (q->kind == QUESTION_CHECKPOINT) {
+        charge(d, LIMIT_MESSAGES, q->messages);
+        out->state = check_message_debt(d) ? METER_OVER : METER_WITHIN;
+    }
+    if (d->debt && out->state != METER_OVER) {
         refuse(d, d->debt, d->debt_us);
     }
     if (q->kind == QUESTION_CHECKPOINT) {
-        out->state = METER_WITHIN;
         return;
+    }
+    if (q->kind == QUESTION_SESSION) {
+        (void)check_message_debt(d);
     }
     check_buckets(d);
     uint32_t granted = grant_recipients(d);
@@ -385,7 +416,7 @@ void meter_local_ask(
     }
     charge_bytes(&d, question->bytes);
     decide(&d, out);
-    if (out->state == METER_WITHIN || question->kind == QUESTION_ENVELOPE) {
+    if (out->state == METER_WITHIN || question->kind != QUESTION_SESSION) {
         renew_slot(&d);
     }
     out->bytes_over = d.debt != NULL;
@@ -397,7 +428,7 @@ void meter_local_ask(
 }
 
 void meter_local_leave(
-    struct meter_local *l, const char *id, const char *slot, uint64_t bytes,
+    struct meter_local *l, const char *id, const char *slot, const struct question *last,
     const struct meter_windows *windows, double now_us)
 {
     struct decision d = {.who = find(l, id), .windows = windows, .now_us = now_us};
@@ -406,7 +437,8 @@ void meter_local_leave(
         return;
     }
     if (find_buckets(&d) == 0) {
-        charge_bytes(&d, bytes);
+        charge_bytes(&d, last->bytes);
+        charge(&d, LIMIT_MESSAGES, last->messages);
     }
     seen_remove(&d.who->open, hash_of(slot, strlen(slot)));
 }

@@ -40,8 +40,9 @@ class Transcript:
         options = {"action": self.settings.get("action", "meter"), **self.limits}
         if options["action"] == "meter" and not self.limits:
             options["sessions"] = ["1000000/1s"]
-        if "over" in self.settings:
-            options["over"] = self.settings["over"]
+        for name in ("over", "starttls", "opaque-messages"):
+            if name in self.settings:
+                options[name] = self.settings[name]
         if "enforce" in self.settings:
             options["enforce"] = self.settings["enforce"] == "true"
         return options

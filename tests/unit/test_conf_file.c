@@ -129,7 +129,7 @@ static const struct {
      "\"uri\" is unknown in redis|: url, when-down, deadline"},
     {GOOD "class a {\n messagess = { \"1/1s\" }\n}\n", 4,
      "\"messagess\" is unknown in class a|: action, sessions, messages, recipients, bytes, spread, "
-     "concurrent, over, enforce"},
+     "concurrent, over, enforce, opaque-messages, starttls"},
     {GOOD "class a {\n \"\\x01\" { action = \"pass\" }\n}\n", 4, "unknown"},
     {GOOD "redis { \"\\n\\033[2J\" = 1 }\n", 3, "\"??[2J\" is unknown"},
     {GOOD "redis {\n deadline = 1s\n deadline = 2s\n}\n", 5, "\"deadline\" is there twice"},
@@ -205,6 +205,8 @@ static const struct {
      "one too many|up to 4"},
     {GOOD "class a {\n concurrent = 0\n}\n", 4, "\"0\"|1 to 1000000"},
     {GOOD "class a {\n concurrent = \"5/1m\"\n}\n", 4, "concurrent: \"5/1m\""},
+    {GOOD "class a {\n opaque-messages = all\n}\n", 4, "\"all\"|turns, session, off"},
+    {GOOD "class a {\n starttls = strip\n}\n", 4, "\"strip\"|pass, refuse"},
     {GOOD "class a {\n enforce = maybe\n}\n", 4, "\"maybe\"|true, false"},
     /* Submission */
     {GOOD "submission {\n host = \"smtp isp\"\n}\n", 4, "submission.host: \"smtp isp\"|1 to 127"},
@@ -356,6 +358,8 @@ static void test_defaults(void **state)
     assert_int_equal(c->default_class, 0);
     assert_int_equal(c->classes[0].over, OVER_DEFER);
     assert_true(c->classes[0].enforce);
+    assert_int_equal(c->classes[0].opaque_messages, OPAQUE_TURNS);
+    assert_int_equal(c->classes[0].starttls, STARTTLS_PASS);
     assert_string_equal(c->submission.host, "");
     assert_int_equal(c->submission.port, 587);
     assert_int_equal(c->submission.own_count, 0);
@@ -408,7 +412,8 @@ static const char everything[] =
     "class registered { action = pass }\n"
     "class ordinary {\n action = meter\n sessions = { 30/1m, \"500/1d\" }\n messages = { 10/1m }\n"
     " recipients = 50/1m\n recipients += 500/1d\n bytes = { 100M/1h }\n spread = { 20/1h }\n"
-    " concurrent = 5\n over = refuse\n enforce = no\n}\n"
+    " concurrent = 5\n over = refuse\n enforce = no\n opaque-messages = session\n"
+    " starttls = refuse\n}\n"
     "class programs { action = submit over = submit }\n"
     "submission {\n host = smtp.isp.example port = 2587\n for = { 198.51.100.10, "
     "2001:db8:ffff::/48 "
@@ -470,6 +475,8 @@ static void test_everything(void **state)
     assert_int_equal(class->limit[LIMIT_CONCURRENT].window[0].count, 5);
     assert_int_equal(class->over, OVER_REFUSE);
     assert_false(class->enforce);
+    assert_int_equal(class->opaque_messages, OPAQUE_SESSION);
+    assert_int_equal(class->starttls, STARTTLS_REFUSE);
     assert_string_equal(c->help_url, "https://mail.isp.example/");
     assert_string_equal(c->journal_file, "/var/log/j");
     assert_int_equal(c->journal_keep_s, 7 * 86400);

@@ -181,6 +181,9 @@ static void tells_log_lines_in_words(void **state)
          "t  session  forwarded"},
         {"{\"time\":\"t\",\"event\":\"session\",\"verdict\":\"\\u001b\",\"rule\":\"\\u001b\"}",
          "t  session  \\x1b: \\x1b"},
+        {"{\"time\":\"t\",\"event\":\"session\",\"tls\":true,\"turns\":9,\"messages_least\":3,"
+         "\"messages_most\":5}",
+         "t  session, TLS, 3 to 5 messages in 9 turns"},
         {"{\"time\":\"\\u001b[2J\"}", "\\x1b[2J"},
         {"not JSON \x1b", "not JSON \\x1b"},
         {"[1]", "[1]"},

@@ -51,6 +51,7 @@ struct fixture {
     struct conf conf;
     struct conf_class class;
     struct dialog_record dialog;
+    struct turns turns;
     struct journal_line line;
     struct metrics metrics;
 };
@@ -91,8 +92,10 @@ static int make_fixture(void **state)
         .messages = 3,
         .recipients = 4,
         .tls = true};
+    f->turns = (struct turns){.count = 9, .least = 3, .most = {5, -1, -1, -1}};
     f->line = (struct journal_line){
         .event = JOURNAL_REFUSAL,
+        .turns = &f->turns,
         .time_ms = 1700000000007,
         .case_id = "0123456789",
         .id = "192.0.2.7",
@@ -166,8 +169,8 @@ static void test_whole_line(void **state)
         "\"class\":\"ordinary\",\"verdict\":\"defer\",\"rule\":\"messages:10/1m\","
         "\"retry_after_s\":6,\"helo\":\"pc.example\",\"from\":\"a@b.example\",\"messages\":3,"
         "\"recipients\":4,\"bytes_up\":5000000000,\"bytes_down\":12,\"tls\":true,"
-        "\"duration_ms\":1234,\"spf\":null,\"node\":\"gate1\",\"to\":\"c@d.example\",\"detail\":"
-        "\"why\"}\n");
+        "\"turns\":9,\"messages_least\":3,\"messages_most\":5,\"duration_ms\":1234,\"spf\":null,"
+        "\"node\":\"gate1\",\"to\":\"c@d.example\",\"detail\":\"why\"}\n");
     free(text);
 }
 
@@ -183,8 +186,8 @@ static void test_bare_line(void **state)
         "{\"time\":\"1970-01-01T00:00:00.000Z\",\"event\":\"session\",\"case\":\"X\",\"id\":null,"
         "\"client\":null,\"server\":null,\"class\":null,\"verdict\":\"forward\",\"rule\":null,"
         "\"retry_after_s\":null,\"helo\":null,\"from\":null,\"messages\":0,\"recipients\":0,"
-        "\"bytes_up\":0,\"bytes_down\":0,\"tls\":false,\"duration_ms\":0,\"spf\":null,"
-        "\"node\":\"gate1\"}\n");
+        "\"bytes_up\":0,\"bytes_down\":0,\"tls\":false,\"turns\":null,\"messages_least\":null,"
+        "\"messages_most\":null,\"duration_ms\":0,\"spf\":null,\"node\":\"gate1\"}\n");
     free(text);
 }
 

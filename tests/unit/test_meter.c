@@ -131,7 +131,7 @@ static void leave(
     struct meter_subject subject = {session, id, slot, &destination, class};
 
     snprintf(slot, sizeof slot, "slot-%u", (unsigned)session);
-    meter_leave(b->meter, &subject, bytes);
+    meter_leave(b->meter, &subject, &(struct question){.bytes = bytes});
 }
 
 #define OPEN                                                                                       \
@@ -234,6 +234,37 @@ static void test_leave(void **state)
     }
 }
 
+/* Encrypted sessions pay afterwards: who is in debt has to wait before the next session. */
+static void test_message_debt(void **state)
+{
+    struct bench *b = *state;
+    struct conf_class class = {.name = "x"};
+    struct question open = OPEN;
+    struct question sent = {QUESTION_CHECKPOINT, 2, 0, 0};
+    struct ask session = {1, "a", open, 1, WHEN_DOWN_LOCAL, 0};
+    struct ask checkpoint = {1, "a", sent, 1, WHEN_DOWN_LOCAL, 0};
+
+    class.limit[LIMIT_MESSAGES] = (struct limit){1, {{3, DAY_US}}};
+    for (int local = 0; local < 2; local++) {
+        assert_int_equal(ask(b, &class, &checkpoint)->state, METER_WITHIN);
+        assert_int_equal(ask(b, &class, &session)->state, METER_WITHIN);
+        assert_int_equal(ask(b, &class, &checkpoint)->state, METER_OVER);
+        assert_int_equal(ask(b, &class, &session)->state, METER_OVER);
+        assert_int_equal(ask(b, &class, &session)->limit, LIMIT_MESSAGES);
+        /* The last message of a session that has ended is paid for too. */
+        session.id = "b";
+        char slot[] = "slot-1";
+        struct addr destination = {ADDR_IPV4, {192, 0, 2, 1}};
+        struct meter_subject subject = {1, "b", slot, &destination, &class};
+        assert_int_equal(ask(b, &class, &session)->state, METER_WITHIN);
+        meter_leave(b->meter, &subject, &(struct question){.messages = 4});
+        assert_int_equal(ask(b, &class, &session)->state, METER_OVER);
+        session.id = "a";
+        real_redis_kill(&b->server);
+        assert_true(real_redis_until(b->base, real_redis_is_down, b->redis));
+    }
+}
+
 /* What nobody limits, nobody is asked for. */
 static void test_without_windows(void **state)
 {
@@ -243,13 +274,14 @@ static void test_without_windows(void **state)
 
     real_redis_kill(&b->server);
     assert_true(real_redis_until(b->base, real_redis_is_down, b->redis));
-    class.limit[LIMIT_MESSAGES] = (struct limit){1, {{1, DAY_US}}};
+    struct conf_class other = class;
+    class.limit[LIMIT_RECIPIENTS] = other.limit[LIMIT_MESSAGES] = (struct limit){1, {{1, DAY_US}}};
     for (int i = 0; i < 3; i++) {
         assert_int_equal(
             ask(b, &class, &(struct ask){1, "a", OPEN, 1, WHEN_DOWN_REFUSE, 0})->state,
             METER_WITHIN);
         const struct answer *answer =
-            ask(b, &class, &(struct ask){1, "a", ENVELOPE(0, 7, 99), 1, WHEN_DOWN_REFUSE, 0});
+            ask(b, &other, &(struct ask){1, "a", ENVELOPE(0, 7, 99), 1, WHEN_DOWN_REFUSE, 0});
         assert_int_equal(answer->state, METER_WITHIN);
         assert_int_equal(answer->recipients, 7);
     }
@@ -506,6 +538,7 @@ int main(void)
         TEST(test_redis),
         TEST(test_local),
         TEST(test_leave),
+        TEST(test_message_debt),
         TEST(test_without_windows),
         TEST(test_when_down),
         TEST(test_error_reply),

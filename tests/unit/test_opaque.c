@@ -160,9 +160,120 @@ static void test_shadow_and_no_answer_slow_nobody(void **state)
     assert_null(find(&r, DIALOG_PAUSE));
 }
 
+static void client_record(struct rig *r, size_t text)
+{
+    static char bytes[20000] = {23, 3, 3};
+    size_t size = text + 17, done = 0;
+    bytes[3] = (char)(size >> 8);
+    bytes[4] = (char)size;
+    while (done < size + 5) {
+        done += turns_client(&r->dialog.turns, (struct span){bytes + done, size + 5 - done});
+        if (!r->dialog.turns.waiting) {
+            continue;
+        }
+        step(r, (struct dialog_event){.kind = DIALOG_TURN});
+        if (r->dialog.turns.waiting) {
+            return; /* held */
+        }
+    }
+}
+
+static void server_record(struct rig *r, size_t text)
+{
+    static char bytes[2000] = {23, 3, 3};
+    size_t size = text + 17;
+    bytes[3] = (char)(size >> 8);
+    bytes[4] = (char)size;
+    turns_server(&r->dialog.turns, (struct span){bytes, size + 5});
+}
+
+/* EHLO, an envelope, and content of `size`; the client is about to go on. */
+static void send_message(struct rig *r, size_t size)
+{
+    server_record(r, 1000);
+    client_record(r, 36);
+    client_record(r, 20);
+    server_record(r, 100);
+    client_record(r, 90);
+    server_record(r, 65);
+    client_record(r, size);
+    server_record(r, 37);
+    client_record(r, 90);
+}
+
+static void answer_messages(struct rig *r, enum meter_state state)
+{
+    step(
+        r, (struct dialog_event){
+               .kind = DIALOG_ANSWER, .answer = {.state = state, .limit = LIMIT_MESSAGES}});
+}
+
+static void test_messages_are_paid_before_the_next_turn(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, "1G/1s");
+    send_message(&r, 2000);
+    assert_true(r.dialog.turns.waiting);
+    const struct dialog_action *ask = must_find(&r, DIALOG_ASK);
+    assert_int_equal(ask->question.kind, QUESTION_CHECKPOINT);
+    assert_int_equal(ask->question.messages, 1);
+    assert_int_equal(dialog_messages_due(&r.dialog), 0);
+    step(&r, (struct dialog_event){.kind = DIALOG_TURN}); /* not before the answer */
+    assert_true(r.dialog.turns.waiting);
+    answer_messages(&r, METER_WITHIN);
+    step(&r, (struct dialog_event){.kind = DIALOG_TURN});
+    assert_false(r.dialog.turns.waiting);
+    assert_null(find(&r, DIALOG_CLOSE));
+}
+
+static void test_message_debt_ends_between_messages(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, "1G/1s");
+    send_message(&r, 2000);
+    answer_messages(&r, METER_OVER);
+    assert_null(find(&r, DIALOG_CLOSE));
+    step(&r, (struct dialog_event){.kind = DIALOG_TURN});
+    assert_int_equal(must_find(&r, DIALOG_RECORD)->verdict.limit, LIMIT_MESSAGES);
+    assert_int_equal(must_find(&r, DIALOG_CLOSE)->verdict.action, VERDICT_DEFER);
+}
+
+/* What may be a chunk of a message is not followed by the end. */
+static void test_message_debt_spares_chunks(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, "1G/1s");
+    send_message(&r, 9000);
+    answer_messages(&r, METER_OVER);
+    client_record(&r, 300);
+    assert_null(find(&r, DIALOG_CLOSE));
+    server_record(&r, 40);
+    client_record(&r, 90);
+    assert_int_equal(must_find(&r, DIALOG_CLOSE)->verdict.action, VERDICT_DEFER);
+}
+
+static void test_opaque_messages_off(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, "1G/1s");
+    r.class.opaque_messages = OPAQUE_OFF;
+    send_message(&r, 2000);
+    assert_false(r.dialog.turns.waiting);
+    assert_int_equal(dialog_messages_due(&r.dialog), 0);
+    assert_null(find(&r, DIALOG_ASK));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_messages_are_paid_before_the_next_turn),
+        cmocka_unit_test(test_message_debt_ends_between_messages),
+        cmocka_unit_test(test_message_debt_spares_chunks),
+        cmocka_unit_test(test_opaque_messages_off),
         cmocka_unit_test(test_checkpoints_suit_the_bucket),
         cmocka_unit_test(test_debt_slows_to_the_rate_of_the_bucket),
         cmocka_unit_test(test_no_silence_is_longer_than_a_server_waits),

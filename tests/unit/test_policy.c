@@ -44,6 +44,19 @@ static void test_admission(void **state)
     }
 }
 
+static void test_starttls(void **state)
+{
+    (void)state;
+    struct conf_class class = make_class(OVER_DEFER, true);
+    assert_int_equal(policy_starttls(&class).action, VERDICT_FORWARD);
+    class.starttls = STARTTLS_REFUSE;
+    assert_int_equal(policy_starttls(&class).action, VERDICT_REFUSE);
+    assert_int_equal(policy_starttls(&class).rule, RULE_NO_STARTTLS);
+    class.enforce = false;
+    assert_int_equal(policy_starttls(&class).action, VERDICT_FORWARD);
+    assert_true(policy_starttls(&class).shadow);
+}
+
 static void test_answers(void **state)
 {
     (void)state;
@@ -82,8 +95,10 @@ static void test_answers(void **state)
          RULE_LIMIT, false},
         {QUESTION_SESSION, METER_UNKNOWN, OVER_SUBMIT, WHEN_DOWN_REFUSE, true, VERDICT_DEFER,
          RULE_STORE_DOWN, false},
-        /* A checkpoint never ends anything. */
-        {QUESTION_CHECKPOINT, METER_OVER, OVER_REFUSE, WHEN_DOWN_REFUSE, true, VERDICT_FORWARD,
+        /* A checkpoint is over when messages have left a debt; not knowing ends nothing. */
+        {QUESTION_CHECKPOINT, METER_OVER, OVER_DEFER, WHEN_DOWN_REFUSE, true, VERDICT_DEFER,
+         RULE_LIMIT, false},
+        {QUESTION_CHECKPOINT, METER_WITHIN, OVER_REFUSE, WHEN_DOWN_REFUSE, true, VERDICT_FORWARD,
          RULE_NONE, false},
         {QUESTION_CHECKPOINT, METER_UNKNOWN, OVER_REFUSE, WHEN_DOWN_REFUSE, true, VERDICT_FORWARD,
          RULE_NONE, false},
@@ -177,6 +192,7 @@ static void test_codes(void **state)
         {RULE_LOOP, VERDICT_REFUSE, PLACE_GREETING, "554 5.4.6 "},
         {RULE_LOOP, VERDICT_DEFER, PLACE_GREETING, "421 4.4.6 "},
         {RULE_SOURCE, VERDICT_REFUSE, PLACE_GREETING, "554 5.7.1 "},
+        {RULE_NO_STARTTLS, VERDICT_REFUSE, PLACE_SESSION, "554 5.7.1 "},
         {RULE_LINE, VERDICT_REFUSE, PLACE_SESSION, "500 5.5.2 "},
     };
     struct conf_class class = make_class(OVER_DEFER, true);
@@ -333,11 +349,17 @@ static void test_spf(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_admission),  cmocka_unit_test(test_answers),
-        cmocka_unit_test(test_bridging),   cmocka_unit_test(test_waiting_time_is_never_zero),
-        cmocka_unit_test(test_codes),      cmocka_unit_test(test_limits_in_words),
-        cmocka_unit_test(test_long_parts), cmocka_unit_test(test_detail_cannot_end_the_reply),
-        cmocka_unit_test(test_advice),     cmocka_unit_test(test_case_ids),
+        cmocka_unit_test(test_admission),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_bridging),
+        cmocka_unit_test(test_starttls),
+        cmocka_unit_test(test_waiting_time_is_never_zero),
+        cmocka_unit_test(test_codes),
+        cmocka_unit_test(test_limits_in_words),
+        cmocka_unit_test(test_long_parts),
+        cmocka_unit_test(test_detail_cannot_end_the_reply),
+        cmocka_unit_test(test_advice),
+        cmocka_unit_test(test_case_ids),
         cmocka_unit_test(test_spf),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -359,6 +359,12 @@ static void set(struct play *p, const char *line)
                                                        : OVER_DEFER;
     } else if (span_equal(name, SPAN_LITERAL("enforce"))) {
         p->class.enforce = strcmp(value, "true") == 0;
+    } else if (span_equal(name, SPAN_LITERAL("starttls"))) {
+        p->class.starttls = strcmp(value, "refuse") == 0 ? STARTTLS_REFUSE : STARTTLS_PASS;
+    } else if (span_equal(name, SPAN_LITERAL("opaque-messages"))) {
+        p->class.opaque_messages = strcmp(value, "session") == 0 ? OPAQUE_SESSION
+                                   : strcmp(value, "off") == 0   ? OPAQUE_OFF
+                                                                 : OPAQUE_TURNS;
     } else if (span_equal(name, SPAN_LITERAL("action"))) {
         p->class.action = strcmp(value, "pass") == 0     ? ACTION_PASS
                           : strcmp(value, "refuse") == 0 ? ACTION_REFUSE

@@ -1,0 +1,315 @@
+/* core/turns: record flows, made up and recorded, and the bounds that follow from them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "core/turns.h"
+
+#define ROOM     65536
+#define TAG      17 /* TLS 1.3: what a record is longer than its text */
+#define COMMAND  40
+#define ENVELOPE 90 /* MAIL, RCPT and DATA in one */
+
+/* One record of either side: positive, the client's text; negative, the server's. 0 ends. */
+#define MOST_RECORDS 64
+#define EHLO13       -1200, -100, 36, -238, -238, 20, -180 /* handshake, its tickets, EHLO */
+
+struct flow {
+    const char *name;
+    int text[MOST_RECORDS];
+    uint32_t count, least, most;
+};
+
+static const struct flow flows[] = {
+    {"nothing", {0}, 0, 0, 0},
+    {"EHLO, QUIT", {EHLO13, 6, -15, 0}, 2, 0, 0},
+    {"one message, not pipelined",
+     {EHLO13, COMMAND, -14, 26, -14, 6, -37, 900, -37, 6, -15, 0},
+     6,
+     1,
+     2},
+    {"one message, pipelined", {EHLO13, ENVELOPE, -65, 900, -37, 6, -15, 0}, 4, 1, 4},
+    {"a message too small to be told from a command",
+     {EHLO13, COMMAND, -14, 26, -14, 6, -37, 200, -37, 6, -15, 0},
+     6,
+     0,
+     2},
+    {"three messages",
+     {EHLO13, ENVELOPE, -65, 2000, -37, ENVELOPE, -65, 2000, -37, ENVELOPE, -65, 2000, -37, 0},
+     7,
+     3,
+     12},
+    {"a large message, interrupted by a session ticket",
+     {EHLO13, ENVELOPE, -65, 16384, 16384, -238, 16384, 500, -37, 6, -15, 0},
+     5,
+     1,
+     14},
+    {"60 recipients at once, none of them accepted",
+     {EHLO13, 3000, -840, -37, 6, -14, 6, -15, 0},
+     4,
+     0,
+     37},
+    {"chunks of one message",
+     {EHLO13, 8192, -90, 8192, -34, 8192, -34, 300, -40, 6, -15, 0},
+     6,
+     1,
+     8},
+    {"the server speaks in two records", {EHLO13, COMMAND, -7, -7, 6, -14, 0}, 3, 0, 1},
+    {"an alert is no turn", {EHLO13, 6, -14, 2, -14, 0}, 2, 0, 0},
+};
+
+static size_t put_record(char *out, uint8_t type, size_t size)
+{
+    const uint8_t header[] = {type, 3, 3, (uint8_t)(size >> 8), (uint8_t)size};
+    memcpy(out, header, sizeof header);
+    memset(
+        out + sizeof header, 0x17, size); /* what looks like a header must not be taken for one */
+    return sizeof header + size;
+}
+
+static void feed_client(struct turns *t, struct span s, size_t piece)
+{
+    while (s.len > 0) {
+        struct span in = {s.at, s.len < piece ? s.len : piece};
+        size_t n = turns_client(t, in);
+        if (n < in.len) {
+            assert_true(t->waiting);
+            assert_int_equal(turns_client(t, span_skip(in, n)), 0);
+            turns_pass(t);
+        }
+        s = span_skip(s, n);
+    }
+}
+
+static void feed_server(struct turns *t, struct span s, size_t piece)
+{
+    for (; s.len > 0; s = span_skip(s, piece)) {
+        turns_server(t, (struct span){s.at, s.len < piece ? s.len : piece});
+    }
+}
+
+static void play(const struct flow *f, struct turns *t, size_t piece)
+{
+    static char bytes[ROOM];
+    turns_init(t);
+    for (const int *text = f->text; *text; text++) {
+        size_t size = (size_t)(*text < 0 ? -*text : *text) + TAG;
+        struct span record = {bytes, put_record(bytes, 23, size)};
+        (*text < 0 ? feed_server : feed_client)(t, record, piece);
+    }
+    turns_end(t);
+}
+
+/* However the records are cut into reads, the counts are the same. */
+static void test_flows(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof flows / sizeof *flows; i++) {
+        for (size_t piece = 1; piece < 40; piece++) {
+            struct turns t;
+            play(&flows[i], &t, piece < 39 ? piece : ROOM);
+            if (t.count != flows[i].count || t.least != flows[i].least ||
+                turns_most(&t) != flows[i].most) {
+                fail_msg(
+                    "%s, %zu at a time: %u turns, %u to %u", flows[i].name, piece, t.count, t.least,
+                    turns_most(&t));
+            }
+        }
+    }
+}
+
+static void say(struct turns *t, int text)
+{
+    static char bytes[ROOM];
+    size_t size = (size_t)(text < 0 ? -text : text) + TAG;
+    struct span record = {bytes, put_record(bytes, 23, size)};
+    (text < 0 ? feed_server : feed_client)(t, record, ROOM);
+}
+
+/* Record flows of real sessions (OpenSSL 3, python3's smtplib, swaks): type, and length in the
+ * header, negative where the server speaks. */
+struct recording {
+    const char *name;
+    uint32_t messages, least; /* real ones, and those that the lower bound finds */
+    struct {
+        uint8_t type;
+        int length;
+    } record[MOST_RECORDS];
+};
+
+static const struct recording recordings[] = {
+    {"smtplib, TLS 1.3",
+     2,
+     2,
+     {{22, 512}, {22, -122}, {20, -1},   {23, -23},  {23, -440}, {23, -96}, {23, -69}, {20, 1},
+      {23, 69},  {23, -250}, {23, -250}, {23, 38},   {23, -121}, {23, 62},  {23, -31}, {23, 45},
+      {23, -31}, {23, 23},   {23, -54},  {23, 2226}, {23, -39},  {23, 62},  {23, -31}, {23, 45},
+      {23, -31}, {23, 23},   {23, -54},  {23, 2226}, {23, -39},  {23, 23},  {23, -32}, {23, -19}}},
+    {"smtplib, TLS 1.2", 2, 2, {{22, 183},  {22, -65},  {22, -420}, {22, -116}, {22, -4},  {22, 37},
+                                {20, 1},    {22, 40},   {22, -186}, {20, -1},   {22, -40}, {23, 45},
+                                {23, -128}, {23, 69},   {23, -38},  {23, 52},   {23, -38}, {23, 30},
+                                {23, -61},  {23, 2233}, {23, -46},  {23, 69},   {23, -38}, {23, 52},
+                                {23, -38},  {23, 30},   {23, -61},  {23, 2233}, {23, -46}, {23, 30},
+                                {23, -39},  {21, -26}}},
+    {"pipelined, 3 recipients",
+     2,
+     2,
+     {{22, 512}, {22, -122}, {20, -1},   {23, -23},  {23, -440}, {23, -97}, {23, -69}, {20, 1},
+      {23, 69},  {23, -250}, {23, -250}, {23, 38},   {23, -121}, {23, 142}, {23, -31}, {23, -31},
+      {23, -31}, {23, -31},  {23, -54},  {23, 2226}, {23, -39},  {23, 142}, {23, -31}, {23, -31},
+      {23, -31}, {23, -31},  {23, -54},  {23, 2226}, {23, -39},  {23, 23},  {23, -32}, {23, -19}}},
+    {"5 messages by BDAT in one burst",
+     5,
+     0,
+     {{22, 512}, {22, -122}, {20, -1},   {23, -23}, {23, -440}, {23, -96},  {23, -69}, {20, 1},
+      {23, 69},  {23, -250}, {23, -250}, {23, 38},  {23, -121}, {23, 1537}, {23, -31}, {23, -31},
+      {23, -39}, {23, -31},  {23, -31},  {23, -39}, {23, -31},  {23, -31},  {23, -39}, {23, -31},
+      {23, -31}, {23, -39},  {23, -31},  {23, -31}, {23, -39},  {23, 23},   {23, -32}, {23, -19}}},
+    {"swaks, a message of 250 octets",
+     1,
+     0,
+     {{22, 512}, {22, -122}, {20, -1},   {23, -23}, {23, -440}, {23, -97}, {23, -69}, {20, 1},
+      {23, 69},  {23, -250}, {23, -250}, {23, 33},  {23, -121}, {23, 42},  {23, -31}, {23, 40},
+      {23, -31}, {23, 23},   {23, -54},  {23, 270}, {23, -39},  {23, 23},  {23, -32}, {23, -19}}},
+};
+
+static void test_recordings(void **state)
+{
+    (void)state;
+    static char bytes[ROOM];
+    for (size_t i = 0; i < sizeof recordings / sizeof *recordings; i++) {
+        const struct recording *r = &recordings[i];
+        struct turns t;
+        turns_init(&t);
+        for (unsigned k = 0; k < MOST_RECORDS && r->record[k].length != 0; k++) {
+            int length = r->record[k].length;
+            size_t size = (size_t)(length < 0 ? -length : length);
+            struct span record = {bytes, put_record(bytes, r->record[k].type, size)};
+            (length < 0 ? feed_server : feed_client)(&t, record, 7);
+        }
+        turns_end(&t);
+        if (t.plain || t.least != r->least || turns_most(&t) < r->messages) {
+            fail_msg("%s: %u to %u in %u turns", r->name, t.least, turns_most(&t), t.count);
+        }
+    }
+}
+
+/* What a pipelining client can do at the best: many messages in one turn. */
+static void test_most_of_one_turn(void **state)
+{
+    (void)state;
+    for (int messages = 1; messages <= 100; messages++) {
+        /* MAIL FROM:<a@b>, RCPT TO:<c@d>, BDAT 1 LAST, and a letter */
+        struct turns t;
+        turns_init(&t);
+        say(&t, -1000);
+        say(&t, 36);
+        say(&t, 10);
+        say(&t, -100);
+        say(&t, messages * (17 + 15 + 13 + 1));
+        say(&t, -messages * 3 * TURNS_REPLY);
+        turns_end(&t);
+        assert_true(turns_most(&t) >= (uint32_t)messages);
+        assert_true(t.least <= (uint32_t)messages);
+    }
+}
+
+/* TLS 1.2 has no disguise: the client is the first to send application data. */
+static void test_tls12(void **state)
+{
+    (void)state;
+    static char bytes[ROOM];
+    struct turns t;
+    turns_init(&t);
+    feed_client(&t, (struct span){bytes, put_record(bytes, 22, 200)}, ROOM);
+    feed_server(&t, (struct span){bytes, put_record(bytes, 22, 2000)}, ROOM);
+    feed_client(&t, (struct span){bytes, put_record(bytes, 20, 1)}, ROOM);
+    feed_server(&t, (struct span){bytes, put_record(bytes, 20, 1)}, ROOM);
+    assert_false(t.began);
+    say(&t, 44);
+    say(&t, -200);
+    assert_false(t.tls13);
+    say(&t, ENVELOPE);
+    say(&t, -65);
+    say(&t, 1000);
+    say(&t, -37);
+    turns_end(&t);
+    assert_int_equal(t.count, 3);
+    assert_int_equal(t.least, 1);
+}
+
+/* Behind STARTTLS somebody speaks what is no TLS: his reads are counted. */
+static void test_no_tls(void **state)
+{
+    (void)state;
+    static char bytes[ROOM];
+    struct turns t;
+    memset(bytes, 'x', sizeof bytes);
+    turns_init(&t);
+    for (int i = 0; i < 5; i++) {
+        feed_client(&t, (struct span){bytes, 2000}, ROOM);
+        feed_server(&t, (struct span){bytes, 20}, ROOM);
+        feed_client(&t, (struct span){bytes, 30}, ROOM);
+        feed_server(&t, (struct span){bytes, 20}, ROOM);
+    }
+    turns_end(&t);
+    assert_true(t.plain);
+    assert_int_equal(t.count, 10);
+    assert_int_equal(t.least, 4); /* not the one of the first turn */
+    assert_true(turns_most(&t) >= 5);
+}
+
+/* Where a session may be ended: not in the midst of content that may be a part of a message. */
+static void test_between(void **state)
+{
+    (void)state;
+    static char bytes[ROOM];
+    struct span record = {bytes, put_record(bytes, 23, COMMAND)};
+    struct turns t;
+    turns_init(&t);
+    say(&t, -1000);
+    say(&t, 36);
+    say(&t, 20);
+    say(&t, -100);
+    assert_int_equal(turns_client(&t, record), 0); /* the first turn was EHLO */
+    assert_false(turns_between(&t));
+    turns_pass(&t);
+    assert_int_equal(turns_client(&t, record), record.len);
+    say(&t, -65);
+    say(&t, 2000);
+    say(&t, -37);
+    assert_int_equal(turns_client(&t, record), 0); /* a message that is no chunk */
+    assert_int_equal(t.least, 1);
+    assert_true(turns_between(&t));
+    turns_pass(&t);
+    assert_false(turns_between(&t));
+    say(&t, ENVELOPE);
+    say(&t, -65);
+    say(&t, 9000);
+    say(&t, -37);
+    assert_int_equal(turns_client(&t, record), 0); /* a chunk, perhaps: more may come */
+    assert_int_equal(t.least, 2);
+    assert_false(turns_between(&t));
+    turns_pass(&t);
+    say(&t, ENVELOPE);
+    say(&t, -65);
+    assert_int_equal(turns_client(&t, record), 0);
+    assert_true(turns_between(&t));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_flows),
+        cmocka_unit_test(test_recordings),
+        cmocka_unit_test(test_most_of_one_turn),
+        cmocka_unit_test(test_tls12),
+        cmocka_unit_test(test_no_tls),
+        cmocka_unit_test(test_between),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
