@@ -32,6 +32,8 @@ static const struct option_choice overs[] = {
     {"refuse", OVER_REFUSE, false},
     {"submit", 0, true},
     {NULL, 0, false}};
+static const struct option_choice bare_lfs[] = {
+    {"normalize", BARE_LF_NORMALIZE, false}, {"refuse", BARE_LF_REFUSE, false}, {NULL, 0, false}};
 static const struct option_choice envelopes[] = {
     {"full", ENVELOPE_FULL, false},
     {"domains", ENVELOPE_DOMAINS, false},
@@ -70,6 +72,7 @@ const struct option conf_options[] = {
     {OPTION_CLASS, "concurrent", OPTION_COUNT, CLASS(limit[LIMIT_CONCURRENT]), 1, 1000000, NULL, NULL},
     {OPTION_CLASS, "over", OPTION_CHOICE, CLASS(over), 0, 0, "defer", overs},
     {OPTION_CLASS, "enforce", OPTION_FLAG, CLASS(enforce), 0, 0, "true", NULL},
+    {"smtp", "bare-lf", OPTION_CHOICE, CONF(bare_lf), 0, 0, "normalize", bare_lfs},
     {"help", "url", OPTION_WEB, CONF(help_url), 0, sizeof(((struct conf *)0)->help_url), NULL, NULL},
     {"journal", "file", OPTION_PATH, CONF(journal_file), 0, 0, NULL, NULL},
     {"journal", "keep", OPTION_SECONDS, CONF(journal_keep_s), MINUTE, 3660 * DAY, "30d", NULL},

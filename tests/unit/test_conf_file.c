@@ -208,6 +208,7 @@ static const struct {
     {GOOD "journal {\n file = \"\"\n}\n", 4, "an absolute path"},
     {GOOD "journal {\n keep = \"30\"\n}\n", 4, "\"30\"|from 1m to 3660d"},
     {GOOD "journal {\n envelope = \"some\"\n}\n", 4, ": full, domains, none"},
+    {GOOD "smtp {\n bare-lf = \"pass\"\n}\n", 4, ": normalize, refuse"},
     {GOOD "registry {\n copy = \"x\"\n}\n", 4, "registry.copy"},
     {GOOD "control {\n socket = \"x\"\n}\n", 4, "control.socket"},
     {GOOD "node {\n name = \"a b\"\n}\n", 4, "node.name: \"a b\"|1 to 63"},
@@ -320,6 +321,7 @@ static void test_defaults(void **state)
     assert_null(c->journal_file);
     assert_int_equal(c->journal_keep_s, 30 * 86400);
     assert_int_equal(c->envelope, ENVELOPE_FULL);
+    assert_int_equal(c->bare_lf, BARE_LF_NORMALIZE);
     assert_null(c->registry_copy);
     assert_null(c->control_socket);
     assert_int_equal(gethostname(host, sizeof(host) - 1), 0);
@@ -359,7 +361,7 @@ static const char everything[] =
     "class ordinary {\n action = meter\n sessions = { 30/1m, \"500/1d\" }\n messages = { 10/1m }\n"
     " recipients = 50/1m\n recipients += 500/1d\n bytes = { 100M/1h }\n spread = { 20/1h }\n"
     " concurrent = 5\n over = refuse\n enforce = no\n}\n"
-    "help { url = \"https://mail.isp.example/\" }\n"
+    "smtp { bare-lf = refuse }\nhelp { url = \"https://mail.isp.example/\" }\n"
     "journal { file = \"/var/log/j\" keep = 7d envelope = domains }\n"
     "registry { copy = \"/var/lib/c\" }\ncontrol { socket = \"/run/c\" }\n"
     "node { name = \"gate-1.example\" }\n"
@@ -408,6 +410,7 @@ static void test_everything(void **state)
     assert_string_equal(c->journal_file, "/var/log/j");
     assert_int_equal(c->journal_keep_s, 7 * 86400);
     assert_int_equal(c->envelope, ENVELOPE_DOMAINS);
+    assert_int_equal(c->bare_lf, BARE_LF_REFUSE);
     assert_string_equal(c->registry_copy, "/var/lib/c");
     assert_string_equal(c->control_socket, "/run/c");
     assert_string_equal(c->node, "gate-1.example");
