@@ -107,14 +107,18 @@ static struct span path_of(struct span argument)
     return without_route(take_word(&rest));
 }
 
-static void parse_chunk(struct smtp_cmd *cmd)
+/* RFC 3030's own spelling and no other: to a server that does not know a BDAT for one (Exim, with a
+ * tab behind the verb), its octets are commands. */
+static void parse_chunk(struct span line, struct smtp_cmd *cmd)
 {
-    struct span rest = cmd->argument;
-    struct span size = take_word(&rest);
-    struct span mark = take_word(&rest);
-    cmd->last = span_equal_nocase(mark, SPAN_LITERAL("LAST"));
-    cmd->chunk_valid = span_number(size, SMTP_CMD_CHUNK_MAX, &cmd->chunk) && rest.len == 0 &&
-                       (mark.len == 0 || cmd->last);
+    static const struct span verb = SPAN_LITERAL("BDAT ");
+    static const struct span mark = SPAN_LITERAL(" LAST");
+    struct span size = span_skip(line, verb.len);
+    cmd->last = size.len > mark.len &&
+                span_equal_nocase(span_skip(size, size.len - mark.len), mark);
+    size.len -= cmd->last ? mark.len : 0;
+    cmd->chunk_valid = span_starts_nocase(line, verb) &&
+                       span_number(size, SMTP_CMD_CHUNK_MAX, &cmd->chunk);
 }
 
 void smtp_cmd_parse(struct span line, struct smtp_cmd *out)
@@ -126,6 +130,6 @@ void smtp_cmd_parse(struct span line, struct smtp_cmd *out)
     if (out->verb == VERB_MAIL || out->verb == VERB_RCPT) {
         out->path = path_of(out->argument);
     } else if (out->verb == VERB_BDAT) {
-        parse_chunk(out);
+        parse_chunk(line, out);
     }
 }
