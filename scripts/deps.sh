@@ -2,7 +2,7 @@
 # Installs what scripts/packages.txt names and is missing, and unpacks real mail and Redis servers
 # into .parts/root. Does nothing, offline and at once, when everything is there.
 #
-# postfix and redis-server are never installed: that would start services on this machine and
+# Mail servers and redis-server are never installed: that would start services on this machine and
 # replace its mailer. The tests only want their programs.
 set -eu
 
@@ -10,7 +10,7 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 list=$here/scripts/packages.txt
 parts=$here/.parts
 root=$parts/root
-unpacked="postfix redis-server"
+unpacked="postfix redis-server exim4-daemon-light opensmtpd"
 fresh_lists=no
 
 die() {
@@ -87,11 +87,11 @@ chmod 755 "$scratch"
 
 command -v dpkg-query >/dev/null || die "this needs Debian (written for 12, bookworm)"
 install_missing
-if [ ! -e "$parts/complete" ]; then
+if [ "$(cat "$parts/complete" 2>/dev/null)" != "$unpacked" ]; then
     for package in $unpacked; do
         unpack "$package"
     done
     link_redis
     check_libraries
-    touch "$parts/complete"
+    echo "$unpacked" >"$parts/complete"
 fi

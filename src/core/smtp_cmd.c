@@ -114,11 +114,11 @@ static void parse_chunk(struct span line, struct smtp_cmd *cmd)
     static const struct span verb = SPAN_LITERAL("BDAT ");
     static const struct span mark = SPAN_LITERAL(" LAST");
     struct span size = span_skip(line, verb.len);
-    cmd->last = size.len > mark.len &&
-                span_equal_nocase(span_skip(size, size.len - mark.len), mark);
+    cmd->last =
+        size.len > mark.len && span_equal_nocase(span_skip(size, size.len - mark.len), mark);
     size.len -= cmd->last ? mark.len : 0;
-    cmd->chunk_valid = span_starts_nocase(line, verb) &&
-                       span_number(size, SMTP_CMD_CHUNK_MAX, &cmd->chunk);
+    cmd->chunk_valid =
+        span_starts_nocase(line, verb) && span_number(size, SMTP_CMD_CHUNK_MAX, &cmd->chunk);
 }
 
 void smtp_cmd_parse(struct span line, struct smtp_cmd *out)

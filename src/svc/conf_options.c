@@ -12,7 +12,8 @@
 #define MINUTE (60 * SECOND)
 #define DAY    (24 * 60 * MINUTE)
 
-#define FASTEST 1000 /* tokens a microsecond: above it rate_available() would be slow */
+#define SCHEME_SHOWN 64
+#define FASTEST      1000 /* tokens a microsecond: above it rate_available() would be slow */
 
 static const struct option_choice modes[] = {
     {"tproxy", INTERCEPT_TPROXY, false}, {"redirect", INTERCEPT_REDIRECT, false}, {NULL, 0, false}};
@@ -265,9 +266,10 @@ static bool set_redis(const struct option *o, const char *text, void *field, str
     (void)o;
     if (fault) {
         /* Not the URL itself: it may hold a password. */
-        text_addf(
-            error, "\"%.*s\" %s; allowed: " REDIS_URL_ALLOWED, (int)strcspn(text, ":/"), text,
-            fault);
+        char scheme[SCHEME_SHOWN];
+        snprintf(scheme, sizeof(scheme), "%.*s", (int)strcspn(text, ":/"), text);
+        add_quoted(error, scheme);
+        text_addf(error, " %s; allowed: " REDIS_URL_ALLOWED, fault);
     }
     return !fault;
 }

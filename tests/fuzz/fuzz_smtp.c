@@ -88,6 +88,17 @@ static void check_body(struct span in)
     free(again);
 }
 
+/* The mailbox of a MAIL or RCPT lies within its argument. */
+static void check_mailbox(struct span in)
+{
+    struct smtp_cmd cmd;
+    char line[512] = "MAIL FROM:";
+    size_t size = in.len < sizeof line - 10 ? in.len : sizeof line - 10;
+    memcpy(line + 10, in.at, size);
+    smtp_cmd_parse((struct span){line, 10 + size}, &cmd);
+    require(cmd.verb == VERB_MAIL && inside(cmd.path, cmd.argument));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct span in = {(const char *)data, size};
@@ -103,5 +114,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         require(seen <= size);
     }
     check_body(in);
+    check_mailbox(in);
     return 0;
 }

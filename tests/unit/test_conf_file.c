@@ -120,6 +120,7 @@ static const struct {
     {GOOD "redis { url = \"# \\\" /* \" // c\n deadline = x }\n", 3, "scheme"},
     {GOOD "redis { url = '# \\' /* ' # c\n deadline = x }\n", 3, "scheme"},
     {GOOD "node { name = \"a\n\nb\" }\nx {}\n", 6, "\"x\""},
+    {GOOD "redis { url = \"x\ny\033[2J\" }\n", 4, "\"x?y?[2J\" has an unknown scheme"},
     {GOOD "node { name = 'a\n\nb' }\nx {}\n", 6, "\"x\""},
     {GOOD "node { name = \"a\\\nb\" }\r\nx {}\n", 5, "\"x\""},
     /* Keys and sections */
