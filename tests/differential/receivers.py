@@ -133,7 +133,7 @@ recipient:
         self.address = address
 
     def start(self):
-        return self.launch(PARTS / "usr/sbin/exim4", "-C", self.config, "-bdf", "-oX", self.address)
+        return self.launch(PARTS.parent / "exim4-daemon-light/usr/sbin/exim4", "-C", self.config, "-bdf", "-oX", self.address)
 
     def ready(self):
         with contextlib.suppress(OSError):
@@ -149,6 +149,53 @@ recipient:
         text = self.text()
         return tally([(address, False) for address in re.findall(r"RECIPIENT \[(127\.1\.[\d.]+)\]", text)] +
                      [(address, True) for address in re.findall(r" <= .* \[(127\.1\.[\d.]+)\]", text)])
+
+
+class OpenSmtpd(Process):
+    """OpenSMTPD. It tells recipients with the message alone: those of given-up messages it does not."""
+
+    name = "opensmtpd"
+    messages_only = True
+    CONFIG = """\
+queue ttl 1h
+listen on {address} port 25 hostname mx.example
+action "away" relay host smtp://127.0.0.99
+match from any rcpt-to regex "^refused" reject
+match from any for any action "away"
+"""
+    # Its folders have fixed places: they are put there for it alone.
+    PLACES = """\
+mount -t tmpfs tmpfs /var/lib
+mount -t tmpfs tmpfs /var/spool
+mkdir -p /var/lib/opensmtpd/empty /var/spool/smtpd
+chmod 711 /var/spool/smtpd
+echo lookup file >/var/lib/resolv.conf
+mount --bind /var/lib/resolv.conf "$(readlink -f /etc/resolv.conf)"
+exec "$@"
+"""
+
+    def __init__(self, host, address):
+        super().__init__(host)
+        self.address = address
+        self.config = self.folder / "smtpd.conf"
+        self.config.write_text(self.CONFIG.format(address=address, folder=self.folder), encoding="ascii")
+        self.config.chmod(0o600)
+
+    def start(self):
+        program = PARTS.parent / "opensmtpd/usr/sbin/smtpd"
+        return self.launch("unshare", "--mount", "sh", "-ec", self.PLACES, "sh", program, "-d", "-f", self.config)
+
+    def ready(self):
+        with contextlib.suppress(OSError):
+            self.host.connect(self.address).close()
+            return True
+        return False
+
+    def counts(self):
+        text = self.text()
+        sessions = dict(re.findall(r"^(\w+) smtp connected address=(127\.1\.[\d.]+)", text, re.MULTILINE))
+        found = re.findall(r"^(\w+) smtp message .* nrcpt=(\d+)", text, re.MULTILINE)
+        return tally((sessions[session], True) for session, _ in found if session in sessions)
 
 
 def all_receivers(host):
