@@ -152,10 +152,10 @@ recipient:
 
 
 class OpenSmtpd(Process):
-    """OpenSMTPD. It tells recipients with the message alone: those of given-up messages it does not."""
+    """OpenSMTPD. It ends sessions that pipeline, and logs messages alone: recipients only with them."""
 
     name = "opensmtpd"
-    messages_only = True
+    stepwise = True
     CONFIG = """\
 queue ttl 1h
 listen on {address} port 25 hostname mx.example
@@ -194,8 +194,9 @@ exec "$@"
     def counts(self):
         text = self.text()
         sessions = dict(re.findall(r"^(\w+) smtp connected address=(127\.1\.[\d.]+)", text, re.MULTILINE))
-        found = re.findall(r"^(\w+) smtp message .* nrcpt=(\d+)", text, re.MULTILINE)
-        return tally((sessions[session], True) for session, _ in found if session in sessions)
+        found = re.findall(r"^(\w+) smtp message ", text, re.MULTILINE)
+        counts = tally((sessions[session], True) for session in found if session in sessions)
+        return {address: Counts(count.messages, None) for address, count in counts.items()}
 
 
 def all_receivers(host):
@@ -206,5 +207,6 @@ def all_receivers(host):
         "postfix-reject": PostfixReceiver(host, "127.0.0.13", "reject"),
         "exim": Exim(host, "127.0.0.14"),
         "aiosmtpd": Aiosmtpd(host, "127.0.0.15"),
+        "opensmtpd": OpenSmtpd(host, "127.0.0.16"),
     }
     return servers

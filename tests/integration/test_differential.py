@@ -24,7 +24,8 @@ def ready_fixture(lab, redis):
                  for name, server in servers.items()]
         relay = stack.enter_context(receivers.Relay(lab.internet, pairs))
         overrides = {"class ordinary": {"messages": PLENTY, "recipients": PLENTY},
-                     "timeouts": {"reply": "10s", "command": "10s", "data-end": "10s", "data-block": "10s"}}
+                     "timeouts": dict.fromkeys(("banner", "reply", "command", "data-start", "data-end", "data-block"),
+                                               "10s")}
         gate = stack.enter_context(Gate(lab, redis, overrides))
         yield harness.Harness(lab, gate, relay, servers, addresses)
 
