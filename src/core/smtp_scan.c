@@ -50,19 +50,20 @@ enum body_state {
     BODY_PUT_DOT_CR,
 };
 
-enum body_byte { BYTE_CR, BYTE_LF, BYTE_DOT, BYTE_OTHER, BYTE_CLASSES };
+/* To a server built on C strings (OpenSMTPD) a NUL behind the dot ends the line. */
+enum body_byte { BYTE_CR, BYTE_LF, BYTE_DOT, BYTE_NUL, BYTE_OTHER, BYTE_CLASSES };
 
 static const uint8_t body_next[BODY_DONE][BYTE_CLASSES] = {
-    /*                     CR            LF                dot             other     */
-    [BODY_LINE_START] = {BODY_CR, BODY_PUT_CR, BODY_DOT, BODY_TEXT},
-    [BODY_TEXT] = {BODY_CR, BODY_PUT_CR, BODY_TEXT, BODY_TEXT},
-    [BODY_CR] = {BODY_CR, BODY_LINE_START, BODY_CR_DOT, BODY_TEXT},
-    [BODY_DOT] = {BODY_DOT_CR, BODY_PUT_DOT_CR, BODY_TEXT, BODY_TEXT},
-    [BODY_DOT_CR] = {BODY_BAD, BODY_DONE, BODY_BAD, BODY_BAD},
-    [BODY_LOOSE_LF] = {BODY_BAD, BODY_LOOSE_START, BODY_BAD, BODY_BAD},
-    [BODY_LOOSE_START] = {BODY_CR, BODY_PUT_CR, BODY_LOOSE_DOT, BODY_TEXT},
-    [BODY_LOOSE_DOT] = {BODY_PUT_DOT, BODY_PUT_DOT_CR, BODY_TEXT, BODY_TEXT},
-    [BODY_CR_DOT] = {BODY_BAD, BODY_BAD, BODY_TEXT, BODY_TEXT},
+    /*                     CR            LF                dot          NUL        other     */
+    [BODY_LINE_START] = {BODY_CR, BODY_PUT_CR, BODY_DOT, BODY_TEXT, BODY_TEXT},
+    [BODY_TEXT] = {BODY_CR, BODY_PUT_CR, BODY_TEXT, BODY_TEXT, BODY_TEXT},
+    [BODY_CR] = {BODY_CR, BODY_LINE_START, BODY_CR_DOT, BODY_TEXT, BODY_TEXT},
+    [BODY_DOT] = {BODY_DOT_CR, BODY_PUT_DOT_CR, BODY_TEXT, BODY_BAD, BODY_TEXT},
+    [BODY_DOT_CR] = {BODY_BAD, BODY_DONE, BODY_BAD, BODY_BAD, BODY_BAD},
+    [BODY_LOOSE_LF] = {BODY_BAD, BODY_LOOSE_START, BODY_BAD, BODY_BAD, BODY_BAD},
+    [BODY_LOOSE_START] = {BODY_CR, BODY_PUT_CR, BODY_LOOSE_DOT, BODY_TEXT, BODY_TEXT},
+    [BODY_LOOSE_DOT] = {BODY_PUT_DOT, BODY_PUT_DOT_CR, BODY_TEXT, BODY_BAD, BODY_TEXT},
+    [BODY_CR_DOT] = {BODY_BAD, BODY_BAD, BODY_TEXT, BODY_BAD, BODY_TEXT},
 };
 
 static const struct {
@@ -83,6 +84,8 @@ static enum body_byte body_classify(char c)
         return BYTE_LF;
     case '.':
         return BYTE_DOT;
+    case '\0':
+        return BYTE_NUL;
     default:
         return BYTE_OTHER;
     }

@@ -49,12 +49,13 @@ static size_t send_body(
 }
 
 /* Any server's reading: a line starts behind each CR and each LF, and one of a single dot that
- * ends in CR or LF ends the data. Returns where, or `sent.len`. */
+ * ends in CR, LF or NUL ends the data. Returns where, or `sent.len`. */
 static size_t end_for_lenient(struct span sent)
 {
     for (size_t i = 0; i + 1 < sent.len; i++) {
         bool start = i == 0 || sent.at[i - 1] == '\n' || sent.at[i - 1] == '\r';
-        if (start && sent.at[i] == '.' && (sent.at[i + 1] == '\r' || sent.at[i + 1] == '\n')) {
+        bool end = sent.at[i + 1] == '\r' || sent.at[i + 1] == '\n' || sent.at[i + 1] == '\0';
+        if (start && sent.at[i] == '.' && end) {
             return i;
         }
     }

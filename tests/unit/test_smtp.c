@@ -128,6 +128,10 @@ static void test_bodies(void **state)
         {INPUT("x\r\n.\r\r\n"), SMTP_SCAN_BAD, INPUT("x\r\n.")},
         {INPUT("x\r.\r\n"), SMTP_SCAN_BAD, INPUT("x\r.")},
         {INPUT("x\r.\n"), SMTP_SCAN_BAD, INPUT("x\r.")},
+        {INPUT("x\r\n.\0\r\n"), SMTP_SCAN_BAD, INPUT("x\r\n.")},
+        {INPUT("x\n.\0\r\n"), SMTP_SCAN_BAD, INPUT("x\r\n.")},
+        {INPUT("x\r.\0\r\n"), SMTP_SCAN_BAD, INPUT("x\r.")},
+        {INPUT("x\r\n\0.\r\n"), SMTP_SCAN_MORE, INPUT("x\r\n\0.\r\n")},
         {INPUT("x\r\r.\r"), SMTP_SCAN_BAD, INPUT("x\r\r.")},
     };
     struct page_edge edge;
