@@ -50,7 +50,7 @@ layer_objects = $(patsubst src/$(1)/%.c,$(BUILD)/obj/$(1)/%.o,$(wildcard src/$(1
 LIBRARIES := $(foreach layer,spf ctl proxy svc net core base,$(BUILD)/lib/libgate25-$(layer).a)
 
 .DEFAULT_GOAL := all
-.PHONY: all deps demo turns-table test unit integration transcripts asan valgrind lint format fuzz fuzz-short install clean FORCE
+.PHONY: all deps demo turns-table test unit differential integration transcripts asan valgrind lint format fuzz fuzz-short install clean FORCE
 .SECONDARY:
 
 all: $(PROGRAMS:%=$(BUILD)/bin/%)
@@ -136,21 +136,40 @@ format:
 
 FUZZERS   := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_RUNS ?= 10000000
+FUZZ_SECONDS ?= 0# a target; 0: no end but FUZZ_RUNS
 FUZZ_OBJ  := $(BUILD)/fuzz
 
-$(FUZZ_OBJ)/bin/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard src/base/*.c src/core/*.c include/base/*.h include/core/*.h)
+FUZZ_LAYERS  := base core net svc ctl
+FUZZ_OBJECTS := $(foreach layer,$(FUZZ_LAYERS),$(patsubst src/%.c,$(FUZZ_OBJ)/obj/%.o,$(wildcard src/$(layer)/*.c))) \
+                $(FUZZ_OBJ)/obj/svc/functions.S.o
+FUZZ_SANITIZE := address,undefined -fno-sanitize-recover=undefined
+FUZZ_FLAGS    = -std=gnu17 -D_GNU_SOURCE -DGATE25_VERSION='"$(VERSION)"' \
+                $(filter-out -Wnull-dereference,$(WARNINGS)) -O1 -g -Iinclude $(PKG_CFLAGS) -MMD -MP
+
+$(FUZZ_OBJ)/obj/%.o: src/%.c
+	@mkdir -p $(@D)
+	$(call say,CC  $@)
+	$(Q)clang $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,$(FUZZ_SANITIZE) -c -o $@ $<
+
+$(FUZZ_OBJ)/obj/svc/functions.S.o: src/svc/functions.S src/svc/functions.lua
+	@mkdir -p $(@D)
+	$(Q)clang -c -Isrc/svc -o $@ $<
+
+$(FUZZ_OBJ)/libgate25.a: $(FUZZ_OBJECTS)
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+
+$(FUZZ_OBJ)/bin/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_OBJ)/libgate25.a
 	@mkdir -p $(@D)
 	$(call say,LD  $@)
-	$(Q)clang -std=gnu17 -D_GNU_SOURCE $(filter-out -Wnull-dereference,$(WARNINGS)) -O1 -g \
-	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-	    -Iinclude -o $@ $< $(wildcard src/base/*.c src/core/*.c)
+	$(Q)clang $(FUZZ_FLAGS) -fsanitize=fuzzer,$(FUZZ_SANITIZE) -o $@ $< $(FUZZ_OBJ)/libgate25.a $(PKG_LIBS)
 
 # What the fuzzers find new goes into build/, not into the tree's corpus.
 fuzz: $(FUZZERS:%=$(FUZZ_OBJ)/bin/fuzz_%)
 	@set -e; for f in $(FUZZERS); do \
 	    mkdir -p $(FUZZ_OBJ)/found/$$f; \
 	    echo "fuzz: $$f, $(FUZZ_RUNS) runs"; \
-	    $(FUZZ_OBJ)/bin/fuzz_$$f -runs=$(FUZZ_RUNS) -seed=$(or $(FUZZ_SEED),1) -verbosity=0 \
+	    $(FUZZ_OBJ)/bin/fuzz_$$f -runs=$(FUZZ_RUNS) -max_total_time=$(FUZZ_SECONDS) -seed=$(or $(FUZZ_SEED),1) -verbosity=0 \
 	        -print_final_stats=1 -artifact_prefix=$(FUZZ_OBJ)/found/ \
 	        $(FUZZ_OBJ)/found/$$f tests/fuzz/corpus/$$f 2>&1 \
 	        | grep -vE 'dictionary|^"' ; \
@@ -158,7 +177,7 @@ fuzz: $(FUZZERS:%=$(FUZZ_OBJ)/bin/fuzz_%)
 	done
 
 fuzz-short:
-	@$(MAKE) --no-print-directory fuzz FUZZ_RUNS=100000
+	@$(MAKE) --no-print-directory fuzz FUZZ_RUNS=100000 FUZZ_SECONDS=8
 
 # --- into the system -----------------------------------------------------------------------------
 
@@ -184,7 +203,7 @@ install: all
 clean:
 	rm -rf build
 
--include $(shell find $(BUILD)/obj $(BUILD)/tests -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj $(BUILD)/tests $(FUZZ_OBJ) -name '*.d' 2>/dev/null)
 
 # --- what is needed, and tests in the lab ----------------------------------------------------------
 
@@ -195,6 +214,12 @@ deps:
 integration: deps
 	@$(MAKE) --no-print-directory all
 	tests/lab/lab exec /usr/bin/python3 -m pytest -p no:cacheprovider -q tests/integration $(PYTEST)
+
+# More sessions than the 2,000 a server of `make test`, or others: make differential N=20000 SEED=7
+differential: deps
+	@$(MAKE) --no-print-directory all
+	DIFFERENTIAL_N=$(or $(N),20000) DIFFERENTIAL_SEED=$(or $(SEED),1) tests/lab/lab exec /usr/bin/python3 -m pytest \
+	    -p no:cacheprovider -q tests/integration/test_differential.py $(PYTEST)
 
 print-sees:
 	@echo $(SEES_$(LAYER))

@@ -1,9 +1,9 @@
 #!/bin/sh
 # Installs what scripts/packages.txt names and is missing, and unpacks real mail and Redis servers
-# into .parts/root. Does nothing, offline and at once, when everything is there.
+# into .parts. Does nothing, offline and at once, when everything is there.
 #
-# postfix, redis-server and sasl2-bin are never installed: that would start services on this machine
-# and replace its mailer. The tests only want their programs.
+# Servers are never installed: that would start services on this machine and replace its mailer. The
+# tests only want their programs.
 set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -11,6 +11,7 @@ list=$here/scripts/packages.txt
 parts=$here/.parts
 root=$parts/root
 unpacked="postfix redis-server sasl2-bin nsd"
+alone="exim4-daemon-light opensmtpd" # each into a folder of its own: all have a sendmail
 fresh_lists=no
 
 die() {
@@ -53,9 +54,10 @@ install_missing() {
 
 unpack() {
     package=$1
+    into=$2
     [ -e "$parts/$package.unpacked" ] && return
     echo "deps: unpacking $package"
-    mkdir -p "$scratch/$package" "$root"
+    mkdir -p "$scratch/$package" "$into"
     # An ordinary user may download with the machine's lists; only when they are too old (or
     # empty) they have to be renewed.
     if ! (cd "$scratch/$package" && apt-get download -qq "$package" 2>"$scratch/why"); then
@@ -63,7 +65,7 @@ unpack() {
         (cd "$scratch/$package" && apt-get download -qq "$package") ||
             die "apt-get could not download $package"
     fi
-    dpkg -x "$scratch/$package/"*.deb "$root" || die "cannot unpack $package"
+    dpkg -x "$scratch/$package/"*.deb "$into" || die "cannot unpack $package"
     touch "$parts/$package.unpacked"
 }
 
@@ -73,7 +75,8 @@ link_redis() {
 }
 
 check_libraries() {
-    for file in "$root/usr/bin/redis-server" "$root"/usr/sbin/* "$root"/usr/lib/postfix/sbin/*; do
+    for file in "$root/usr/bin/redis-server" "$root"/usr/sbin/* "$root"/usr/lib/postfix/sbin/* \
+        "$parts"/exim4-daemon-light/usr/sbin/exim4 "$parts"/opensmtpd/usr/sbin/smtpd; do
         LD_LIBRARY_PATH=$root/usr/lib/postfix ldd "$file" 2>/dev/null | sed -n "s|not found|& for $file|p"
     done >"$scratch/lost"
     [ -s "$scratch/lost" ] || return 0
@@ -87,11 +90,14 @@ chmod 755 "$scratch"
 
 command -v dpkg-query >/dev/null || die "this needs Debian (written for 12, bookworm)"
 install_missing
-if [ "$(cat "$parts/complete" 2>/dev/null)" != "$unpacked" ]; then
+if [ "$(cat "$parts/complete" 2>/dev/null)" != "$unpacked $alone" ]; then
     for package in $unpacked; do
-        unpack "$package"
+        unpack "$package" "$root"
+    done
+    for package in $alone; do
+        unpack "$package" "$parts/$package"
     done
     link_redis
     check_libraries
-    echo "$unpacked" >"$parts/complete"
+    echo "$unpacked $alone" >"$parts/complete"
 fi

@@ -46,6 +46,7 @@ struct conf_class {
 
 enum intercept_mode { INTERCEPT_TPROXY, INTERCEPT_REDIRECT };
 enum when_down { WHEN_DOWN_LOCAL, WHEN_DOWN_PASS, WHEN_DOWN_REFUSE };
+enum bare_lf { BARE_LF_NORMALIZE, BARE_LF_REFUSE };
 enum envelope_detail { ENVELOPE_FULL, ENVELOPE_DOMAINS, ENVELOPE_NONE };
 
 /* Deadlines of RFC 5321 section 4.5.3.2 and a few of our own, milliseconds. */
@@ -112,6 +113,7 @@ struct conf {
     size_t class_count;
     size_t default_class; /* index of CONF_DEFAULT_CLASS */
 
+    enum bare_lf bare_lf; /* a line of the client's that ends in LF alone */
     struct conf_submission submission;
     struct conf_spf spf;
 

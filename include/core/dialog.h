@@ -14,7 +14,8 @@
 #define DIALOG_PIPELINE    64 /* commands whose replies may be outstanding; behind them bytes wait */
 #define DIALOG_LINE        12288 /* longest line: RFC 4954 section 4 */
 #define DIALOG_ACTIONS     16
-#define DIALOG_BLOCK       512 /* body bytes that prove progress within data_block_ms */
+#define DIALOG_BLOCK       512  /* body bytes that prove progress within data_block_ms */
+#define DIALOG_REWRITE     4096 /* normalised bytes a step */
 #define DIALOG_HELO        128
 #define DIALOG_PATH        258 /* RFC 5321 4.5.3.1.3 */
 #define DIALOG_NO_DEADLINE INT64_MAX
@@ -56,6 +57,7 @@ enum dialog_action_kind {
     DIALOG_CONNECT, /* to `target`; once a session */
     DIALOG_FORWARD, /* `count` bytes off the front of `side`'s input, to the other side */
     DIALOG_DISCARD, /* `count` bytes off the front of `side`'s input */
+    DIALOG_REPLACE, /* the same (`count` may be 0), and `text` to the other side in their place */
     DIALOG_SEND,    /* `text` to the client, behind all that was forwarded to it */
     DIALOG_ASK,     /* `question`; its answer comes as DIALOG_ANSWER */
     DIALOG_RECORD,  /* journal line of a refusal: `verdict` (spoken or shadowed) */
@@ -72,7 +74,7 @@ struct dialog_action {
     enum dialog_side side;
     enum dialog_target target;
     size_t count;
-    struct span text; /* in dialog_actions.reply */
+    struct span text; /* in dialog_actions */
     struct question question;
     struct verdict verdict;
 };
@@ -82,6 +84,8 @@ struct dialog_actions {
     struct dialog_action action[DIALOG_ACTIONS];
     bool more; /* no room was left: carry these out, then step again with DIALOG_BYTES */
     char reply[VERDICT_REPLY]; /* at most one DIALOG_SEND a step */
+    size_t rewritten;          /* bytes of `rewrite` in use */
+    char rewrite[DIALOG_REWRITE];
 };
 
 /* What stays the same for a session; belongs to the caller, outlives the dialog. */
@@ -129,6 +133,7 @@ struct dialog {
     bool mail_refused;   /* the gate refused the MAIL, so it answers what belongs to it */
     bool spf_known;      /* of the MAIL at the front of the client's input */
     bool swallow;        /* the chunk belongs to a refused MAIL: it is thrown away */
+    bool chunking;       /* the server's last EHLO reply offers CHUNKING */
     struct smtp_body body;
     struct question question;  /* the one that is out */
     struct verdict verdict;    /* of the refused transaction or run */

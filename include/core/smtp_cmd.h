@@ -33,7 +33,8 @@ struct smtp_cmd {
     bool last;        /* BDAT: ... LAST */
 };
 
-#define SMTP_CMD_CHUNK_MAX INT64_MAX
+/* Servers that read a size into 32 bits take a larger one for another one. */
+#define SMTP_CMD_CHUNK_MAX INT32_MAX
 
 /* `line` without its end. The spans of `out` look into it. */
 void smtp_cmd_parse(struct span line, struct smtp_cmd *out);

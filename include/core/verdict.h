@@ -24,7 +24,8 @@ enum rule {
     RULE_CONNECT,     /* the destination did not take the connection */
     RULE_TIMEOUT,     /* RFC 5321 4.5.3.2 */
     RULE_LINE,        /* a line longer than any server must take */
-    RULE_NEWLINE,     /* an end of data that servers disagree on (smuggling) */
+    RULE_NEWLINE,     /* an end of line or of data that servers disagree on (smuggling) */
+    RULE_CHUNK,       /* a BDAT whose size servers disagree on */
     RULE_STARTTLS,    /* plaintext behind STARTTLS (injection) */
     RULE_NO_STARTTLS, /* the class's sessions may not be encrypted */
     RULE_REPLY,       /* the server's words are no SMTP */

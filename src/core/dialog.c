@@ -384,7 +384,8 @@ static void pass_on_ends(struct dialog_turn *t)
 
 static bool has_room(const struct dialog_actions *out)
 {
-    return out->count + ACTIONS_A_STEP <= DIALOG_ACTIONS - ACTIONS_A_STEP;
+    return out->count + ACTIONS_A_STEP <= DIALOG_ACTIONS - ACTIONS_A_STEP &&
+           out->rewritten + 2 * REWRITE_ROOM <= sizeof out->rewrite;
 }
 
 /* The server first: a reply may be what the client's next command waits for. */
@@ -424,6 +425,7 @@ void dialog_step(struct dialog *d, const struct dialog_event *event, struct dial
     };
     actions->count = 0;
     actions->more = false;
+    actions->rewritten = 0;
     if (d->ended) {
         return;
     }

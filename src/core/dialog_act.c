@@ -1,6 +1,8 @@
 /* The dialog's actions, and the replies it awaits. */
 #include "dialog_internal.h"
 
+#include <string.h>
+
 struct dialog_action *dialog_act(struct dialog_turn *t, enum dialog_action_kind kind)
 {
     struct dialog_action *a = &t->out->action[t->out->count++];
@@ -36,6 +38,39 @@ void dialog_forward(struct dialog_turn *t, enum dialog_side side, size_t count)
 void dialog_discard(struct dialog_turn *t, enum dialog_side side, size_t count)
 {
     consume(t, DIALOG_DISCARD, side, count);
+}
+
+static struct dialog_action *replace_action(struct dialog_turn *t)
+{
+    struct dialog_actions *out = t->out;
+    struct dialog_action *last = out->count ? &out->action[out->count - 1] : NULL;
+    if (!last || last->kind != DIALOG_REPLACE) {
+        last = dialog_act(t, DIALOG_REPLACE);
+        last->side = SIDE_CLIENT;
+        last->text.at = out->rewrite + out->rewritten;
+    }
+    return last;
+}
+
+void dialog_rewrite(struct dialog_turn *t, size_t size, struct span insert)
+{
+    struct dialog_actions *out = t->out;
+    if (size > sizeof out->rewrite - out->rewritten - REWRITE_ROOM) {
+        dialog_forward(t, SIDE_CLIENT, size); /* not worth a copy */
+        size = 0;
+    }
+    struct dialog_action *a = replace_action(t);
+    char *to = out->rewrite + out->rewritten;
+    if (size > 0) {
+        memcpy(to, t->client.at, size);
+    }
+    if (insert.len > 0) {
+        memcpy(to + size, insert.at, insert.len);
+    }
+    t->client = span_skip(t->client, size);
+    out->rewritten += size + insert.len;
+    a->count += size;
+    a->text.len += size + insert.len;
 }
 
 void dialog_ask(struct dialog_turn *t, struct question question)

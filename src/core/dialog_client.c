@@ -8,7 +8,7 @@
 /* A command at the front of the client's input. */
 struct command {
     struct smtp_cmd cmd;
-    size_t size;       /* of its line */
+    struct smtp_line line;
     struct span after; /* what the client has sent behind it */
 };
 
@@ -19,10 +19,20 @@ static void keep(char *out, size_t cap, struct span s)
     text_add(&t, s);
 }
 
+static void forward_line(struct dialog_turn *t, const struct smtp_line *line)
+{
+    if (line->bare_lf) {
+        dialog_rewrite(t, line->size - 1, SPAN_LITERAL("\r"));
+        dialog_rewrite(t, 1, SPAN_LITERAL(""));
+    } else {
+        dialog_forward(t, SIDE_CLIENT, line->size);
+    }
+}
+
 static void forward_command(
     struct dialog_turn *t, const struct command *c, enum dialog_pending pending, bool barrier)
 {
-    dialog_forward(t, SIDE_CLIENT, c->size);
+    forward_line(t, &c->line);
     dialog_expect(t, pending);
     t->d->barrier = t->d->barrier || barrier;
 }
@@ -37,7 +47,7 @@ static bool answer_command(
     }
     bool explained = v->rule == RULE_SPF && t->d->spf_explanation[0];
     dialog_say(t, v, place, explained ? t->d->spf_explanation : NULL);
-    dialog_discard(t, SIDE_CLIENT, c->size);
+    dialog_discard(t, SIDE_CLIENT, c->line.size);
     dialog_progress(t);
     return true;
 }
@@ -91,11 +101,25 @@ static bool ask_envelope(struct dialog_turn *t, uint32_t messages, uint32_t reci
     return false;
 }
 
+static bool reject_line(struct dialog_turn *t, enum rule rule)
+{
+    if (t->d->pending_count == 0) {
+        dialog_reject(
+            t, (struct verdict){.action = VERDICT_REFUSE, .rule = rule}, PLACE_SESSION, NULL);
+    }
+    return false;
+}
+
 static bool on_hello(struct dialog_turn *t, const struct command *c)
 {
     forget_transaction(t->d);
+    t->d->chunking = false;
     keep(t->d->record.helo, sizeof t->d->record.helo, c->cmd.argument);
-    forward_command(t, c, PENDING_KNOWN, false);
+    if (c->cmd.verb == VERB_EHLO) { /* what BDAT is depends on the reply */
+        forward_command(t, c, PENDING_EHLO, true);
+    } else {
+        forward_command(t, c, PENDING_KNOWN, false);
+    }
     return true;
 }
 
@@ -173,9 +197,9 @@ static bool on_data(struct dialog_turn *t, const struct command *c)
 static bool on_bdat(struct dialog_turn *t, const struct command *c)
 {
     struct dialog *d = t->d;
+    enum dialog_pending pending = c->cmd.last ? PENDING_CHUNK_LAST : PENDING_CHUNK;
     if (!c->cmd.chunk_valid) {
-        forward_command(t, c, PENDING_UNKNOWN, true);
-        return true;
+        return reject_line(t, RULE_CHUNK);
     }
     d->swallow = d->mail_refused;
     if (d->swallow) {
@@ -183,7 +207,11 @@ static bool on_bdat(struct dialog_turn *t, const struct command *c)
             return false;
         }
     } else {
-        forward_command(t, c, c->cmd.last ? PENDING_CHUNK_LAST : PENDING_CHUNK, false);
+        /* To a server without CHUNKING this is an unknown verb, and commands follow. */
+        forward_command(t, c, pending, !d->chunking);
+        if (!d->chunking) {
+            return true;
+        }
     }
     d->chunk_left = c->cmd.chunk;
     if (d->chunk_left > 0) {
@@ -254,15 +282,6 @@ static bool (*const handlers[VERB_COUNT])(struct dialog_turn *, const struct com
     [VERB_AUTH] = on_unknown,    [VERB_STARTTLS] = on_starttls, [VERB_QUIT] = on_known,
 };
 
-static bool reject_line(struct dialog_turn *t, enum rule rule)
-{
-    if (t->d->pending_count == 0) {
-        dialog_reject(
-            t, (struct verdict){.action = VERDICT_REFUSE, .rule = rule}, PLACE_SESSION, NULL);
-    }
-    return false;
-}
-
 /* A whole line at the front, or false; then nothing more can be done now. */
 static bool next_line(struct dialog_turn *t, struct smtp_line *line)
 {
@@ -278,9 +297,11 @@ static bool next_line(struct dialog_turn *t, struct smtp_line *line)
     case SMTP_SCAN_BAD:
         return reject_line(t, RULE_LINE);
     case SMTP_SCAN_DONE:
+    case SMTP_SCAN_INSERT: /* bodies alone */
         break;
     }
-    return line->bare_lf ? reject_line(t, RULE_NEWLINE) : true;
+    bool bad = line->bare_cr || (line->bare_lf && d->setup->conf->bare_lf == BARE_LF_REFUSE);
+    return bad ? reject_line(t, RULE_NEWLINE) : true;
 }
 
 static bool advance_command(struct dialog_turn *t)
@@ -290,7 +311,7 @@ static bool advance_command(struct dialog_turn *t)
     if (d->asking || d->barrier || d->pending_count == DIALOG_PIPELINE || !next_line(t, &line)) {
         return false;
     }
-    struct command c = {.size = line.size, .after = span_skip(t->client, line.size)};
+    struct command c = {.line = line, .after = span_skip(t->client, line.size)};
     smtp_cmd_parse(line.text, &c.cmd);
     return handlers[c.cmd.verb](t, &c);
 }
@@ -301,7 +322,7 @@ static bool advance_line(struct dialog_turn *t)
     if (!next_line(t, &line)) {
         return false;
     }
-    dialog_forward(t, SIDE_CLIENT, line.size);
+    forward_line(t, &line);
     dialog_expect(t, PENDING_UNKNOWN);
     t->d->barrier = true;
     t->d->phase = PHASE_COMMAND;
@@ -320,23 +341,42 @@ static void count_block(struct dialog_turn *t, size_t size)
     d->block += (uint32_t)size;
 }
 
+static bool end_body(struct dialog_turn *t)
+{
+    t->d->phase = PHASE_COMMAND;
+    dialog_expect(t, PENDING_BODY);
+    return true;
+}
+
 static bool advance_body(struct dialog_turn *t)
 {
     struct dialog *d = t->d;
     size_t size = 0;
-    enum smtp_scan scan = smtp_scan_body(&d->body, t->client, &size);
-    if (size > 0) {
+    struct span insert = SPAN_LITERAL("");
+    enum smtp_scan scan = smtp_scan_body(&d->body, t->client, &size, &insert);
+    bool normalize = scan == SMTP_SCAN_INSERT && d->setup->conf->bare_lf == BARE_LF_NORMALIZE;
+    if (normalize) {
+        dialog_rewrite(t, size, insert);
+    } else if (size > 0) {
         dialog_forward(t, SIDE_CLIENT, size);
+    }
+    if (size > 0) {
         count_block(t, size);
     }
-    if (scan == SMTP_SCAN_BAD) {
+    if (normalize) {
+        return true;
+    }
+    switch (scan) {
+    case SMTP_SCAN_DONE:
+        return end_body(t);
+    case SMTP_SCAN_MORE:
+        if (size == 0 && t->event->client_eof) {
+            dialog_discard(t, SIDE_CLIENT, t->client.len); /* nothing will end this line */
+        }
+        return size > 0;
+    default:
         return reject_line(t, RULE_NEWLINE);
     }
-    if (scan == SMTP_SCAN_DONE) {
-        d->phase = PHASE_COMMAND;
-        dialog_expect(t, PENDING_BODY);
-    }
-    return size > 0;
 }
 
 static bool advance_chunk(struct dialog_turn *t)

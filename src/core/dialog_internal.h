@@ -4,6 +4,8 @@
 
 #include "core/dialog.h"
 
+#define REWRITE_ROOM 8 /* bytes that one advance may put in, with room to spare */
+
 enum dialog_phase {
     PHASE_GREETING, /* the server's greeting, and leave to let it through, are awaited */
     PHASE_COMMAND,
@@ -17,6 +19,7 @@ enum dialog_phase {
 /* What a reply that is awaited belongs to. */
 enum dialog_pending {
     PENDING_GREETING,
+    PENDING_EHLO, /* its reply says whether there is CHUNKING */
     PENDING_MAIL,
     PENDING_RCPT,
     PENDING_DATA,
@@ -49,6 +52,9 @@ bool dialog_server_advance(struct dialog_turn *t);
 struct dialog_action *dialog_act(struct dialog_turn *t, enum dialog_action_kind kind);
 void dialog_forward(struct dialog_turn *t, enum dialog_side side, size_t count);
 void dialog_discard(struct dialog_turn *t, enum dialog_side side, size_t count);
+/* The next `size` bytes of the client's with `insert` behind them, to the server. There is room for
+ * this once after each has_room(). */
+void dialog_rewrite(struct dialog_turn *t, size_t size, struct span insert);
 void dialog_ask(struct dialog_turn *t, struct question question);
 void dialog_ask_spf(struct dialog_turn *t);
 /* Writes the verdict's journal line: of what was refused, or in shadow would have been. */

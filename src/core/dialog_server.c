@@ -22,6 +22,15 @@ static void on_greeting(struct dialog_turn *t, unsigned code)
     t->d->phase = PHASE_COMMAND;
 }
 
+/* RFC 1869: "250-CHUNKING". */
+static void note_keyword(struct dialog *d, struct span line)
+{
+    static const struct span chunking = SPAN_LITERAL("CHUNKING");
+    struct span keyword = span_trim(span_skip(line, 4));
+    d->chunking = d->chunking || (span_starts_nocase(keyword, chunking) &&
+                                  (keyword.len == chunking.len || keyword.at[chunking.len] == ' '));
+}
+
 static void on_nothing(struct dialog_turn *t, unsigned code)
 {
     (void)t;
@@ -68,11 +77,12 @@ static void on_unknown(struct dialog_turn *t, unsigned code)
 }
 
 static void (*const effects[])(struct dialog_turn *, unsigned code) = {
-    [PENDING_GREETING] = on_greeting,  [PENDING_MAIL] = on_nothing,
-    [PENDING_RCPT] = on_rcpt,          [PENDING_DATA] = on_data,
-    [PENDING_BODY] = on_message,       [PENDING_CHUNK] = on_nothing,
-    [PENDING_CHUNK_LAST] = on_message, [PENDING_STARTTLS] = on_starttls,
-    [PENDING_KNOWN] = on_nothing,      [PENDING_UNKNOWN] = on_unknown,
+    [PENDING_GREETING] = on_greeting, [PENDING_EHLO] = on_nothing,
+    [PENDING_MAIL] = on_nothing,      [PENDING_RCPT] = on_rcpt,
+    [PENDING_DATA] = on_data,         [PENDING_BODY] = on_message,
+    [PENDING_CHUNK] = on_nothing,     [PENDING_CHUNK_LAST] = on_message,
+    [PENDING_STARTTLS] = on_starttls, [PENDING_KNOWN] = on_nothing,
+    [PENDING_UNKNOWN] = on_unknown,
 };
 
 /* Anything in plain text around the switch to TLS would be taken by one side for what the other
@@ -91,11 +101,36 @@ static void end_injection(struct dialog_turn *t)
         t, (struct verdict){.action = VERDICT_REFUSE, .rule = RULE_STARTTLS}, PLACE_SESSION, NULL);
 }
 
-static void end_unreadable(struct dialog_turn *t)
+static void end_unreadable(struct dialog_turn *t, const char *why)
 {
     dialog_reject(
-        t, (struct verdict){.action = VERDICT_DEFER, .rule = RULE_REPLY}, PLACE_SESSION,
-        "a line of its reply does not end");
+        t, (struct verdict){.action = VERDICT_DEFER, .rule = RULE_REPLY}, PLACE_SESSION, why);
+}
+
+/* Nobody asked for it, or it asks for what its command has not: from here on the client, the server
+ * and the gate would each join replies and commands differently. A server may take its leave at any
+ * time (RFC 5321 3.8), with a 4xx or 5xx. */
+static bool is_out_of_turn(const struct dialog *d, unsigned code)
+{
+    if (d->pending_count == 0) {
+        return code < 400;
+    }
+    enum dialog_pending pending = d->pending[d->pending_first];
+    return code >= 300 && code <= 399 && pending != PENDING_DATA && pending != PENDING_UNKNOWN;
+}
+
+/* RFC 5321 3.8: 421 announces that the server closes the connection; so does what others say. */
+static bool is_leave(const struct dialog *d, struct smtp_reply reply)
+{
+    return d->pending_count == 0 && reply.code != 0 && reply.code != 421 && reply.last;
+}
+
+static void apply(struct dialog_turn *t, unsigned code)
+{
+    struct dialog *d = t->d;
+    effects[dialog_expected(d)](t, code);
+    d->barrier = d->barrier && d->pending_count > 0;
+    dialog_progress(t);
 }
 
 static bool is_held(const struct dialog *d)
@@ -122,9 +157,10 @@ bool dialog_server_advance(struct dialog_turn *t)
         }
         return false;
     case SMTP_SCAN_BAD:
-        end_unreadable(t);
+        end_unreadable(t, "a line of its reply does not end");
         return false;
     case SMTP_SCAN_DONE:
+    case SMTP_SCAN_INSERT: /* bodies alone */
         break;
     }
     struct smtp_reply reply = smtp_reply_parse(line.text);
@@ -132,12 +168,20 @@ bool dialog_server_advance(struct dialog_turn *t)
         end_injection(t);
         return false;
     }
-    dialog_forward(t, SIDE_SERVER, line.size);
-    if (reply.code == 0 || !reply.last || d->pending_count == 0) {
-        return true;
+    if (reply.code != 0 && is_out_of_turn(d, reply.code)) {
+        end_unreadable(t, "a reply came out of turn");
+        return false;
     }
-    effects[dialog_expected(d)](t, reply.code);
-    d->barrier = d->barrier && d->pending_count > 0;
-    dialog_progress(t);
+    dialog_forward(t, SIDE_SERVER, line.size);
+    if (is_leave(d, reply)) {
+        dialog_end(t, (struct verdict){.action = VERDICT_DEFER, .rule = RULE_REPLY});
+        return false;
+    }
+    if (reply.code == 250 && d->pending_count > 0 && d->pending[d->pending_first] == PENDING_EHLO) {
+        note_keyword(d, line.text);
+    }
+    if (reply.code != 0 && reply.last && d->pending_count > 0) {
+        apply(t, reply.code);
+    }
     return true;
 }

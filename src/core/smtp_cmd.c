@@ -4,10 +4,24 @@ static const struct {
     const char *name;
     enum smtp_verb verb;
 } verbs[] = {
-    {"HELO", VERB_HELO},         {"EHLO", VERB_EHLO}, {"MAIL", VERB_MAIL}, {"RCPT", VERB_RCPT},
-    {"DATA", VERB_DATA},         {"BDAT", VERB_BDAT}, {"RSET", VERB_RSET}, {"NOOP", VERB_NOOP},
-    {"VRFY", VERB_VRFY},         {"EXPN", VERB_EXPN}, {"HELP", VERB_HELP}, {"AUTH", VERB_AUTH},
-    {"STARTTLS", VERB_STARTTLS}, {"QUIT", VERB_QUIT},
+    {"HELO", VERB_HELO},
+    {"EHLO", VERB_EHLO},
+    {"MAIL", VERB_MAIL},
+    {"RCPT", VERB_RCPT},
+    {"DATA", VERB_DATA},
+    {"BDAT", VERB_BDAT},
+    {"RSET", VERB_RSET},
+    {"NOOP", VERB_NOOP},
+    {"VRFY", VERB_VRFY},
+    {"EXPN", VERB_EXPN},
+    {"HELP", VERB_HELP},
+    {"AUTH", VERB_AUTH},
+    {"STARTTLS", VERB_STARTTLS},
+    {"QUIT", VERB_QUIT},
+    /* RFC 821's other ways to begin a mail transaction, which some servers still know. */
+    {"SEND", VERB_MAIL},
+    {"SOML", VERB_MAIL},
+    {"SAML", VERB_MAIL},
 };
 
 /* Postfix and others split at any isspace(); a server built on C strings stops at NUL. */
@@ -32,6 +46,16 @@ static struct span take_word(struct span *rest)
         len++;
     }
     *rest = skip_separators(span_skip(word, len));
+    return (struct span){word.at, len};
+}
+
+/* "MAIL:", "RCPT<": some servers look at a verb's letters alone. */
+static struct span letters_of(struct span word)
+{
+    size_t len = 0;
+    while (len < word.len && ((word.at[len] | 32) >= 'a' && (word.at[len] | 32) <= 'z')) {
+        len++;
+    }
     return (struct span){word.at, len};
 }
 
@@ -83,24 +107,29 @@ static struct span path_of(struct span argument)
     return without_route(take_word(&rest));
 }
 
-static void parse_chunk(struct smtp_cmd *cmd)
+/* RFC 3030's own spelling and no other: to a server that does not know a BDAT for one (Exim, with a
+ * tab behind the verb), its octets are commands. */
+static void parse_chunk(struct span line, struct smtp_cmd *cmd)
 {
-    struct span rest = cmd->argument;
-    struct span size = take_word(&rest);
-    struct span mark = take_word(&rest);
-    cmd->last = span_equal_nocase(mark, SPAN_LITERAL("LAST"));
-    cmd->chunk_valid = span_number(size, SMTP_CMD_CHUNK_MAX, &cmd->chunk) && rest.len == 0 &&
-                       (mark.len == 0 || cmd->last);
+    static const struct span verb = SPAN_LITERAL("BDAT ");
+    static const struct span mark = SPAN_LITERAL(" LAST");
+    struct span size = span_skip(line, verb.len);
+    cmd->last =
+        size.len > mark.len && span_equal_nocase(span_skip(size, size.len - mark.len), mark);
+    size.len -= cmd->last ? mark.len : 0;
+    cmd->chunk_valid =
+        span_starts_nocase(line, verb) && span_number(size, SMTP_CMD_CHUNK_MAX, &cmd->chunk);
 }
 
 void smtp_cmd_parse(struct span line, struct smtp_cmd *out)
 {
-    struct span rest = line;
-    struct span word = take_word(&rest);
+    struct span rest = skip_separators(line);
+    struct span word = letters_of(rest);
+    rest = skip_separators(span_skip(rest, word.len));
     *out = (struct smtp_cmd){.verb = verb_of(word), .argument = span_trim(rest)};
     if (out->verb == VERB_MAIL || out->verb == VERB_RCPT) {
         out->path = path_of(out->argument);
     } else if (out->verb == VERB_BDAT) {
-        parse_chunk(out);
+        parse_chunk(line, out);
     }
 }

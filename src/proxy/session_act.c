@@ -41,6 +41,17 @@ static void act_discard(struct session *s, const struct dialog_action *a)
     stream_consume(&s->stream[a->side], a->count);
 }
 
+static void act_replace(struct session *s, const struct dialog_action *a)
+{
+    struct stream *source = &s->stream[a->side], *target = &s->stream[session_other(a->side)];
+    stream_send(target, a->text);
+    count_sent(s, session_other(a->side), a->text.len);
+    stream_consume(source, a->count);
+    if (stream_unsent(target) > SESSION_UNSENT_MOST) {
+        stream_rest(source, STREAM_REST_PEER, true);
+    }
+}
+
 static void act_send(struct session *s, const struct dialog_action *a)
 {
     stream_send(&s->stream[SIDE_CLIENT], a->text);
@@ -167,11 +178,11 @@ void session_act(struct session *s, const struct dialog_actions *actions)
 {
     static void (*const acts[])(struct session *, const struct dialog_action *) = {
         [DIALOG_CONNECT] = act_connect, [DIALOG_FORWARD] = act_forward,
-        [DIALOG_DISCARD] = act_discard, [DIALOG_SEND] = act_send,
-        [DIALOG_ASK] = act_ask,         [DIALOG_RECORD] = act_record,
-        [DIALOG_OPAQUE] = act_opaque,   [DIALOG_PAUSE] = act_pause,
-        [DIALOG_RESUME] = act_resume,   [DIALOG_FINISH] = act_finish,
-        [DIALOG_CLOSE] = act_close,
+        [DIALOG_DISCARD] = act_discard, [DIALOG_REPLACE] = act_replace,
+        [DIALOG_SEND] = act_send,       [DIALOG_ASK] = act_ask,
+        [DIALOG_RECORD] = act_record,   [DIALOG_OPAQUE] = act_opaque,
+        [DIALOG_PAUSE] = act_pause,     [DIALOG_RESUME] = act_resume,
+        [DIALOG_FINISH] = act_finish,   [DIALOG_CLOSE] = act_close,
     };
     for (unsigned i = 0; i < actions->count && !s->ended; i++) {
         acts[actions->action[i].kind](s, &actions->action[i]);

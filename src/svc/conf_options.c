@@ -13,7 +13,8 @@
 #define MINUTE (60 * SECOND)
 #define DAY    (24 * 60 * MINUTE)
 
-#define FASTEST 1000 /* tokens a microsecond: above it rate_available() would be slow */
+#define SCHEME_SHOWN 64
+#define FASTEST      1000 /* tokens a microsecond: above it rate_available() would be slow */
 
 static const struct option_choice modes[] = {
     {"tproxy", INTERCEPT_TPROXY, false}, {"redirect", INTERCEPT_REDIRECT, false}, {NULL, 0, false}};
@@ -40,6 +41,8 @@ static const struct option_choice opaques[] = {
     {NULL, 0, false}};
 static const struct option_choice starttlses[] = {
     {"pass", STARTTLS_PASS, false}, {"refuse", STARTTLS_REFUSE, false}, {NULL, 0, false}};
+static const struct option_choice bare_lfs[] = {
+    {"normalize", BARE_LF_NORMALIZE, false}, {"refuse", BARE_LF_REFUSE, false}, {NULL, 0, false}};
 static const struct option_choice envelopes[] = {
     {"full", ENVELOPE_FULL, false},
     {"domains", ENVELOPE_DOMAINS, false},
@@ -92,6 +95,7 @@ const struct option conf_options[] = {
     {"submission", "for", OPTION_SERVERS, 0, 0, 0, NULL, NULL},
     {"submission", "address", OPTION_ADDRESSES, 0, 0, 0, NULL, NULL},
     {"submission", "proxy-protocol", OPTION_FLAG, CONF(submission.proxy_protocol), 0, 0, "false", NULL},
+    {"smtp", "bare-lf", OPTION_CHOICE, CONF(bare_lf), 0, 0, "normalize", bare_lfs},
     {"help", "url", OPTION_WEB, CONF(help_url), 0, sizeof(((struct conf *)0)->help_url), NULL, NULL},
     {"spf", "use", OPTION_CHOICE, CONF(spf.use), 0, 0, "off", spf_uses},
     {"spf", "deadline", OPTION_MILLISECONDS, CONF(spf.deadline_ms), 10 * MS, 4 * SECOND, "2s", NULL},
@@ -290,9 +294,10 @@ static bool set_redis(const struct option *o, const char *text, void *field, str
     (void)o;
     if (fault) {
         /* Not the URL itself: it may hold a password. */
-        text_addf(
-            error, "\"%.*s\" %s; allowed: " REDIS_URL_ALLOWED, (int)strcspn(text, ":/"), text,
-            fault);
+        char scheme[SCHEME_SHOWN];
+        snprintf(scheme, sizeof(scheme), "%.*s", (int)strcspn(text, ":/"), text);
+        add_quoted(error, scheme);
+        text_addf(error, " %s; allowed: " REDIS_URL_ALLOWED, fault);
     }
     return !fault;
 }

@@ -31,6 +31,20 @@ static void require(bool holds)
     }
 }
 
+/* The client's bytes, in order, and between them nothing but CRs and dots. */
+static void check_rewrite(struct span in, struct span out)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < out.len; i++) {
+        if (at < in.len && in.at[at] == out.at[i]) {
+            at++;
+        } else {
+            require(out.at[i] == '\r' || out.at[i] == '.');
+        }
+    }
+    require(at == in.len);
+}
+
 static void carry_out(struct fuzz *f, const struct dialog_action *a)
 {
     struct side *from = &f->side[a->side];
@@ -47,6 +61,13 @@ static void carry_out(struct fuzz *f, const struct dialog_action *a)
             require(f->connected);
             f->bytes_up += a->count;
         }
+        memmove(from->held, from->held + a->count, from->len - a->count);
+        from->len -= a->count;
+        break;
+    case DIALOG_REPLACE:
+        require(f->connected && a->count <= from->len && a->side == SIDE_CLIENT);
+        check_rewrite((struct span){from->held, a->count}, a->text);
+        f->bytes_up += a->text.len;
         memmove(from->held, from->held + a->count, from->len - a->count);
         from->len -= a->count;
         break;
@@ -147,6 +168,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     conf.redis.when_down = data[0] / 3 % 3;
     conf.spf.use = data[0] & 128 ? SPF_USE_LOG + data[0] / 9 % 3 : SPF_USE_OFF;
     conf.spf.fail_cost = 3;
+    conf.bare_lf = data[0] & 32 ? BARE_LF_REFUSE : BARE_LF_NORMALIZE;
     conf.timeouts = (struct conf_timeouts){30000,  300000, 300000, 300000, 120000,
                                            180000, 600000, 600000, 30000,  3000};
     if (data[0] & 128) {

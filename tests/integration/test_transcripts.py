@@ -5,7 +5,8 @@ import pytest
 from tests.integration import transcript
 from tests.lab.servers import Gate, Redis
 
-ONLINE = transcript.load(lambda t: t.settings.get("only") != "dialog" and "store" not in t.settings)
+ELSEWHERE = {"store", "bare-lf"}  # settings of a whole gate: test_transcripts_offline.py, ..._refuse.py
+ONLINE = transcript.load(lambda t: t.settings.get("only") != "dialog" and not ELSEWHERE & set(t.settings))
 
 
 def class_name(index):

@@ -20,7 +20,7 @@ PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 PR_SET_PDEATHSIG = 1
 
 # Accounts that Postfix needs and that the host may not have: name -> uid and gid in the sandbox.
-ACCOUNTS = {"postfix": 2001, "postdrop": 2002, "vmail": 2003}
+ACCOUNTS = {"postfix": 2001, "postdrop": 2002, "vmail": 2003, "Debian-exim": 2004, "opensmtpd": 2005, "opensmtpq": 2006}
 
 libc = ctypes.CDLL(None, use_errno=True)
 

@@ -120,6 +120,7 @@ static const struct {
     {GOOD "redis { url = \"# \\\" /* \" // c\n deadline = x }\n", 3, "scheme"},
     {GOOD "redis { url = '# \\' /* ' # c\n deadline = x }\n", 3, "scheme"},
     {GOOD "node { name = \"a\n\nb\" }\nx {}\n", 6, "\"x\""},
+    {GOOD "redis { url = \"x\ny\033[2J\" }\n", 4, "\"x?y?[2J\" has an unknown scheme"},
     {GOOD "node { name = 'a\n\nb' }\nx {}\n", 6, "\"x\""},
     {GOOD "node { name = \"a\\\nb\" }\r\nx {}\n", 5, "\"x\""},
     /* Keys and sections */
@@ -231,6 +232,7 @@ static const struct {
     {GOOD "journal {\n file = \"\"\n}\n", 4, "an absolute path"},
     {GOOD "journal {\n keep = \"30\"\n}\n", 4, "\"30\"|from 1m to 3660d"},
     {GOOD "journal {\n envelope = \"some\"\n}\n", 4, ": full, domains, none"},
+    {GOOD "smtp {\n bare-lf = \"pass\"\n}\n", 4, ": normalize, refuse"},
     {GOOD "registry {\n copy = \"x\"\n}\n", 4, "registry.copy"},
     {GOOD "control {\n socket = \"x\"\n}\n", 4, "control.socket"},
     {GOOD "node {\n name = \"a b\"\n}\n", 4, "node.name: \"a b\"|1 to 63"},
@@ -373,6 +375,7 @@ static void test_defaults(void **state)
     assert_null(c->journal_file);
     assert_int_equal(c->journal_keep_s, 30 * 86400);
     assert_int_equal(c->envelope, ENVELOPE_FULL);
+    assert_int_equal(c->bare_lf, BARE_LF_NORMALIZE);
     assert_null(c->registry_copy);
     assert_null(c->control_socket);
     assert_int_equal(gethostname(host, sizeof(host) - 1), 0);
@@ -419,6 +422,7 @@ static const char everything[] =
     "2001:db8:ffff::/48 "
     "}\n"
     " address = { 198.51.100.20, 2001:db8:ffff::20 }\n proxy-protocol = yes\n}\n"
+    "smtp { bare-lf = refuse }\n"
     "help { url = \"https://mail.isp.example/\" }\n"
     "journal { file = \"/var/log/j\" keep = 7d envelope = domains }\n"
     "registry { copy = \"/var/lib/c\" }\ncontrol { socket = \"/run/c\" }\n"
@@ -481,6 +485,7 @@ static void test_everything(void **state)
     assert_string_equal(c->journal_file, "/var/log/j");
     assert_int_equal(c->journal_keep_s, 7 * 86400);
     assert_int_equal(c->envelope, ENVELOPE_DOMAINS);
+    assert_int_equal(c->bare_lf, BARE_LF_REFUSE);
     assert_string_equal(c->registry_copy, "/var/lib/c");
     assert_string_equal(c->control_socket, "/run/c");
     assert_string_equal(c->node, "gate-1.example");

@@ -1,4 +1,5 @@
-/* Drives the pure dialog with every file of tests/transcripts, as written and byte by byte. */
+/* Drives the pure dialog with every file of tests/transcripts: as written, byte by byte, and with
+ * every send in every two pieces. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +16,10 @@
 
 #define TRANSCRIPTS "tests/transcripts/*.txt"
 #define ROOM        (4 << 20)
+#define SPLITS      1000
+
+#define SPLIT_NONE  SIZE_MAX
+#define SPLIT_BYTES (SIZE_MAX - 1)
 
 struct wire {
     struct buf input;    /* sent by this side, not yet consumed by the dialog */
@@ -26,7 +31,8 @@ struct play {
     const char *file;
     unsigned line;
     unsigned port, connect_port; /* where the server listens, where the gate connects to */
-    bool bytewise, server_refuses, store_down, connect_due, asked, opaque, closed;
+    size_t split; /* pieces of a send: SPLIT_NONE, SPLIT_BYTES, or where its only split is */
+    bool server_refuses, store_down, connect_due, asked, opaque, closed;
     struct conf conf;
     struct conf_class class;
     struct dialog_setup setup;
@@ -34,6 +40,7 @@ struct play {
     struct wire client, server;
     int64_t now_ms;
     uint64_t bytes_up;
+    size_t longest; /* send */
     double tat[LIMIT_KINDS][CONF_WINDOWS];
     struct question question;
     enum spf_result spf; /* whatever the sender is */
@@ -42,7 +49,7 @@ struct play {
 static void blame(const struct play *p, const char *what, struct span detail)
 {
     fail_msg(
-        "%s:%u%s: %s: \"%.*s\"", p->file, p->line, p->bytewise ? " (byte by byte)" : "", what,
+        "%s:%u (split %zd): %s: \"%.*s\"", p->file, p->line, (ssize_t)p->split, what,
         (int)(detail.len > 300 ? 300 : detail.len), detail.at);
 }
 
@@ -119,6 +126,12 @@ static void carry_out(struct play *p, const struct dialog_action *a)
         break;
     case DIALOG_DISCARD:
         assert_true(a->count <= buf_len(&from->input));
+        buf_consume(&from->input, a->count);
+        break;
+    case DIALOG_REPLACE:
+        assert_true(a->count <= buf_len(&from->input));
+        append(&to->received, a->text);
+        p->bytes_up += a->text.len;
         buf_consume(&from->input, a->count);
         break;
     case DIALOG_SEND:
@@ -228,12 +241,18 @@ static void on_bytes(struct play *p, struct wire *from, struct span bytes)
 
 static void send_bytes(struct play *p, struct wire *from, struct span bytes)
 {
-    for (size_t i = 0; p->bytewise && i < bytes.len; i++) {
+    for (size_t i = 0; p->split == SPLIT_BYTES && i < bytes.len; i++) {
         on_bytes(p, from, (struct span){bytes.at + i, 1});
     }
-    if (!p->bytewise) {
-        on_bytes(p, from, bytes);
+    if (p->split == SPLIT_BYTES) {
+        return;
     }
+    p->longest = bytes.len > p->longest ? bytes.len : p->longest;
+    if (p->split < bytes.len) {
+        on_bytes(p, from, (struct span){bytes.at, p->split});
+        bytes = span_skip(bytes, p->split);
+    }
+    on_bytes(p, from, bytes);
 }
 
 static bool matches(struct span pattern, struct span s)
@@ -381,6 +400,8 @@ static void set(struct play *p, const char *line)
                                                                       : WHEN_DOWN_LOCAL;
     } else if (span_equal(name, SPAN_LITERAL("spf"))) {
         set_spf(p, value);
+    } else if (span_equal(name, SPAN_LITERAL("bare-lf"))) {
+        p->conf.bare_lf = strcmp(value, "refuse") == 0 ? BARE_LF_REFUSE : BARE_LF_NORMALIZE;
     } else if (!span_equal(name, SPAN_LITERAL("only"))) {
         blame(p, "unknown setting", span_of(line));
     }
@@ -450,10 +471,11 @@ static void end(struct play *p)
     buf_clear(&p->server.input);
 }
 
-static void play_file(const char *file, bool bytewise)
+/* The length of its longest send. */
+static size_t play_file(const char *file, size_t split)
 {
     static struct play p;
-    p = (struct play){.file = file, .bytewise = bytewise, .now_ms = 1000, .port = 25};
+    p = (struct play){.file = file, .split = split, .now_ms = 1000, .port = 25};
     p.class = (struct conf_class){.name = "ordinary", .action = ACTION_METER, .enforce = true};
     p.conf.timeouts = (struct conf_timeouts){30000,  300000, 300000, 300000, 120000,
                                              180000, 600000, 600000, 30000,  3000};
@@ -487,19 +509,29 @@ static void play_file(const char *file, bool bytewise)
     fclose(f);
     free(room);
     free(line);
+    return p.longest;
 }
 
 static void test_all(void **state)
 {
     (void)state;
     glob_t found;
+    size_t plays = 0;
     assert_int_equal(glob(TRANSCRIPTS, 0, NULL, &found), 0);
     assert_true(found.gl_pathc > 0);
     for (size_t i = 0; i < found.gl_pathc; i++) {
-        play_file(found.gl_pathv[i], false);
-        play_file(found.gl_pathv[i], true);
+        size_t longest = play_file(found.gl_pathv[i], SPLIT_NONE);
+        play_file(found.gl_pathv[i], SPLIT_BYTES);
+        plays += 2;
+        /* A send of many kilobytes repeats itself: its first splits and its last ones will do. */
+        for (size_t split = 1; split < longest; split++) {
+            if (split < SPLITS || split + SPLITS > longest) {
+                play_file(found.gl_pathv[i], split);
+                plays++;
+            }
+        }
     }
-    print_message("%zu transcripts, each as written and byte by byte\n", found.gl_pathc);
+    print_message("%zu transcripts, played in %zu ways\n", found.gl_pathc, plays);
     globfree(&found);
 }
 
