@@ -27,8 +27,8 @@ void smtp_body_init(struct smtp_body *b); /* behind the 354: at the start of a l
 /* `*size`: how many bytes of `in` belong to the body and may be forwarded now; bytes behind them
  * are given again with the next call. DONE: the last of them ends it. INSERT: behind them `*insert`
  * is to be put in, the CR that a bare LF lacks, or a dot that keeps a line from being a single one.
- * BAD: behind them a line of a single dot begins or ends with a bare CR, or ends with a NUL, which servers disagree on
- * (SMTP smuggling); what follows must not be forwarded. */
+ * BAD: behind them a line of a single dot begins or ends with a bare CR, or ends with a NUL, which
+ * servers disagree on (SMTP smuggling); what follows must not be forwarded. */
 enum smtp_scan smtp_scan_body(
     struct smtp_body *b, struct span in, size_t *size, struct span *insert);
 
