@@ -19,6 +19,12 @@ static void keep(char *out, size_t cap, struct span s)
     text_add(&t, s);
 }
 
+/* Of a path too long for its place the end is kept: there stands the domain. */
+static void keep_end(char *out, size_t cap, struct span s)
+{
+    keep(out, cap, s.len < cap ? s : span_skip(s, s.len - cap + 1));
+}
+
 static void forward_line(struct dialog_turn *t, const struct smtp_line *line)
 {
     if (line->bare_lf) {
@@ -140,7 +146,7 @@ static bool on_mail(struct dialog_turn *t, const struct command *c)
 {
     struct dialog *d = t->d;
     if (dialog_is_metered(d) && d->decision == DECISION_NONE) {
-        keep(d->record.from, sizeof d->record.from, c->cmd.path);
+        keep_end(d->record.from, sizeof d->record.from, c->cmd.path);
         return ask_mail(t, c);
     }
     if (d->decision == DECISION_REFUSED) {
@@ -156,7 +162,7 @@ static bool on_mail(struct dialog_turn *t, const struct command *c)
     d->spf_known = false;
     d->mail_refused = false;
     d->in_transaction = true;
-    keep(d->record.from, sizeof d->record.from, c->cmd.path);
+    keep_end(d->record.from, sizeof d->record.from, c->cmd.path);
     forward_command(t, c, PENDING_MAIL, false);
     return true;
 }
@@ -164,7 +170,7 @@ static bool on_mail(struct dialog_turn *t, const struct command *c)
 static bool on_rcpt(struct dialog_turn *t, const struct command *c)
 {
     struct dialog *d = t->d;
-    keep(d->record.to, sizeof d->record.to, c->cmd.path);
+    keep_end(d->record.to, sizeof d->record.to, c->cmd.path);
     if (d->mail_refused) {
         return answer_command(t, c, &d->verdict, PLACE_DATA);
     }
@@ -198,7 +204,8 @@ static bool on_bdat(struct dialog_turn *t, const struct command *c)
 {
     struct dialog *d = t->d;
     enum dialog_pending pending = c->cmd.last ? PENDING_CHUNK_LAST : PENDING_CHUNK;
-    if (!c->cmd.chunk_valid) {
+    /* Where CHUNKING was not offered some servers read octets all the same, others commands. */
+    if (!c->cmd.chunk_valid || !d->chunking) {
         return reject_line(t, RULE_CHUNK);
     }
     d->swallow = d->mail_refused;
@@ -207,11 +214,7 @@ static bool on_bdat(struct dialog_turn *t, const struct command *c)
             return false;
         }
     } else {
-        /* To a server without CHUNKING this is an unknown verb, and commands follow. */
-        forward_command(t, c, pending, !d->chunking);
-        if (!d->chunking) {
-            return true;
-        }
+        forward_command(t, c, pending, false);
     }
     d->chunk_left = c->cmd.chunk;
     if (d->chunk_left > 0) {

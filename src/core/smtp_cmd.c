@@ -74,7 +74,7 @@ static size_t length_before(struct span s, char stop)
 {
     bool quoted = false;
     for (size_t i = 0; i < s.len; i++) {
-        if (s.at[i] == '\\' && quoted) {
+        if (s.at[i] == '\\') {
             i++;
         } else if (s.at[i] == '"') {
             quoted = !quoted;
@@ -95,14 +95,15 @@ static struct span without_route(struct span path)
     return colon < path.len ? span_skip(path, colon + 1) : path;
 }
 
+/* Servers pass over comments and blanks around the brackets, and inside them. */
 static struct span path_of(struct span argument)
 {
-    struct span rest = span_skip(argument, length_before(argument, ':'));
-    rest = skip_separators(span_skip(rest, 1));
-    if (rest.len > 0 && rest.at[0] == '<') {
-        rest = span_skip(rest, 1);
+    struct span rest = span_skip(argument, length_before(argument, ':') + 1);
+    size_t bracket = length_before(rest, '<');
+    if (bracket < rest.len) {
+        rest = span_skip(rest, bracket + 1);
         rest.len = length_before(rest, '>');
-        return without_route(rest);
+        return span_trim(without_route(span_trim(rest)));
     }
     return without_route(take_word(&rest));
 }

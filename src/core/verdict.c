@@ -22,7 +22,9 @@ static const struct {
     [RULE_TIMEOUT] = {"timeout", "4.2", 421, "has a session that timed out"},
     [RULE_LINE] = {"line", "5.2", 500, "sent a line that is too long"},
     [RULE_NEWLINE] = {"newline", "6.0", 554, "sent a line that does not end in CR LF"},
-    [RULE_CHUNK] = {"chunk", "5.4", 554, "sent a BDAT without a size from 0 to 2147483647"},
+    [RULE_CHUNK] =
+        {"chunk", "5.4", 554,
+         "sent a BDAT that was not offered, or without a size from 0 to 2147483647"},
     [RULE_STARTTLS] = {"starttls", "5.1", 554, "has text between STARTTLS and the handshake"},
     [RULE_NO_STARTTLS] = {"no-starttls", "7.1", 554, "may not use STARTTLS on port 25"},
     [RULE_REPLY] = {"reply", "5.0", 421, "reached a server whose replies are no SMTP"},

@@ -30,6 +30,14 @@ static char *run_status(void *context)
     return strdup("{\"ok\": true}");
 }
 
+static void begin_spf(
+    void *context, const char *arguments, control_answer_cb answer, void *control, uint64_t ticket)
+{
+    (void)context;
+    require(strlen(arguments) < 4096);
+    answer(control, ticket, "{\"result\": \"none\"}");
+}
+
 static void remove_socket(void)
 {
     unlink(address.sun_path);
@@ -37,13 +45,14 @@ static void remove_socket(void)
 
 static void begin(void)
 {
-    static const struct control_verb verbs[] = {{"status", run_status}, {"reload", run_status}};
+    static const struct control_verb verbs[] = {
+        {"status", run_status, NULL}, {"reload", run_status, NULL}, {"spf", NULL, begin_spf}};
     char message[256];
     struct text error;
     text_init(&error, message, sizeof message);
     base = event_base_new();
     snprintf(address.sun_path, sizeof address.sun_path, "/tmp/gate25-fuzz-%d.sock", (int)getpid());
-    require(control_new(base, address.sun_path, verbs, 2, NULL, &error) != NULL);
+    require(control_new(base, address.sun_path, verbs, 3, NULL, &error) != NULL);
     atexit(remove_socket);
 }
 
