@@ -50,7 +50,7 @@ layer_objects = $(patsubst src/$(1)/%.c,$(BUILD)/obj/$(1)/%.o,$(wildcard src/$(1
 LIBRARIES := $(foreach layer,spf ctl proxy svc net core base,$(BUILD)/lib/libgate25-$(layer).a)
 
 .DEFAULT_GOAL := all
-.PHONY: all deps demo turns-table test unit differential integration transcripts asan valgrind lint format fuzz fuzz-short install clean FORCE
+.PHONY: all deps demo turns-table test unit differential integration asan valgrind lint format fuzz fuzz-short install clean FORCE
 .SECONDARY:
 
 all: $(PROGRAMS:%=$(BUILD)/bin/%)
@@ -115,7 +115,7 @@ ASAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-f
 # Everything again with the sanitizers in: unit tests, and the lab with a sanitized daemon.
 asan: deps
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE='$(ASAN)' OPTIMIZE='-O1 -g' all unit
-	GATE25_BIN=$(BUILD)/asan/bin $(MAKE) --no-print-directory integration
+	GATE25_BIN=$(abspath $(BUILD))/asan/bin $(MAKE) --no-print-directory integration
 
 # Everything again under valgrind (slow).
 valgrind: deps

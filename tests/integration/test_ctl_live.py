@@ -227,7 +227,7 @@ def test_what_comes_from_the_wire_is_escaped(lab, gate, sink):
 
 def test_a_bare_newline_in_helo_is_one_entry(lab, gate, sink):
     sink()
-    running = gate(FREE)
+    running = gate({**FREE, "smtp": {"bare-lf": "refuse"}})
     with Client(lab, "10.20.83.4") as client:
         client.expect(None, 220)
         assert client.say("EHLO pc\n{\"event\":\"forged\"}").startswith("554 ")

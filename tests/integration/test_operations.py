@@ -257,7 +257,7 @@ def numbered(text, part):
     ({"subscribers": {"prefixes": ["10.20.0.0/16", "10.20.4.0/24"]}}, "prefixes", "10.20.4.0/24"),
     ({"subscribers": {"prefixes": ["10.20.0.1/16"]}}, "prefixes", "10.20.0.0/16"),
     ({"class ordinary": {"sessions": ["30"]}}, "sessions", "30"),
-    ({"metrics": {"listen": "127.0.0.1:9125"}}, '"metrics"', "this version"),
+    ({"metrics": {"listen": "127.0.0.1:9125"}}, "metrics {", "this version"),
     ({"redis": {"url": "rediss://127.0.0.1"}}, "url = \"rediss", "this version"),
 ])
 def test_a_bad_configuration_ends_the_start(lab, redis, overrides, at, said):
