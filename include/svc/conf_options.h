@@ -29,7 +29,6 @@ enum option_type {
 struct option_choice {
     const char *name; /* NULL: end */
     unsigned value;
-    bool later; /* known, but not in this version */
 };
 
 struct option {

@@ -6,44 +6,32 @@
 #include "conf_options_internal.h"
 
 static const struct option_choice modes[] = {
-    {"tproxy", INTERCEPT_TPROXY, false}, {"redirect", INTERCEPT_REDIRECT, false}, {NULL, 0, false}};
+    {"tproxy", INTERCEPT_TPROXY}, {"redirect", INTERCEPT_REDIRECT}, {NULL, 0}};
 static const struct option_choice when_downs[] = {
-    {"local", WHEN_DOWN_LOCAL, false},
-    {"pass", WHEN_DOWN_PASS, false},
-    {"refuse", WHEN_DOWN_REFUSE, false},
-    {NULL, 0, false}};
+    {"local", WHEN_DOWN_LOCAL}, {"pass", WHEN_DOWN_PASS}, {"refuse", WHEN_DOWN_REFUSE}, {NULL, 0}};
 static const struct option_choice actions[] = {
-    {"pass", ACTION_PASS, false},
-    {"meter", ACTION_METER, false},
-    {"submit", ACTION_SUBMIT, false},
-    {"refuse", ACTION_REFUSE, false},
-    {NULL, 0, false}};
+    {"pass", ACTION_PASS},
+    {"meter", ACTION_METER},
+    {"submit", ACTION_SUBMIT},
+    {"refuse", ACTION_REFUSE},
+    {NULL, 0}};
 static const struct option_choice overs[] = {
-    {"defer", OVER_DEFER, false},
-    {"submit", OVER_SUBMIT, false},
-    {"refuse", OVER_REFUSE, false},
-    {NULL, 0, false}};
+    {"defer", OVER_DEFER}, {"submit", OVER_SUBMIT}, {"refuse", OVER_REFUSE}, {NULL, 0}};
 static const struct option_choice opaques[] = {
-    {"turns", OPAQUE_TURNS, false},
-    {"session", OPAQUE_SESSION, false},
-    {"off", OPAQUE_OFF, false},
-    {NULL, 0, false}};
+    {"turns", OPAQUE_TURNS}, {"session", OPAQUE_SESSION}, {"off", OPAQUE_OFF}, {NULL, 0}};
 static const struct option_choice starttlses[] = {
-    {"pass", STARTTLS_PASS, false}, {"refuse", STARTTLS_REFUSE, false}, {NULL, 0, false}};
+    {"pass", STARTTLS_PASS}, {"refuse", STARTTLS_REFUSE}, {NULL, 0}};
 static const struct option_choice bare_lfs[] = {
-    {"normalize", BARE_LF_NORMALIZE, false}, {"refuse", BARE_LF_REFUSE, false}, {NULL, 0, false}};
+    {"normalize", BARE_LF_NORMALIZE}, {"refuse", BARE_LF_REFUSE}, {NULL, 0}};
 static const struct option_choice envelopes[] = {
-    {"full", ENVELOPE_FULL, false},
-    {"domains", ENVELOPE_DOMAINS, false},
-    {"none", ENVELOPE_NONE, false},
-    {NULL, 0, false}};
+    {"full", ENVELOPE_FULL}, {"domains", ENVELOPE_DOMAINS}, {"none", ENVELOPE_NONE}, {NULL, 0}};
 
 static const struct option_choice spf_uses[] = {
-    {"off", SPF_USE_OFF, false},
-    {"log", SPF_USE_LOG, false},
-    {"meter", SPF_USE_METER, false},
-    {"refuse", SPF_USE_REFUSE, false},
-    {NULL, 0, false}};
+    {"off", SPF_USE_OFF},
+    {"log", SPF_USE_LOG},
+    {"meter", SPF_USE_METER},
+    {"refuse", SPF_USE_REFUSE},
+    {NULL, 0}};
 
 #define CONF(field)  offsetof(struct conf, field)
 #define CLASS(field) offsetof(struct conf_class, field)

@@ -83,17 +83,14 @@ static bool set_choice(const struct option *o, const char *text, void *field, st
     while (choice->name && strcmp(choice->name, text) != 0) {
         choice++;
     }
-    if (choice->name && !choice->later) {
+    if (choice->name) {
         memcpy(field, &choice->value, sizeof(choice->value));
         return true;
     }
     add_quoted(error, text);
-    text_addf(error, "%s", choice->name ? " is not in this version" : " is not allowed");
-    text_addf(error, "; allowed: ");
+    text_addf(error, " is not allowed; allowed: ");
     for (const struct option_choice *c = o->choices; c->name; c++) {
-        if (!c->later) {
-            text_addf(error, "%s%s", c == o->choices ? "" : ", ", c->name);
-        }
+        text_addf(error, "%s%s", c == o->choices ? "" : ", ", c->name);
     }
     return false;
 }
