@@ -49,5 +49,8 @@ bool redis_reply_text(const struct redis_reply *r, struct span *out); /* strings
 size_t redis_reply_count(const struct redis_reply *r);                /* of an array, else 0 */
 const struct redis_reply *redis_reply_at(
     const struct redis_reply *r, size_t i); /* NULL: not there */
+/* The value of field `name` in a list of names and values (a hash, a stream's entry); empty: none.
+ */
+struct span redis_reply_field(const struct redis_reply *fields, const char *name);
 
 #endif

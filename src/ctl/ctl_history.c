@@ -17,20 +17,6 @@ struct search {
     bool failed;
 };
 
-static struct span field(const struct redis_reply *fields, const char *name)
-{
-    size_t count = redis_reply_count(fields);
-    struct span key, value;
-
-    for (size_t i = 0; i + 1 < count; i += 2) {
-        if (redis_reply_text(redis_reply_at(fields, i), &key) && span_equal(key, span_of(name)) &&
-            redis_reply_text(redis_reply_at(fields, i + 1), &value)) {
-            return value;
-        }
-    }
-    return (struct span){"", 0};
-}
-
 /* The id of a stream's entry begins with its time in milliseconds. */
 static int64_t entry_time_s(struct span position)
 {
@@ -47,16 +33,16 @@ static json_t *describe(struct span position, const struct redis_reply *fields)
 {
     uint64_t until = 0;
 
-    if (!span_number(field(fields, "until"), INT64_MAX, &until)) {
+    if (!span_number(redis_reply_field(fields, "until"), INT64_MAX, &until)) {
         until = 0;
     }
     return json_pack(
         "{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "time", ctl_time_json(entry_time_s(position)),
-        "verb", ctl_text_json_or_null(field(fields, "verb")), "class",
-        ctl_text_json_or_null(field(fields, "class")), "until", ctl_time_json((int64_t)until), "by",
-        ctl_text_json_or_null(field(fields, "by")), "reason",
-        ctl_text_json_or_null(field(fields, "reason")), "note",
-        ctl_text_json_or_null(field(fields, "note")));
+        "verb", ctl_text_json_or_null(redis_reply_field(fields, "verb")), "class",
+        ctl_text_json_or_null(redis_reply_field(fields, "class")), "until",
+        ctl_time_json((int64_t)until), "by", ctl_text_json_or_null(redis_reply_field(fields, "by")),
+        "reason", ctl_text_json_or_null(redis_reply_field(fields, "reason")), "note",
+        ctl_text_json_or_null(redis_reply_field(fields, "note")));
 }
 
 static void use_page(void *context, const struct redis_reply *reply)
@@ -70,7 +56,7 @@ static void use_page(void *context, const struct redis_reply *reply)
 
         redis_reply_text(redis_reply_at(entry, 0), &position);
         snprintf(s->next, sizeof(s->next), "(%.*s", (int)position.len, position.at);
-        if (!span_equal(field(redis_reply_at(entry, 1), "id"), s->id)) {
+        if (!span_equal(redis_reply_field(redis_reply_at(entry, 1), "id"), s->id)) {
             continue;
         }
         if (json_array_append_new(s->found, describe(position, redis_reply_at(entry, 1))) != 0) {

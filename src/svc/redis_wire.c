@@ -149,3 +149,20 @@ const struct redis_reply *redis_reply_at(const struct redis_reply *r, size_t i)
 {
     return i < redis_reply_count(r) ? (const struct redis_reply *)inner(r)->element[i] : NULL;
 }
+
+struct span redis_reply_field(const struct redis_reply *fields, const char *name)
+{
+    size_t count = redis_reply_count(fields);
+    struct span key, value;
+
+    for (size_t i = 0; i + 1 < count; i += 2) {
+        const struct redis_reply *named = redis_reply_at(fields, i);
+        const struct redis_reply *held = redis_reply_at(fields, i + 1);
+
+        if (named && held && redis_reply_text(named, &key) && span_equal(key, span_of(name)) &&
+            redis_reply_text(held, &value)) {
+            return value;
+        }
+    }
+    return (struct span){"", 0};
+}

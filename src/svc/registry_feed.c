@@ -176,27 +176,12 @@ bool feed_scan(
     return true;
 }
 
-/* The value of a field in a stream's entry; empty: not there. */
-static struct span field(const struct redis_reply *fields, const char *name)
-{
-    size_t count = redis_reply_count(fields);
-    struct span key, value;
-
-    for (size_t i = 0; i + 1 < count; i += 2) {
-        if (redis_reply_text(redis_reply_at(fields, i), &key) && span_equal(key, span_of(name)) &&
-            redis_reply_text(redis_reply_at(fields, i + 1), &value)) {
-            return value;
-        }
-    }
-    return (struct span){"", 0};
-}
-
 /* A change without a class is a removal. */
 static void apply_change(
     const struct redis_reply *fields, struct class_names *names, struct prefix_map *map)
 {
-    struct span id = field(fields, "id"), class = field(fields, "class");
-    struct span until_text = field(fields, "until");
+    struct span id = redis_reply_field(fields, "id"), class = redis_reply_field(fields, "class");
+    struct span until_text = redis_reply_field(fields, "until");
     uint64_t until = 0;
 
     if (class.len == 0) {
