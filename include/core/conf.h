@@ -3,6 +3,9 @@
 #ifndef GATE25_CORE_CONF_H
 #define GATE25_CORE_CONF_H
 
+#include "core/conf_desk.h"
+#include "core/conf_registration.h"
+#include "core/conf_web.h"
 #include "core/prefix.h"
 #include "core/rate.h"
 
@@ -60,15 +63,35 @@ struct conf_timeouts {
     uint32_t data_end_ms;   /* until the reply to a whole message: 10 min */
     uint32_t opaque_ms;     /* nothing in either direction of an opaque session */
     uint32_t drain_ms;      /* after SIGTERM, until the last sessions are ended */
+    uint32_t retire_ms;     /* after an upgrade, until the older gate's sessions are asked to end */
     uint32_t submission_ms; /* until a submission service has accepted a bridged session */
 };
 
-struct conf_redis {
-    char path[108]; /* unix socket; empty: TCP */
+#define CONF_REDIS_PLACES 8
+#define CONF_FILE_NAME    256
+
+/* How the servers are found: the places of a URL are the server itself, its sentinels, or some of
+ * a cluster's nodes. */
+enum redis_kind { REDIS_ALONE, REDIS_SENTINEL, REDIS_CLUSTER };
+
+struct conf_redis_place {
     char host[256]; /* name or address */
     uint16_t port;
+};
+
+struct conf_redis {
+    enum redis_kind kind;
+    char path[108]; /* unix socket; empty: the places */
+    struct conf_redis_place place[CONF_REDIS_PLACES];
+    unsigned places;
+    char master[64]; /* REDIS_SENTINEL: what the sentinels call it */
     char user[64], password[128];
+    char sentinel_user[64], sentinel_password[128]; /* the sentinels' own; empty: none */
     unsigned database;
+    bool tls;
+    char tls_ca[CONF_FILE_NAME];                                   /* empty: the system's */
+    char tls_certificate[CONF_FILE_NAME], tls_key[CONF_FILE_NAME]; /* our own; empty: none */
+    char tls_name[256]; /* that certificates must carry; empty: the host's */
     enum when_down when_down;
     uint32_t deadline_ms; /* no decision waits longer for Redis */
 };
@@ -116,14 +139,19 @@ struct conf {
     enum bare_lf bare_lf; /* a line of the client's that ends in LF alone */
     struct conf_submission submission;
     struct conf_spf spf;
+    struct conf_web web;
+    struct conf_desk desk;
+    struct conf_registration registration;
+    struct conf_mail mail;
 
     char help_url[256];
     char *journal_file;      /* NULL: none */
     uint64_t journal_keep_s; /* life of the subscriber's stream in Redis */
     enum envelope_detail envelope;
     char *registry_copy; /* file that mirrors the standings for a start without Redis; NULL: none */
-    char *control_socket; /* NULL: none */
-    char node[64];        /* this gate's name in the journal; default: the host name */
+    char *control_socket;         /* NULL: none */
+    struct endpoint_list metrics; /* where Prometheus reads */
+    char node[64];                /* this gate's name in the journal; default: the host name */
     struct conf_timeouts timeouts;
 
     unsigned references; /* svc/conf_file.h counts them */

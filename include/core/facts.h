@@ -11,7 +11,9 @@ enum question_kind {
     QUESTION_ENVELOPE, /* `messages` (0, or what one costs), up to `recipients`; no byte debt */
     QUESTION_CHECKPOINT, /* `bytes` and `messages` that were sent already: charge them, keep the
                           * slot in `concurrent` alive */
-    QUESTION_SPF /* not for the meter: may the client send for the record's `from` (or `helo`)? */
+    QUESTION_CONTENT, /* a checkpoint before the content of an encrypted message is passed on: takes
+                       * `messages`, or none, and refuses sessions until there is one */
+    QUESTION_SPF /* not for the meter: may the client send for the record's `from`, and `helo`? */
 };
 
 struct question {
@@ -25,8 +27,8 @@ struct question {
 enum meter_state {
     METER_UNKNOWN, /* nobody answered in time */
     METER_WITHIN,  /* granted; tokens are taken */
-    METER_OVER     /* nothing was taken but `bytes`, which were used already; of a checkpoint: its
-                    * messages were, and have left a debt */
+    METER_OVER /* nothing was taken but `bytes`, which were used already; of QUESTION_CHECKPOINT:
+                * its messages were, and have left a debt */
 };
 
 /* The meter's answer. `limit`, `window` and `retry_us` name the window that refuses, with
@@ -56,6 +58,13 @@ enum spf_result {
 };
 
 #define SPF_EXPLANATION 256 /* room for what comes with it */
+
+/* What it says of both names that a client gives (RFC 7208 sections 2.3 and 2.4), and why, in
+ * words that are anything, valid during the call. With an empty reverse-path the two are one. */
+struct spf_answer {
+    enum spf_result sender, helo;
+    struct span sender_words, helo_words;
+};
 
 const char *spf_result_name(enum spf_result r); /* "softfail", "unknown"; NULL: not asked */
 

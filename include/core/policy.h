@@ -29,10 +29,14 @@ struct verdict policy_unbridged(const struct verdict *v);
 /* As policy_meter, for the recipients that a granted envelope left out. */
 struct verdict policy_recipients(const struct conf_class *class, const struct answer *answer);
 
-/* SPF has answered for a sender: only a fail refuses, and only where it is used for that. */
-struct verdict policy_spf(const struct conf_class *class, enum spf_use use, enum spf_result result);
+/* SPF has answered: only a fail refuses, and only where it is used for that. A fail of the HELO
+ * name is one (RFC 7208 section 2.3), except for a mail whose sender's domain names this address.
+ */
+struct verdict policy_spf(
+    const struct conf_class *class, enum spf_use use, const struct spf_answer *answer);
 /* The message tokens that a mail costs; never more than the class's buckets hold. */
 uint32_t policy_message_cost(
-    const struct conf_class *class, const struct conf_spf *spf, enum spf_result result);
+    const struct conf_class *class, const struct conf_spf *spf, enum spf_result sender,
+    enum spf_result helo);
 
 #endif

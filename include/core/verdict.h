@@ -31,7 +31,9 @@ enum rule {
     RULE_REPLY,       /* the server's words are no SMTP */
     RULE_SHUTDOWN,    /* the gate is being stopped */
     RULE_RESOURCES,   /* out of memory or descriptors */
+    RULE_HALF_CLOSE,  /* a direction ended before what it carried was complete */
     RULE_SPF,         /* the sender's domain says that this address may not send for it */
+    RULE_SPF_HELO,    /* the HELO name's domain says that this address is none of its hosts */
     RULE_COUNT
 };
 

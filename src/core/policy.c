@@ -107,20 +107,34 @@ struct verdict policy_recipients(const struct conf_class *class, const struct an
     return over(class, QUESTION_ENVELOPE, answer);
 }
 
-struct verdict policy_spf(const struct conf_class *class, enum spf_use use, enum spf_result result)
+/* The rule that an SPF fail breaks, or RULE_NONE. Whoever may send for the sender's domain forges
+ * nothing, whatever it calls itself. */
+static enum rule broken_rule(enum spf_result sender, enum spf_result helo)
+{
+    if (sender == SPF_FAIL) {
+        return RULE_SPF;
+    }
+    return helo == SPF_FAIL && sender != SPF_PASS ? RULE_SPF_HELO : RULE_NONE;
+}
+
+struct verdict policy_spf(
+    const struct conf_class *class, enum spf_use use, const struct spf_answer *answer)
 {
     struct verdict v = {.action = VERDICT_FORWARD};
-    if (use == SPF_USE_REFUSE && result == SPF_FAIL) {
-        v = (struct verdict){.action = VERDICT_REFUSE, .rule = RULE_SPF};
+    enum rule rule = broken_rule(answer->sender, answer->helo);
+    if (use == SPF_USE_REFUSE && rule != RULE_NONE) {
+        v = (struct verdict){.action = VERDICT_REFUSE, .rule = rule};
     }
     return soften(class, v);
 }
 
 uint32_t policy_message_cost(
-    const struct conf_class *class, const struct conf_spf *spf, enum spf_result result)
+    const struct conf_class *class, const struct conf_spf *spf, enum spf_result sender,
+    enum spf_result helo)
 {
     const struct limit *limit = &class->limit[LIMIT_MESSAGES];
-    uint64_t cost = spf->use == SPF_USE_METER && result == SPF_FAIL ? spf->fail_cost : 1;
+    bool fails = broken_rule(sender, helo) != RULE_NONE;
+    uint64_t cost = spf->use == SPF_USE_METER && fails ? spf->fail_cost : 1;
     for (unsigned i = 0; i < limit->windows; i++) {
         /* More than a bucket holds would be waited for in vain. */
         cost = cost < limit->window[i].count ? cost : limit->window[i].count;

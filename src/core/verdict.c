@@ -30,7 +30,10 @@ static const struct {
     [RULE_REPLY] = {"reply", "5.0", 421, "reached a server whose replies are no SMTP"},
     [RULE_SHUTDOWN] = {"shutdown", "3.2", 421, "can connect again at once: the gate is restarting"},
     [RULE_RESOURCES] = {"resources", "3.1", 421, "finds the gate out of resources"},
+    [RULE_HALF_CLOSE] = {"half-close", "4.2", 421, "ended its connection within a line"},
     [RULE_SPF] = {"spf", "7.23", 0, "may not send for this sender, says its domain's SPF record"},
+    [RULE_SPF_HELO] =
+        {"spf-helo", "7.23", 0, "may not use this HELO name, says its domain's SPF record"},
 };
 
 static const struct {

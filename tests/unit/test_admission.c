@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "core/admission.h"
+#include "core/passage.h"
 
 static struct endpoint at(const char *text)
 {
@@ -112,8 +113,29 @@ static void test_table(void **state)
     }
 }
 
+/* Each gate's TTL is one that no system begins with, seen through up to 19 routers. */
+static void test_passages(void **state)
+{
+    (void)state;
+    static const unsigned systems[] = {32, 60, 64, 128, 255};
+    for (size_t i = 0; i < sizeof systems / sizeof *systems; i++) {
+        for (unsigned hops = 0; hops < 20; hops++) {
+            assert_int_equal(passages_of_ttl(systems[i] - hops), 0);
+        }
+    }
+    for (int before = PASSAGES_UNKNOWN; before <= PASSAGES_MOST; before++) {
+        int after = before > 0 ? before + 1 : 1;
+        for (unsigned hops = 0; hops < 20; hops++) {
+            assert_int_equal(
+                passages_of_ttl((unsigned)passages_to_ttl(before) - hops),
+                after < PASSAGES_MOST ? after : PASSAGES_MOST);
+        }
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_table)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_table), cmocka_unit_test(test_passages)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

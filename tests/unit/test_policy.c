@@ -320,28 +320,45 @@ static void test_case_ids(void **state)
     assert_string_not_equal(a, b);
 }
 
-/* Nothing but a fail is ever refused, or costs more than one message. */
+/* Nothing but a fail is ever refused, or costs more than one message: of the sender's, or of the
+ * HELO name's where the sender's domain does not vouch for the client. */
+static void check_spf(
+    const struct conf_class *class, enum spf_use use, enum spf_result sender, enum spf_result helo)
+{
+    struct conf_spf spf = {.use = use, .fail_cost = 4};
+    struct spf_answer answer = {.sender = sender, .helo = helo};
+    enum rule rule = RULE_NONE;
+    if (sender == SPF_FAIL) {
+        rule = RULE_SPF;
+    } else if (helo == SPF_FAIL && sender != SPF_PASS) {
+        rule = RULE_SPF_HELO;
+    }
+    bool refused = use == SPF_USE_REFUSE && rule != RULE_NONE;
+    bool dear = use == SPF_USE_METER && rule != RULE_NONE;
+    struct verdict v = policy_spf(class, use, &answer);
+    assert_int_equal(v.action, refused ? VERDICT_REFUSE : VERDICT_FORWARD);
+    assert_int_equal(v.rule, refused ? rule : RULE_NONE);
+    assert_int_equal(policy_message_cost(class, &spf, sender, helo), dear ? 4 : 1);
+}
+
 static void test_spf(void **state)
 {
     (void)state;
     struct conf_class class = make_class(OVER_DEFER, true);
     for (enum spf_use use = SPF_USE_OFF; use <= SPF_USE_REFUSE; use++) {
-        for (enum spf_result r = SPF_NOT_ASKED; r < SPF_RESULTS; r++) {
-            struct conf_spf spf = {.use = use, .fail_cost = 4};
-            bool refused = use == SPF_USE_REFUSE && r == SPF_FAIL;
-            bool dear = use == SPF_USE_METER && r == SPF_FAIL;
-            struct verdict v = policy_spf(&class, use, r);
-            assert_int_equal(v.action, refused ? VERDICT_REFUSE : VERDICT_FORWARD);
-            assert_int_equal(v.rule, refused ? RULE_SPF : RULE_NONE);
-            assert_int_equal(policy_message_cost(&class, &spf, r), dear ? 4 : 1);
+        for (enum spf_result sender = SPF_NOT_ASKED; sender < SPF_RESULTS; sender++) {
+            for (enum spf_result helo = SPF_NOT_ASKED; helo < SPF_RESULTS; helo++) {
+                check_spf(&class, use, sender, helo);
+            }
         }
     }
     struct conf_spf spf = {.use = SPF_USE_METER, .fail_cost = 11}; /* the bucket holds 10 */
-    assert_int_equal(policy_message_cost(&class, &spf, SPF_FAIL), 10);
+    assert_int_equal(policy_message_cost(&class, &spf, SPF_FAIL, SPF_NONE), 10);
     class.limit[LIMIT_MESSAGES].windows = 0;
-    assert_int_equal(policy_message_cost(&class, &spf, SPF_FAIL), 11);
+    assert_int_equal(policy_message_cost(&class, &spf, SPF_FAIL, SPF_NONE), 11);
     class.enforce = false;
-    struct verdict v = policy_spf(&class, SPF_USE_REFUSE, SPF_FAIL);
+    struct spf_answer fail = {.sender = SPF_FAIL, .helo = SPF_PASS};
+    struct verdict v = policy_spf(&class, SPF_USE_REFUSE, &fail);
     assert_int_equal(v.action, VERDICT_FORWARD);
     assert_true(v.shadow && v.would == VERDICT_REFUSE && v.rule == RULE_SPF);
 }
