@@ -27,7 +27,7 @@ enum dialog_event_kind {
     DIALOG_BYTES,          /* either side has more, or room: look at the input */
     DIALOG_ANSWER,         /* the meter's, in `answer`; or that of SPF, in `spf` */
     DIALOG_TICK,           /* the deadline has come; or, opaque, a checkpoint is due */
-    DIALOG_TURN,           /* opaque: `turns` waits at the start of one of the client's */
+    DIALOG_TURN,           /* opaque: `turns` holds what the client sends */
     DIALOG_SHUTDOWN,       /* the gate is being stopped: end between commands */
 };
 
@@ -36,13 +36,14 @@ struct dialog_event {
     int64_t now_ms; /* monotonic */
     /* All bytes received and not yet consumed, in every event. */
     struct span client, server;
-    bool client_eof, server_eof; /* behind those bytes nothing more will come */
-    uint64_t bytes_up;           /* sent to the server so far, for metering */
-    int64_t active_ms;           /* opaque: when the last byte came, from either side */
-    struct answer answer;        /* DIALOG_ANSWER */
-    enum spf_result spf;         /* DIALOG_ANSWER to QUESTION_SPF */
-    struct span spf_explanation;
-    const char *detail; /* DIALOG_CONNECT_FAILED */
+    bool client_eof, server_eof;   /* behind those bytes nothing more will come */
+    bool server_lost;              /* nothing reaches the server any more */
+    bool client_full, server_full; /* enough waits to be sent there: consume nothing for it */
+    uint64_t bytes_up;             /* sent to the server so far, for metering */
+    int64_t active_ms;             /* opaque: when the last byte came, from either side */
+    struct answer answer;          /* DIALOG_ANSWER */
+    struct spf_answer spf;         /* DIALOG_ANSWER to QUESTION_SPF */
+    const char *detail;            /* DIALOG_CONNECT_FAILED */
 };
 
 enum dialog_side { SIDE_CLIENT, SIDE_SERVER };
@@ -66,7 +67,8 @@ enum dialog_action_kind {
     DIALOG_PAUSE,   /* opaque: read nothing of the client's */
     DIALOG_RESUME,  /* ... and again; a tick is due after `count` bytes to the server */
     DIALOG_FINISH,  /* `side` has said its last: pass the half-close on to the other side */
-    DIALOG_CLOSE    /* the session ends once what was sent has left; `verdict` says why. Last. */
+    DIALOG_CLOSE /* the session ends once what was sent has left; `verdict` says why. Last. Input of
+                  * the client's that is left cannot be delivered: he must not think it was. */
 };
 
 struct dialog_action {
@@ -105,8 +107,8 @@ struct dialog_record {
     char to[DIALOG_PATH];   /* forward-path of the last RCPT */
     uint32_t messages;      /* accepted by the server */
     uint32_t recipients;    /* accepted by the server */
-    enum spf_result spf;    /* of the last MAIL */
-    bool tls;               /* the server said 220 to STARTTLS */
+    enum spf_result spf, spf_helo; /* of the last MAIL */
+    bool tls;                      /* the server said 220 to STARTTLS */
     bool opaque;
 };
 
@@ -133,15 +135,18 @@ struct dialog {
     bool mail_refused;   /* the gate refused the MAIL, so it answers what belongs to it */
     bool spf_known;      /* of the MAIL at the front of the client's input */
     bool swallow;        /* the chunk belongs to a refused MAIL: it is thrown away */
+    bool greeted;        /* a line of the reply to the last EHLO has come */
     bool chunking;       /* the server's last EHLO reply offers CHUNKING */
+    bool blob;           /* PHASE_CHUNK holds XEXCH50's octets: a reply follows them */
     struct smtp_body body;
     struct question question;  /* the one that is out */
     struct verdict verdict;    /* of the refused transaction or run */
     struct verdict admitted;   /* the whole session: FORWARD, or SUBMIT when it is bridged */
     struct turns turns;        /* opaque: the shell tells it what goes by */
-    uint32_t messages_charged; /* of those that turns tell of */
-    bool leaving;              /* `verdict` ends the opaque session as soon as nothing breaks */
-    char spf_explanation[SPF_EXPLANATION]; /* of a `verdict` by RULE_SPF */
+    uint32_t messages_charged; /* of those that turns tell of, and of the one that may begin */
+    bool weighed;              /* what `turns` holds has its token, or needs none */
+    bool leaving;              /* `verdict` ends the opaque session */
+    char spf_explanation[SPF_EXPLANATION]; /* of a `verdict` by RULE_SPF, RULE_SPF_HELO */
     struct dialog_record record;
 };
 

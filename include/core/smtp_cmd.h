@@ -21,6 +21,8 @@ enum smtp_verb {
     VERB_AUTH,
     VERB_STARTTLS,
     VERB_QUIT,
+    VERB_BURL,    /* RFC 4468 */
+    VERB_XEXCH50, /* Exchange: octets behind a 354 */
     VERB_COUNT
 };
 
@@ -28,9 +30,9 @@ struct smtp_cmd {
     enum smtp_verb verb;
     struct span argument; /* behind the verb, trimmed */
     struct span path; /* MAIL and RCPT: what stands between the brackets, source route left away */
-    bool chunk_valid; /* BDAT: a size was understood */
-    uint64_t chunk;   /* BDAT: octets that follow */
-    bool last;        /* BDAT: ... LAST */
+    bool chunk_valid; /* BDAT, XEXCH50: a size was understood */
+    uint64_t chunk;   /* BDAT, XEXCH50: octets that follow */
+    bool last;        /* BDAT, BURL: ... LAST */
 };
 
 /* Servers that read a size into 32 bits take a larger one for another one. */

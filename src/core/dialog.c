@@ -4,16 +4,8 @@
 
 #include "core/policy.h"
 
-#define CHECKPOINT_MS          (5 * 60 * 1000) /* keeps a long session's slot in `concurrent` alive */
-#define PAUSE_LEAST_MS         100
-#define PAUSE_MOST_MS          30000
-#define CHECKPOINT_BYTES       (256 * 1024)
-#define CHECKPOINT_BYTES_LEAST (8 * 1024)
-#define CHECKPOINTS_A_BUCKET   8 /* so that a small bucket is not overrun by much */
-#define HALF_CLOSED_MS         60000
-#define ACTIONS_A_STEP         4 /* that one advance, or the end of a turn, may need */
-
-static const struct verdict FORWARD = {.action = VERDICT_FORWARD};
+#define HALF_CLOSED_MS 60000
+#define ACTIONS_A_STEP 4 /* that one advance, or the end of a turn, may need */
 
 static uint32_t reply_timeout(const struct dialog *d, const struct conf_timeouts *timeouts)
 {
@@ -54,31 +46,6 @@ int64_t dialog_deadline(const struct dialog *d)
         return d->wake_ms;
     }
     return d->since_ms + current_timeout(d);
-}
-
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static size_t checkpoint_bytes(const struct conf_class *class)
-{
-    const struct limit *limit = &class->limit[LIMIT_BYTES];
-    uint64_t bytes = CHECKPOINT_BYTES;
-    for (unsigned i = 0; i < limit->windows; i++) {
-        uint64_t part = limit->window[i].count / CHECKPOINTS_A_BUCKET;
-        bytes = part < bytes ? part : bytes;
-    }
-    return bytes < CHECKPOINT_BYTES_LEAST ? CHECKPOINT_BYTES_LEAST : (size_t)bytes;
-}
-
-void dialog_go_opaque(struct dialog_turn *t)
-{
-    t->d->phase = PHASE_OPAQUE;
-    t->d->record.opaque = true;
-    dialog_act(t, DIALOG_OPAQUE)->count = checkpoint_bytes(t->d->setup->class);
-    t->d->wake_ms =
-        t->event->now_ms + earlier(CHECKPOINT_MS, t->d->setup->conf->timeouts.opaque_ms);
 }
 
 static void connect_to(struct dialog_turn *t, enum dialog_target target)
@@ -189,47 +156,14 @@ static void answer_envelope(struct dialog_turn *t, const struct verdict *v)
     }
 }
 
-/* How long the bucket that refuses takes to fill by what was sent since the last checkpoint. */
-static int64_t pause_ms(const struct dialog *d, const struct answer *answer)
-{
-    const struct limit *limit = &d->setup->class->limit[LIMIT_BYTES];
-    if (answer->state == METER_OVER || answer->window >= limit->windows) { /* over: of messages */
-        return PAUSE_LEAST_MS;
-    }
-    const struct rate *rate = &limit->window[answer->window];
-    double ms = (double)d->question.bytes * (double)rate->period_us / (double)rate->count / 1e3;
-    if (ms >= PAUSE_MOST_MS) {
-        return PAUSE_MOST_MS;
-    }
-    return ms < PAUSE_LEAST_MS ? PAUSE_LEAST_MS : (int64_t)ms;
-}
-
-/* Bytes over the limit slow an opaque session down to the rate at which its bucket fills; it never
- * falls silent for longer than a server waits. Messages over the limit end it. Nothing is broken in
- * its middle. */
-static void answer_checkpoint(struct dialog_turn *t, const struct verdict *v)
-{
-    struct dialog *d = t->d;
-    if (d->question.messages > 0) {
-        d->leaving = v->action != VERDICT_FORWARD;
-        d->verdict = *v;
-    }
-    const struct answer *answer = &t->event->answer;
-    if (answer->state == METER_UNKNOWN || !answer->bytes_over || !d->setup->class->enforce) {
-        return;
-    }
-    d->paused = true;
-    dialog_act(t, DIALOG_PAUSE);
-    d->wake_ms = t->event->now_ms + pause_ms(d, answer);
-}
-
 static void answer_spf(struct dialog_turn *t)
 {
     struct dialog *d = t->d;
     const struct dialog_event *e = t->event;
-    struct verdict v = policy_spf(d->setup->class, d->setup->conf->spf.use, e->spf);
+    struct verdict v = policy_spf(d->setup->class, d->setup->conf->spf.use, &e->spf);
     d->spf_known = true;
-    d->record.spf = e->spf;
+    d->record.spf = e->spf.sender;
+    d->record.spf_helo = e->spf.helo;
     if (v.shadow) {
         dialog_record_verdict(t, &v);
     }
@@ -238,7 +172,7 @@ static void answer_spf(struct dialog_turn *t)
     }
     struct text explanation;
     text_init(&explanation, d->spf_explanation, sizeof d->spf_explanation);
-    text_add(&explanation, e->spf_explanation);
+    text_add(&explanation, v.rule == RULE_SPF ? e->spf.sender_words : e->spf.helo_words);
     d->decision = DECISION_REFUSED;
     d->verdict = v;
     d->granted = 0;
@@ -250,7 +184,8 @@ static void on_answer(struct dialog_turn *t)
     static void (*const handlers[])(struct dialog_turn *, const struct verdict *) = {
         [QUESTION_SESSION] = answer_session,
         [QUESTION_ENVELOPE] = answer_envelope,
-        [QUESTION_CHECKPOINT] = answer_checkpoint,
+        [QUESTION_CHECKPOINT] = dialog_answer_opaque,
+        [QUESTION_CONTENT] = dialog_answer_opaque,
     };
     struct dialog *d = t->d;
     if (!d->asking) {
@@ -269,58 +204,11 @@ static void on_answer(struct dialog_turn *t)
     handlers[d->question.kind](t, &v);
 }
 
-static void resume(struct dialog_turn *t)
-{
-    t->d->paused = false;
-    t->d->wake_ms = t->event->now_ms + t->d->setup->conf->timeouts.opaque_ms;
-    dialog_act(t, DIALOG_RESUME)->count = 1;
-}
-
-static void tick_opaque(struct dialog_turn *t)
-{
-    struct dialog *d = t->d;
-    const struct dialog_event *e = t->event;
-    if (d->paused) {
-        if (e->now_ms >= d->wake_ms) {
-            resume(t);
-        }
-        return;
-    }
-    int64_t idle_ms = e->active_ms + d->setup->conf->timeouts.opaque_ms;
-    if (e->now_ms >= idle_ms && e->now_ms >= d->wake_ms) {
-        dialog_end(t, (struct verdict){.action = VERDICT_DEFER, .rule = RULE_TIMEOUT});
-        return;
-    }
-    d->wake_ms = earlier(idle_ms > e->now_ms ? idle_ms : d->wake_ms, e->now_ms + CHECKPOINT_MS);
-    if (dialog_is_metered(d) && !d->asking) {
-        dialog_ask(t, (struct question){.kind = QUESTION_CHECKPOINT});
-    }
-}
-
-/* A message that the last turn has completed is paid for before the client may go on. */
-static void on_turn(struct dialog_turn *t)
-{
-    struct dialog *d = t->d;
-    uint32_t due = dialog_messages_due(d);
-    if (d->asking) {
-        return;
-    }
-    if (due > 0) {
-        d->messages_charged += due;
-        dialog_ask(t, (struct question){.kind = QUESTION_CHECKPOINT, .messages = due});
-    } else if (d->leaving && turns_between(&d->turns)) {
-        dialog_record_verdict(t, &d->verdict);
-        dialog_end(t, d->verdict);
-    } else {
-        turns_pass(&d->turns);
-    }
-}
-
 static void on_tick(struct dialog_turn *t)
 {
     struct dialog *d = t->d;
     if (d->phase == PHASE_OPAQUE) {
-        tick_opaque(t);
+        dialog_tick_opaque(t);
         return;
     }
     if (t->event->now_ms < dialog_deadline(d)) {
@@ -358,30 +246,6 @@ static bool may_shut_down(const struct dialog *d)
     return d->shutdown && idle && !d->asking;
 }
 
-static void pass_on_ends(struct dialog_turn *t)
-{
-    struct dialog *d = t->d;
-    const struct dialog_event *e = t->event;
-    if (!d->connected || d->asking) {
-        return;
-    }
-    if (e->server_eof && t->server.len == 0 && !d->server_finished) {
-        d->server_finished = true;
-        dialog_progress(t);
-        dialog_act(t, DIALOG_FINISH)->side = SIDE_SERVER;
-    }
-    if (d->server_finished && t->client.len > 0) {
-        dialog_discard(t, SIDE_CLIENT, t->client.len); /* nobody is left to read it */
-    }
-    if (e->client_eof && t->client.len == 0 && !d->client_finished) {
-        d->client_finished = true;
-        dialog_act(t, DIALOG_FINISH)->side = SIDE_CLIENT;
-    }
-    if (d->client_finished && d->server_finished) {
-        dialog_end(t, FORWARD);
-    }
-}
-
 static bool has_room(const struct dialog_actions *out)
 {
     return out->count + ACTIONS_A_STEP <= DIALOG_ACTIONS - ACTIONS_A_STEP &&
@@ -409,19 +273,13 @@ void dialog_init(struct dialog *d, const struct dialog_setup *setup)
     turns_init(&d->turns);
 }
 
-uint32_t dialog_messages_due(const struct dialog *d)
-{
-    bool by_turns = dialog_is_metered(d) && d->setup->class->opaque_messages == OPAQUE_TURNS;
-    return by_turns ? d->turns.least - d->messages_charged : 0;
-}
-
 void dialog_step(struct dialog *d, const struct dialog_event *event, struct dialog_actions *actions)
 {
     static void (*const handlers[])(struct dialog_turn *) = {
-        [DIALOG_START] = on_start,   [DIALOG_CONNECTED] = on_connected,
-        [DIALOG_BYTES] = on_bytes,   [DIALOG_CONNECT_FAILED] = on_connect_failed,
-        [DIALOG_ANSWER] = on_answer, [DIALOG_TICK] = on_tick,
-        [DIALOG_TURN] = on_turn,     [DIALOG_SHUTDOWN] = on_shutdown,
+        [DIALOG_START] = on_start,      [DIALOG_CONNECTED] = on_connected,
+        [DIALOG_BYTES] = on_bytes,      [DIALOG_CONNECT_FAILED] = on_connect_failed,
+        [DIALOG_ANSWER] = on_answer,    [DIALOG_TICK] = on_tick,
+        [DIALOG_TURN] = dialog_on_turn, [DIALOG_SHUTDOWN] = on_shutdown,
     };
     actions->count = 0;
     actions->more = false;
@@ -442,5 +300,14 @@ void dialog_step(struct dialog *d, const struct dialog_event *event, struct dial
             NULL);
         return;
     }
-    pass_on_ends(&t);
+    if (!d->connected || d->asking) {
+        return;
+    }
+    if (dialog_server_end(&t)) {
+        while (advance(&t)) { /* no reply holds the client's bytes back now */
+        }
+    }
+    if (!d->ended && d->phase != PHASE_OPAQUE && !actions->more && !d->asking) {
+        dialog_client_end(&t);
+    }
 }

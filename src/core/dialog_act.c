@@ -132,16 +132,30 @@ static bool is_recorded(enum rule rule)
 void dialog_reject(
     struct dialog_turn *t, struct verdict v, enum verdict_place place, const char *detail)
 {
-    dialog_say(t, &v, place, detail);
+    if (!t->d->server_finished) { /* else the client has been told that nothing more will come */
+        dialog_say(t, &v, place, detail);
+    }
     if (is_recorded(v.rule)) {
         dialog_record_verdict(t, &v);
     }
     dialog_end(t, v);
 }
 
+bool dialog_reject_line(struct dialog_turn *t, enum rule rule)
+{
+    enum verdict_action action = rule == RULE_HALF_CLOSE ? VERDICT_DEFER : VERDICT_REFUSE;
+    if (t->d->pending_count == 0) {
+        dialog_reject(t, (struct verdict){.action = action, .rule = rule}, PLACE_SESSION, NULL);
+    }
+    return false;
+}
+
 void dialog_expect(struct dialog_turn *t, enum dialog_pending pending)
 {
     struct dialog *d = t->d;
+    if (d->server_finished) { /* it has said its last */
+        return;
+    }
     if (d->pending_count == 0) {
         dialog_progress(t);
     }

@@ -51,7 +51,13 @@ static bool answer_command(
     if (t->d->pending_count > 0) {
         return false;
     }
-    bool explained = v->rule == RULE_SPF && t->d->spf_explanation[0];
+    if (t->d->server_finished) { /* so has what is said to the client: nothing can be told him */
+        dialog_record_verdict(t, v);
+        dialog_end(t, *v);
+        return false;
+    }
+    bool by_spf = v->rule == RULE_SPF || v->rule == RULE_SPF_HELO;
+    bool explained = by_spf && t->d->spf_explanation[0];
     dialog_say(t, v, place, explained ? t->d->spf_explanation : NULL);
     dialog_discard(t, SIDE_CLIENT, c->line.size);
     dialog_progress(t);
@@ -78,6 +84,7 @@ static void forget_transaction(struct dialog *d)
     d->granted = 0;
     d->refused = 0;
     d->decision = DECISION_NONE;
+    d->record.to[0] = '\0';
 }
 
 /* How many RCPT commands follow at the front of `in`: they are asked for in one question. */
@@ -107,19 +114,16 @@ static bool ask_envelope(struct dialog_turn *t, uint32_t messages, uint32_t reci
     return false;
 }
 
-static bool reject_line(struct dialog_turn *t, enum rule rule)
+static bool on_unknown(struct dialog_turn *t, const struct command *c)
 {
-    if (t->d->pending_count == 0) {
-        dialog_reject(
-            t, (struct verdict){.action = VERDICT_REFUSE, .rule = rule}, PLACE_SESSION, NULL);
-    }
-    return false;
+    forward_command(t, c, PENDING_UNKNOWN, true);
+    return true;
 }
 
 static bool on_hello(struct dialog_turn *t, const struct command *c)
 {
     forget_transaction(t->d);
-    t->d->chunking = false;
+    t->d->chunking = t->d->greeted = false;
     keep(t->d->record.helo, sizeof t->d->record.helo, c->cmd.argument);
     if (c->cmd.verb == VERB_EHLO) { /* what BDAT is depends on the reply */
         forward_command(t, c, PENDING_EHLO, true);
@@ -127,6 +131,13 @@ static bool on_hello(struct dialog_turn *t, const struct command *c)
         forward_command(t, c, PENDING_KNOWN, false);
     }
     return true;
+}
+
+/* With the next mail its recipients are others: a refusal must not name the last one's. */
+static void note_sender(struct dialog *d, const struct command *c)
+{
+    keep_end(d->record.from, sizeof d->record.from, c->cmd.path);
+    d->record.to[0] = '\0';
 }
 
 /* SPF first: a mail that it fails may be refused, or cost more. */
@@ -138,7 +149,7 @@ static bool ask_mail(struct dialog_turn *t, const struct command *c)
         dialog_ask_spf(t);
         return false;
     }
-    uint32_t cost = policy_message_cost(d->setup->class, spf, d->record.spf);
+    uint32_t cost = policy_message_cost(d->setup->class, spf, d->record.spf, d->record.spf_helo);
     return ask_envelope(t, cost, count_recipients(c->after));
 }
 
@@ -146,7 +157,7 @@ static bool on_mail(struct dialog_turn *t, const struct command *c)
 {
     struct dialog *d = t->d;
     if (dialog_is_metered(d) && d->decision == DECISION_NONE) {
-        keep_end(d->record.from, sizeof d->record.from, c->cmd.path);
+        note_sender(d, c);
         return ask_mail(t, c);
     }
     if (d->decision == DECISION_REFUSED) {
@@ -162,7 +173,7 @@ static bool on_mail(struct dialog_turn *t, const struct command *c)
     d->spf_known = false;
     d->mail_refused = false;
     d->in_transaction = true;
-    keep_end(d->record.from, sizeof d->record.from, c->cmd.path);
+    note_sender(d, c);
     forward_command(t, c, PENDING_MAIL, false);
     return true;
 }
@@ -206,7 +217,7 @@ static bool on_bdat(struct dialog_turn *t, const struct command *c)
     enum dialog_pending pending = c->cmd.last ? PENDING_CHUNK_LAST : PENDING_CHUNK;
     /* Where CHUNKING was not offered some servers read octets all the same, others commands. */
     if (!c->cmd.chunk_valid || !d->chunking) {
-        return reject_line(t, RULE_CHUNK);
+        return dialog_reject_line(t, RULE_CHUNK);
     }
     d->swallow = d->mail_refused;
     if (d->swallow) {
@@ -216,12 +227,29 @@ static bool on_bdat(struct dialog_turn *t, const struct command *c)
     } else {
         forward_command(t, c, pending, false);
     }
-    d->chunk_left = c->cmd.chunk;
-    if (d->chunk_left > 0) {
-        d->phase = PHASE_CHUNK;
-        d->block = 0;
-        dialog_progress(t);
+    dialog_open_chunk(t, c->cmd.chunk);
+    return true;
+}
+
+/* RFC 4468: the server fetches the message itself; the reply to the last part is the message's. */
+static bool on_burl(struct dialog_turn *t, const struct command *c)
+{
+    if (t->d->mail_refused) {
+        return answer_command(t, c, &t->d->verdict, PLACE_DATA);
     }
+    forward_command(t, c, c->cmd.last ? PENDING_CHUNK_LAST : PENDING_CHUNK, false);
+    return true;
+}
+
+/* Behind its 354 stand so many octets, and no dot ends them: to Exchange what follows is commands.
+ */
+static bool on_xexch50(struct dialog_turn *t, const struct command *c)
+{
+    if (!c->cmd.chunk_valid) {
+        return on_unknown(t, c);
+    }
+    t->d->chunk_left = c->cmd.chunk;
+    forward_command(t, c, PENDING_XEXCH50, true);
     return true;
 }
 
@@ -271,9 +299,10 @@ static bool on_known(struct dialog_turn *t, const struct command *c)
     return true;
 }
 
-static bool on_unknown(struct dialog_turn *t, const struct command *c)
+/* Some servers (aiosmtpd) still execute what came with QUIT, and answer none of it. */
+static bool on_quit(struct dialog_turn *t, const struct command *c)
 {
-    forward_command(t, c, PENDING_UNKNOWN, true);
+    forward_command(t, c, PENDING_KNOWN, true);
     return true;
 }
 
@@ -282,7 +311,8 @@ static bool (*const handlers[VERB_COUNT])(struct dialog_turn *, const struct com
     [VERB_MAIL] = on_mail,       [VERB_RCPT] = on_rcpt,         [VERB_DATA] = on_data,
     [VERB_BDAT] = on_bdat,       [VERB_RSET] = on_rset,         [VERB_NOOP] = on_known,
     [VERB_VRFY] = on_known,      [VERB_EXPN] = on_known,        [VERB_HELP] = on_known,
-    [VERB_AUTH] = on_unknown,    [VERB_STARTTLS] = on_starttls, [VERB_QUIT] = on_known,
+    [VERB_AUTH] = on_unknown,    [VERB_STARTTLS] = on_starttls, [VERB_QUIT] = on_quit,
+    [VERB_BURL] = on_burl,       [VERB_XEXCH50] = on_xexch50,
 };
 
 /* A whole line at the front, or false; then nothing more can be done now. */
@@ -291,20 +321,16 @@ static bool next_line(struct dialog_turn *t, struct smtp_line *line)
     struct dialog *d = t->d;
     switch (smtp_scan_line(t->client, &d->client_seen, DIALOG_LINE, line)) {
     case SMTP_SCAN_MORE:
-        if (t->event->client_eof && t->client.len > 0) {
-            /* No command: nobody will ever end this line, and no server may guess its end. */
-            d->client_seen = 0;
-            dialog_discard(t, SIDE_CLIENT, t->client.len);
-        }
-        return false;
+        /* No command: nobody will ever end this line, and no server may guess its end. */
+        return t->event->client_eof ? dialog_reject_line(t, RULE_HALF_CLOSE) : false;
     case SMTP_SCAN_BAD:
-        return reject_line(t, RULE_LINE);
+        return dialog_reject_line(t, RULE_LINE);
     case SMTP_SCAN_DONE:
     case SMTP_SCAN_INSERT: /* bodies alone */
         break;
     }
     bool bad = line->bare_cr || (line->bare_lf && d->setup->conf->bare_lf == BARE_LF_REFUSE);
-    return bad ? reject_line(t, RULE_NEWLINE) : true;
+    return bad ? dialog_reject_line(t, RULE_NEWLINE) : true;
 }
 
 static bool advance_command(struct dialog_turn *t)
@@ -332,88 +358,32 @@ static bool advance_line(struct dialog_turn *t)
     return true;
 }
 
-/* A byte a second is no progress: the deadline moves with whole blocks. */
-static void count_block(struct dialog_turn *t, size_t size)
-{
-    struct dialog *d = t->d;
-    if (size >= DIALOG_BLOCK - d->block) {
-        d->block = 0;
-        dialog_progress(t);
-        return;
-    }
-    d->block += (uint32_t)size;
-}
-
-static bool end_body(struct dialog_turn *t)
-{
-    t->d->phase = PHASE_COMMAND;
-    dialog_expect(t, PENDING_BODY);
-    return true;
-}
-
-static bool advance_body(struct dialog_turn *t)
-{
-    struct dialog *d = t->d;
-    size_t size = 0;
-    struct span insert = SPAN_LITERAL("");
-    enum smtp_scan scan = smtp_scan_body(&d->body, t->client, &size, &insert);
-    bool normalize = scan == SMTP_SCAN_INSERT && d->setup->conf->bare_lf == BARE_LF_NORMALIZE;
-    if (normalize) {
-        dialog_rewrite(t, size, insert);
-    } else if (size > 0) {
-        dialog_forward(t, SIDE_CLIENT, size);
-    }
-    if (size > 0) {
-        count_block(t, size);
-    }
-    if (normalize) {
-        return true;
-    }
-    switch (scan) {
-    case SMTP_SCAN_DONE:
-        return end_body(t);
-    case SMTP_SCAN_MORE:
-        if (size == 0 && t->event->client_eof) {
-            dialog_discard(t, SIDE_CLIENT, t->client.len); /* nothing will end this line */
-        }
-        return size > 0;
-    default:
-        return reject_line(t, RULE_NEWLINE);
-    }
-}
-
-static bool advance_chunk(struct dialog_turn *t)
-{
-    struct dialog *d = t->d;
-    size_t size = t->client.len < d->chunk_left ? t->client.len : (size_t)d->chunk_left;
-    if (d->swallow) {
-        dialog_discard(t, SIDE_CLIENT, size);
-    } else {
-        dialog_forward(t, SIDE_CLIENT, size);
-    }
-    count_block(t, size);
-    d->chunk_left -= size;
-    if (d->chunk_left == 0) {
-        d->phase = PHASE_COMMAND;
-        dialog_progress(t);
-    }
-    return true;
-}
-
 static bool advance_tls(struct dialog_turn *t)
 {
     dialog_go_opaque(t);
     return false;
 }
 
+static bool advance_left(struct dialog_turn *t)
+{
+    dialog_discard(t, SIDE_CLIENT, t->client.len);
+    return true;
+}
+
 bool dialog_client_advance(struct dialog_turn *t)
 {
     static bool (*const advances[])(struct dialog_turn *) = {
-        [PHASE_GREETING] = NULL,     [PHASE_COMMAND] = advance_command, [PHASE_LINE] = advance_line,
-        [PHASE_BODY] = advance_body, [PHASE_CHUNK] = advance_chunk,     [PHASE_TLS] = advance_tls,
+        [PHASE_GREETING] = NULL,
+        [PHASE_COMMAND] = advance_command,
+        [PHASE_LINE] = advance_line,
+        [PHASE_BODY] = dialog_body_advance,
+        [PHASE_CHUNK] = dialog_chunk_advance,
+        [PHASE_TLS] = advance_tls,
+        [PHASE_LEFT] = advance_left,
         [PHASE_OPAQUE] = NULL,
     };
-    if (t->client.len == 0 || t->d->server_finished || !advances[t->d->phase]) {
+    bool rests = t->event->client_full || t->event->server_full;
+    if (t->client.len == 0 || rests || !advances[t->d->phase]) {
         return false;
     }
     return advances[t->d->phase](t);

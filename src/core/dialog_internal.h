@@ -1,4 +1,4 @@
-/* What dialog.c, dialog_client.c and dialog_server.c share. */
+/* What the files of the dialog share. */
 #ifndef GATE25_CORE_DIALOG_INTERNAL_H
 #define GATE25_CORE_DIALOG_INTERNAL_H
 
@@ -13,6 +13,7 @@ enum dialog_phase {
     PHASE_BODY,  /* behind a 354 */
     PHASE_CHUNK, /* behind a BDAT */
     PHASE_TLS,   /* behind STARTTLS' 220: the client must speak first */
+    PHASE_LEFT,  /* behind a 221: what the client still says is for nobody */
     PHASE_OPAQUE
 };
 
@@ -27,8 +28,9 @@ enum dialog_pending {
     PENDING_CHUNK,
     PENDING_CHUNK_LAST,
     PENDING_STARTTLS,
-    PENDING_KNOWN,  /* a verb of ours that changes nothing */
-    PENDING_UNKNOWN /* AUTH, or a verb we do not know: a 334 or 354 may open something */
+    PENDING_KNOWN,   /* a verb of ours that changes nothing */
+    PENDING_UNKNOWN, /* AUTH, or a verb we do not know: a 334 or 354 may open something */
+    PENDING_XEXCH50  /* a 354 opens `chunk_left` octets */
 };
 
 /* On the MAIL at the front of the client's input. */
@@ -46,6 +48,14 @@ struct dialog_turn {
 /* Each advance handles one line or piece. False: nothing can be done until something happens. */
 bool dialog_client_advance(struct dialog_turn *t);
 bool dialog_server_advance(struct dialog_turn *t);
+bool dialog_body_advance(struct dialog_turn *t);  /* the client's, in PHASE_BODY */
+bool dialog_chunk_advance(struct dialog_turn *t); /* the client's, in PHASE_CHUNK */
+/* A side that has said its last: its half-close goes on. True: the server's, so that no reply holds
+ * the client's bytes back any more. */
+bool dialog_server_end(struct dialog_turn *t);
+void dialog_client_end(struct dialog_turn *t);
+void dialog_open_body(struct dialog_turn *t);
+void dialog_open_chunk(struct dialog_turn *t, uint64_t size);
 
 /* Actions: each takes what it consumes off the turn's input. */
 
@@ -67,7 +77,15 @@ void dialog_say(
 void dialog_reject(
     struct dialog_turn *t, struct verdict v, enum verdict_place place, const char *detail);
 void dialog_end(struct dialog_turn *t, struct verdict v);
+/* dialog_reject() for what the client has sent, once every reply before it has gone out. False. */
+bool dialog_reject_line(struct dialog_turn *t, enum rule rule);
+
+/* Opaque sessions. */
+
 void dialog_go_opaque(struct dialog_turn *t);
+void dialog_tick_opaque(struct dialog_turn *t);
+void dialog_on_turn(struct dialog_turn *t);
+void dialog_answer_opaque(struct dialog_turn *t, const struct verdict *v);
 
 /* Replies that are awaited, in order. */
 

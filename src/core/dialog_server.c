@@ -4,16 +4,13 @@
 
 #define REPLY_LINE 8192 /* RFC 5321 asks for 512; some servers are wordier */
 
+/* RFC 5321 4.2.2: with a 221 a server takes its leave, whatever it was asked. */
+#define CODE_LEAVE 221
+
+/* Has it done what it was asked? */
 static bool is_positive(unsigned code)
 {
-    return code >= 200 && code <= 299;
-}
-
-static void open_body(struct dialog_turn *t)
-{
-    t->d->phase = PHASE_BODY;
-    t->d->block = 0;
-    smtp_body_init(&t->d->body);
+    return code >= 200 && code <= 299 && code != CODE_LEAVE;
 }
 
 static void on_greeting(struct dialog_turn *t, unsigned code)
@@ -22,9 +19,14 @@ static void on_greeting(struct dialog_turn *t, unsigned code)
     t->d->phase = PHASE_COMMAND;
 }
 
-/* RFC 1869: "250-CHUNKING". */
+/* RFC 1869: "250-CHUNKING". The first line is the server's greeting, in which some repeat what the
+ * client said: no keyword stands there. */
 static void note_keyword(struct dialog *d, struct span line)
 {
+    if (!d->greeted) {
+        d->greeted = true;
+        return;
+    }
     static const struct span chunking = SPAN_LITERAL("CHUNKING");
     struct span keyword = span_trim(span_skip(line, 4));
     d->chunking = d->chunking || (span_starts_nocase(keyword, chunking) &&
@@ -37,6 +39,12 @@ static void on_nothing(struct dialog_turn *t, unsigned code)
     (void)code;
 }
 
+/* A MAIL within a transaction is refused, and the transaction goes on. */
+static void on_mail(struct dialog_turn *t, unsigned code)
+{
+    t->d->in_transaction = t->d->in_transaction || is_positive(code);
+}
+
 static void on_rcpt(struct dialog_turn *t, unsigned code)
 {
     if (is_positive(code)) {
@@ -47,13 +55,14 @@ static void on_rcpt(struct dialog_turn *t, unsigned code)
 static void on_data(struct dialog_turn *t, unsigned code)
 {
     if (code == 354) {
-        open_body(t);
+        dialog_open_body(t);
     }
 }
 
 static void on_message(struct dialog_turn *t, unsigned code)
 {
     t->d->in_transaction = false;
+    t->d->record.to[0] = '\0';
     if (is_positive(code)) {
         t->d->record.messages++;
     }
@@ -70,19 +79,32 @@ static void on_starttls(struct dialog_turn *t, unsigned code)
 static void on_unknown(struct dialog_turn *t, unsigned code)
 {
     if (code == 354) {
-        open_body(t);
+        dialog_open_body(t);
     } else if (code == 334) {
         t->d->phase = PHASE_LINE;
     }
 }
 
+static void on_xexch50(struct dialog_turn *t, unsigned code)
+{
+    if (code != 354) {
+        return;
+    }
+    t->d->swallow = false;
+    t->d->blob = t->d->chunk_left > 0;
+    dialog_open_chunk(t, t->d->chunk_left);
+    if (!t->d->blob) {
+        dialog_expect(t, PENDING_KNOWN);
+    }
+}
+
 static void (*const effects[])(struct dialog_turn *, unsigned code) = {
     [PENDING_GREETING] = on_greeting, [PENDING_EHLO] = on_nothing,
-    [PENDING_MAIL] = on_nothing,      [PENDING_RCPT] = on_rcpt,
+    [PENDING_MAIL] = on_mail,         [PENDING_RCPT] = on_rcpt,
     [PENDING_DATA] = on_data,         [PENDING_BODY] = on_message,
     [PENDING_CHUNK] = on_nothing,     [PENDING_CHUNK_LAST] = on_message,
     [PENDING_STARTTLS] = on_starttls, [PENDING_KNOWN] = on_nothing,
-    [PENDING_UNKNOWN] = on_unknown,
+    [PENDING_UNKNOWN] = on_unknown,   [PENDING_XEXCH50] = on_xexch50,
 };
 
 /* Anything in plain text around the switch to TLS would be taken by one side for what the other
@@ -116,7 +138,8 @@ static bool is_out_of_turn(const struct dialog *d, unsigned code)
         return code < 400;
     }
     enum dialog_pending pending = d->pending[d->pending_first];
-    return code >= 300 && code <= 399 && pending != PENDING_DATA && pending != PENDING_UNKNOWN;
+    return code >= 300 && code <= 399 && pending != PENDING_DATA && pending != PENDING_UNKNOWN &&
+           pending != PENDING_XEXCH50;
 }
 
 /* RFC 5321 3.8: 421 announces that the server closes the connection; so does what others say. */
@@ -129,6 +152,9 @@ static void apply(struct dialog_turn *t, unsigned code)
 {
     struct dialog *d = t->d;
     effects[dialog_expected(d)](t, code);
+    if (code == CODE_LEAVE && dialog_is_metered(d)) {
+        d->phase = PHASE_LEFT; /* who is not metered is not read either: all of it goes on */
+    }
     d->barrier = d->barrier && d->pending_count > 0;
     dialog_progress(t);
 }
@@ -142,7 +168,7 @@ bool dialog_server_advance(struct dialog_turn *t)
 {
     struct dialog *d = t->d;
     struct smtp_line line;
-    if (is_held(d) || t->server.len == 0) {
+    if (is_held(d) || t->server.len == 0 || t->event->client_full) {
         return false;
     }
     if (d->phase == PHASE_TLS) {

@@ -22,6 +22,7 @@ static const struct {
     {"SEND", VERB_MAIL},
     {"SOML", VERB_MAIL},
     {"SAML", VERB_MAIL},
+    {"BURL", VERB_BURL},
 };
 
 /* Postfix and others split at any isspace(); a server built on C strings stops at NUL. */
@@ -33,6 +34,16 @@ static bool is_separator(char c)
 static struct span skip_separators(struct span s)
 {
     while (s.len > 0 && is_separator(s.at[0])) {
+        s = span_skip(s, 1);
+    }
+    return s;
+}
+
+/* What stands in front of a verb: blanks for one server, for another whatever isspace() says in its
+ * locale, or a byte order mark. */
+static struct span skip_to_verb(struct span s)
+{
+    while (s.len > 0 && (is_separator(s.at[0]) || (unsigned char)s.at[0] > '~')) {
         s = span_skip(s, 1);
     }
     return s;
@@ -59,10 +70,20 @@ static struct span letters_of(struct span word)
     return (struct span){word.at, len};
 }
 
+/* Some servers compare four letters only: what may begin a transaction, or name a recipient, is
+ * counted by these. */
+static bool is_verb(struct span word, struct span name, enum smtp_verb verb)
+{
+    if (verb == VERB_MAIL || verb == VERB_RCPT) {
+        return span_starts_nocase(word, name);
+    }
+    return span_equal_nocase(word, name);
+}
+
 static enum smtp_verb verb_of(struct span word)
 {
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
-        if (span_equal_nocase(word, span_of(verbs[i].name))) {
+        if (is_verb(word, span_of(verbs[i].name), verbs[i].verb)) {
             return verbs[i].verb;
         }
     }
@@ -122,9 +143,33 @@ static void parse_chunk(struct span line, struct smtp_cmd *cmd)
         span_starts_nocase(line, verb) && span_number(size, SMTP_CMD_CHUNK_MAX, &cmd->chunk);
 }
 
+static bool ends_in_last(struct span argument)
+{
+    static const struct span mark = SPAN_LITERAL("LAST");
+    while (argument.len > 0 && is_separator(argument.at[argument.len - 1])) {
+        argument.len--;
+    }
+    return argument.len > mark.len && is_separator(argument.at[argument.len - mark.len - 1]) &&
+           span_equal_nocase(span_skip(argument, argument.len - mark.len), mark);
+}
+
+/* "XEXCH50 SIZE VERSION" ([MS-XEXCH50] 2.2.1). Its name does not end with its letters. */
+static void parse_blob(struct span line, struct smtp_cmd *cmd)
+{
+    static const struct span verb = SPAN_LITERAL("XEXCH50");
+    struct span rest = skip_to_verb(line);
+    if (!span_starts_nocase(rest, verb)) {
+        return;
+    }
+    rest = span_skip(rest, verb.len);
+    struct span size = take_word(&rest);
+    cmd->verb = VERB_XEXCH50;
+    cmd->chunk_valid = span_number(size, SMTP_CMD_CHUNK_MAX, &cmd->chunk);
+}
+
 void smtp_cmd_parse(struct span line, struct smtp_cmd *out)
 {
-    struct span rest = skip_separators(line);
+    struct span rest = skip_to_verb(line);
     struct span word = letters_of(rest);
     rest = skip_separators(span_skip(rest, word.len));
     *out = (struct smtp_cmd){.verb = verb_of(word), .argument = span_trim(rest)};
@@ -132,5 +177,9 @@ void smtp_cmd_parse(struct span line, struct smtp_cmd *out)
         out->path = path_of(out->argument);
     } else if (out->verb == VERB_BDAT) {
         parse_chunk(line, out);
+    } else if (out->verb == VERB_BURL) {
+        out->last = ends_in_last(out->argument);
+    } else if (out->verb == VERB_UNKNOWN) {
+        parse_blob(line, out);
     }
 }

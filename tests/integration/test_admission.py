@@ -1,9 +1,13 @@
 """What the gate does not take: direct connections, loops, sources that are no subscribers'."""
 
+import socket
+
 import pytest
 
+from tests.integration.test_lab import nested
 from tests.integration.wire import FREE, MX4, MX6, Client, first_reply, send
-from tests.lab import topology
+from tests.lab import servers, topology
+from tests.lab.process import wait_for
 
 GATE4, GATE6 = "172.16.3.2", "fd00:25:3::2"  # the gate's link
 BOTH = [pytest.param("10.20.40.1", MX4, id="ipv4"), pytest.param("2001:db8:20:4000::1", MX6, id="ipv6")]
@@ -79,6 +83,103 @@ def test_a_loop_that_is_mended_leaves_nothing(lab, request, gate, sink):
     for number in range(20):
         assert send(lab, f"10.20.41.{number}", MX4).startswith("250 ")
     assert running.ctl_json("status")["counters"]["sessions_total"] == 60
+
+
+def from_port(lab, source, port, address, ttl=None):
+    """A subscriber's connection to port 25 from that very port (0: any), its packets with that TTL."""
+    family, level, name = ((socket.AF_INET6, socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS) if ":" in address
+                           else (socket.AF_INET, socket.IPPROTO_IP, socket.IP_TTL))
+    with lab.subscribers.inside():
+        connection = socket.socket(family, socket.SOCK_STREAM)
+    connection.settimeout(20)
+    if ttl:
+        connection.setsockopt(level, name, ttl)
+    connection.bind((source, port))
+    connection.connect((address, 25))
+    return connection
+
+
+@pytest.mark.parametrize("registered", [True, False], ids=["registered", "ordinary"])
+@pytest.mark.parametrize("source, address", BOTH)
+def test_the_port_of_the_gates_own_connection_is_nobodys(lab, gate, redis, source, address, registered):
+    """While a server is silent, its client's next connection has the port that the gate itself has there."""
+    if registered:
+        unit = source if "." in source else "2001:db8:20:4000::/56"
+        redis.cli("hset", "g25:standings", unit, "registered 0")
+    running = gate(FREE)
+    with lab.internet.listen(address) as listener:
+        listener.settimeout(20)
+        with lab.subscribers.connect(address, source) as first:
+            server, peer = listener.accept()
+            with server, from_port(lab, source, peer[1], address) as second:
+                again, other = listener.accept()
+                with again:
+                    assert (other[0], first.getsockname()[:1]) == (peer[0], peer[:1])
+                    for end, client, words in ((again, second, b"220 two\r\n"), (server, first, b"220 one\r\n")):
+                        end.sendall(words)
+                        client.settimeout(20)
+                        assert client.recv(100) == words
+    running.wait_journal(2, event="session")
+    assert not running.journal(rule="loop")
+
+
+TCP_SAVE_SYN, TCP_SAVED_SYN = 27, 28
+
+
+@pytest.mark.parametrize("ttl, sent", [(64, 230), (128, 230), (255, 230), (230, 210), (210, None)])
+@pytest.mark.parametrize("source, address", BOTH)
+def test_how_many_gates_a_connection_has_come_through(lab, gate, source, address, ttl, sent):
+    """Its first packet's TTL tells, one below at each router; from the second gate on it is a loop."""
+    running = gate(FREE)
+    with lab.internet.listen(address) as listener:
+        listener.settimeout(20)
+        listener.setsockopt(socket.IPPROTO_TCP, TCP_SAVE_SYN, 1)
+        with from_port(lab, source, 0, address, ttl) as client:
+            if sent is None:
+                assert client.recv(100).startswith(b"421 4.4.6 ")
+                assert running.wait_journal(event="session", rule="loop")
+                return
+            server, _ = listener.accept()
+            with server:
+                syn = server.getsockopt(socket.IPPROTO_TCP, TCP_SAVED_SYN, 512)
+                assert syn[8 if "." in address else 7] == sent - 1
+                server.sendall(b"220 mx\r\n")
+                assert client.recv(100) == b"220 mx\r\n"
+
+
+TWO_GATES = """
+from tests.integration.test_admission import send_each_other_back
+from tests.lab import servers, topology
+from tests.lab.process import wait_for
+send_each_other_back(topology.Lab(gates=2))
+"""
+
+# A router that sends each gate's connections to the other one.
+PING_PONG = """
+add chain inet gate25_router loop { type filter hook prerouting priority -140; }
+add rule inet gate25_router loop iifname "gate1" tcp dport 25 ct mark set 2 meta mark set 0x26
+add rule inet gate25_router loop iifname "gate2" tcp dport 25 ct mark set 1 meta mark set 0x25
+add rule inet gate25_router loop iifname "gate2" tcp sport 25 ct mark 2 meta mark set 0x25
+add rule inet gate25_router loop iifname "gate1" tcp sport 25 ct mark 1 meta mark set 0x26
+"""
+
+
+def send_each_other_back(lab):
+    """Runs in a sandbox of its own."""
+    lab.router.run("nft", "-f", "-", input=PING_PONG)
+    with servers.Redis(lab.gate) as redis, servers.Gate(lab, redis, FREE) as one, \
+            servers.Gate(lab, redis, FREE, number=2) as two, servers.Sink(lab.internet, [MX4, MX6]) as sink:
+        for number, (source, address) in enumerate((("10.20.40.1", MX4), ("2001:db8:20:4000::1", MX6)), start=1):
+            reply = first_reply(lab, source, address)
+            assert reply.startswith("421 4.4.6 ") and "routing loop" in reply, reply
+            wait_for(lambda seen=3 * number: sum(len(gate.journal(event="session")) for gate in (one, two)) == seen,
+                     20, "the subscriber's session, the other gate's and its return")
+            assert sum(len(gate.journal(event="session", rule="loop")) for gate in (one, two)) == number
+        assert sink.peers() == []
+
+
+def test_two_gates_that_get_each_others_traffic():
+    nested(TWO_GATES)
 
 
 @pytest.mark.parametrize("source, address", STRANGERS)

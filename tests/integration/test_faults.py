@@ -212,6 +212,22 @@ def test_a_killed_worker_is_replaced(lab, gate, sink):
         assert send(lab, f"10.20.62.{number}").startswith("250 ")
 
 
+def test_a_refusal_names_no_earlier_recipient(lab, gate, sink):
+    sink()
+    running = gate({"class ordinary": {"messages": ["1/1d"], "recipients": ["1/1d"]}})
+    with Client(lab, "10.20.66.1") as client:
+        client.greet()
+        client.expect("MAIL FROM:<one@home.example>", 250)
+        client.expect("RCPT TO:<first@mx.example>", 250)
+        client.expect("RCPT TO:<second@mx.example>", 452)
+        client.body()
+        client.expect("MAIL FROM:<two@home.example>", 450)
+        client.say("QUIT")
+    recipient, mail = running.wait_journal(2, event="refusal")
+    assert (recipient["from"], recipient["to"]) == ("one@home.example", "second@mx.example")
+    assert (mail["from"], mail.get("to")) == ("two@home.example", None)
+
+
 # --- the journal ---------------------------------------------------------------------------------
 
 

@@ -1,5 +1,7 @@
 """The files of tests/transcripts, through the real daemon."""
 
+import random
+
 import pytest
 
 from tests.integration import transcript
@@ -24,6 +26,7 @@ def gate_fixture(lab, submission_rules):
         classes = {}
         for index, played in enumerate(ONLINE):
             classes[f"class {class_name(index)}"] = played.class_options()
+            redis.cli("hset", "g25:standings", transcript.cut_client_of(index), f"{class_name(index)} 0")
             for family in (4, 6):
                 for bytewise in (False, True):
                     redis.cli("hset", "g25:standings", unit(transcript.client_of(index, family, bytewise)),
@@ -39,3 +42,10 @@ def gate_fixture(lab, submission_rules):
 def test_transcript(lab, gate, index, bytewise, family):
     assert gate.alive()
     transcript.play(lab, ONLINE[index], index, family, bytewise)
+
+
+@pytest.mark.parametrize("index", range(len(ONLINE)), ids=[t.name for t in ONLINE])
+def test_transcript_cut(lab, gate, index):
+    """At one byte; the unit test does it at each."""
+    assert gate.alive()
+    transcript.play_cut(lab, ONLINE[index], index, random.Random(ONLINE[index].name))

@@ -1,5 +1,6 @@
 """Plays a file of tests/transcripts between two sockets. See tests/transcripts/README.md."""
 
+import contextlib
 import fnmatch
 import re
 import socket
@@ -165,20 +166,25 @@ class Player:
 
 def client_of(index, family, bytewise):
     low = 2 * index + bytewise
-    return f"10.20.9.{low + 1}" if family == 4 else f"2001:db8:20:{(low + 1) << 8:x}::7"
+    return f"10.20.{9 + low // 250}.{low % 250 + 1}" if family == 4 else f"2001:db8:20:{(low + 1) << 8:x}::7"
+
+
+def cut_client_of(index):
+    """The subscriber of play_cut()."""
+    return f"10.20.{12 + index // 250}.{index % 250 + 1}"
 
 
 def server_of(index, family):
     return f"198.51.100.{100 + index}" if family == 4 else f"2001:db8:ffff::{100 + index:x}"
 
 
-def play(lab, played, index, family, bytewise):
-    address = server_of(index, family)
+@contextlib.contextmanager
+def player_of(lab, played, source, address, bytewise):
     listener = None
     if played.settings.get("server") != "refused":
         listener = lab.internet.listen(address, int(played.settings.get("port", 25)))
         listener.settimeout(10)
-    client = lab.subscribers.connect(address, client_of(index, family, bytewise))
+    client = lab.subscribers.connect(address, source)
 
     def accept():
         connection, peer = listener.accept()
@@ -187,8 +193,43 @@ def play(lab, played, index, family, bytewise):
 
     player = Player(played, client, accept, bytewise)
     try:
-        player.play()
+        yield player
     finally:
         player.close()
         if listener:
             listener.close()
+
+
+def play(lab, played, index, family, bytewise):
+    with player_of(lab, played, client_of(index, family, bytewise), server_of(index, family), bytewise) as player:
+        player.play()
+
+
+def text_of(line):
+    raw = line[1:3] in (">>", "<<")
+    return unescape(line[4:] if raw else line[3:] + "\\r\\n").encode("latin-1")
+
+
+def play_cut(lab, played, index, chance):
+    """Plays until somewhere in a send, where its side ends, and then the other: what the server had is the
+    beginning of what it has in the whole play."""
+    sends = [at for at, (_, line) in enumerate(played.steps) if line[1] == ">"]
+    if not sends:
+        return
+    last = chance.choice(sends)
+    text = text_of(played.steps[last][1])
+    whole = b"".join(text_of(line) for _, line in played.steps if line[:2] == "S<" and line[2:3] != ".")
+    with player_of(lab, played, cut_client_of(index), server_of(index, 4), bytewise=False) as player:
+        for _, line in played.steps[:last]:
+            player.step(line)
+        had = b"".join(text_of(line) for _, line in played.steps[:last] if line[:2] == "S<" and line[2:3] != ".")
+        cut = played.steps[last][1][0]
+        player.side(cut).send(text[:chance.randrange(len(text) + 1)])
+        for letter in (cut, "S" if cut == "C" else "C"):
+            with contextlib.suppress(OSError):  # it may have been ended, or refused
+                player.side(letter).connection.shutdown(socket.SHUT_WR)
+        for letter in ("S", "C"):
+            if letter in player.sides:
+                player.sides[letter].see_end()
+        had += player.sides["S"].held if "S" in player.sides else b""
+        assert whole.startswith(had), f"the server had {had!r}"

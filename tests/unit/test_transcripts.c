@@ -1,542 +1,155 @@
-/* Drives the pure dialog with every file of tests/transcripts: as written, byte by byte, and with
- * every send in every two pieces. */
+/* Drives the pure dialog with every file of tests/transcripts: as written, byte by byte, with every
+ * send in every two pieces; and cut at every byte of every send, where the sender then ends. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 
 #include <cmocka.h>
 
-#include <glob.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/buf.h"
-#include "core/dialog.h"
+#include "unit/transcript_play.h"
 
 #define TRANSCRIPTS "tests/transcripts/*.txt"
-#define ROOM        (4 << 20)
-#define SPLITS      1000
+/* A send of many kilobytes repeats itself: its first bytes and its last ones will do. */
+#define SPLITS 1000
+#define CUTS   300
+/* ... of one that is larger than this, very few. */
+#define BULK      65536
+#define BULK_MOST 16
 
-#define SPLIT_NONE  SIZE_MAX
-#define SPLIT_BYTES (SIZE_MAX - 1)
-
-struct wire {
-    struct buf input;    /* sent by this side, not yet consumed by the dialog */
-    struct buf received; /* arrived at this side, not yet named by the file */
-    bool eof_sent, eof_seen;
-};
-
-struct play {
-    const char *file;
-    unsigned line;
-    unsigned port, connect_port; /* where the server listens, where the gate connects to */
-    size_t split; /* pieces of a send: SPLIT_NONE, SPLIT_BYTES, or where its only split is */
-    bool server_refuses, store_down, connect_due, asked, opaque, closed;
-    struct conf conf;
-    struct conf_class class;
-    struct dialog_setup setup;
-    struct dialog dialog;
-    struct wire client, server;
-    int64_t now_ms;
-    uint64_t bytes_up;
-    size_t longest; /* send */
-    double tat[LIMIT_KINDS][CONF_WINDOWS];
-    struct question question;
-    enum spf_result spf; /* whatever the sender is */
-};
-
-static void blame(const struct play *p, const char *what, struct span detail)
+static bool is_worth(size_t at, size_t size, size_t most)
 {
-    fail_msg(
-        "%s:%u (split %zd): %s: \"%.*s\"", p->file, p->line, (ssize_t)p->split, what,
-        (int)(detail.len > 300 ? 300 : detail.len), detail.at);
-}
-
-static void append(struct buf *b, struct span s)
-{
-    assert_int_equal(buf_append(b, s), 0);
-}
-
-/* The oracle of the limits: core/rate.c, all or nothing over the windows of one question. */
-static struct answer answer_question(struct play *p)
-{
-    const struct question *q = &p->question;
-    struct answer a = {.state = METER_WITHIN, .recipients = q->recipients};
-    double now = (double)p->now_ms * 1000;
-    uint64_t cost[LIMIT_KINDS] = {
-        [LIMIT_SESSIONS] = q->kind == QUESTION_SESSION, [LIMIT_MESSAGES] = q->messages};
-    if (p->store_down) {
-        a.state = p->conf.redis.when_down == WHEN_DOWN_LOCAL ? METER_WITHIN : METER_UNKNOWN;
-        return a;
-    }
-    for (unsigned k = 0; k < LIMIT_KINDS; k++) {
-        const struct limit *limit = &p->class.limit[k];
-        for (unsigned w = 0; w < limit->windows; w++) {
-            double wait = rate_wait_us(&limit->window[w], p->tat[k][w], now, cost[k]);
-            if (cost[k] > 0 && wait > 0) {
-                return (struct answer){
-                    .state = METER_OVER, .limit = k, .window = w, .retry_us = wait};
-            }
-        }
-    }
-    const struct limit *rcpt = &p->class.limit[LIMIT_RECIPIENTS];
-    for (unsigned w = 0; w < rcpt->windows; w++) {
-        double *tat = &p->tat[LIMIT_RECIPIENTS][w];
-        uint64_t n = rate_available(&rcpt->window[w], *tat, now, a.recipients);
-        if (n < a.recipients) {
-            a.recipients = (uint32_t)n;
-            a.limit = LIMIT_RECIPIENTS;
-            a.window = w;
-            a.retry_us = rate_wait_us(&rcpt->window[w], *tat, now, n + 1);
-        }
-    }
-    if (q->messages == 0 && q->recipients > 0 && a.recipients == 0) {
-        a.state = METER_OVER;
-        return a;
-    }
-    cost[LIMIT_RECIPIENTS] = a.recipients;
-    for (unsigned k = 0; k < LIMIT_KINDS; k++) {
-        for (unsigned w = 0; w < p->class.limit[k].windows; w++) {
-            p->tat[k][w] = rate_take(&p->class.limit[k].window[w], p->tat[k][w], now, cost[k]);
-        }
-    }
-    return a;
-}
-
-static struct wire *wire_of(struct play *p, enum dialog_side side)
-{
-    return side == SIDE_CLIENT ? &p->client : &p->server;
-}
-
-static void carry_out(struct play *p, const struct dialog_action *a)
-{
-    struct wire *from = wire_of(p, a->side);
-    struct wire *to = wire_of(p, a->side == SIDE_CLIENT ? SIDE_SERVER : SIDE_CLIENT);
-    switch (a->kind) {
-    case DIALOG_CONNECT:
-        p->connect_due = true;
-        p->connect_port = a->target == TARGET_SUBMISSION ? SUBMISSION_PORT : 25;
-        break;
-    case DIALOG_FORWARD:
-        assert_true(a->count <= buf_len(&from->input));
-        append(&to->received, (struct span){buf_span(&from->input).at, a->count});
-        p->bytes_up += a->side == SIDE_CLIENT ? a->count : 0;
-        buf_consume(&from->input, a->count);
-        break;
-    case DIALOG_DISCARD:
-        assert_true(a->count <= buf_len(&from->input));
-        buf_consume(&from->input, a->count);
-        break;
-    case DIALOG_REPLACE:
-        assert_true(a->count <= buf_len(&from->input));
-        append(&to->received, a->text);
-        p->bytes_up += a->text.len;
-        buf_consume(&from->input, a->count);
-        break;
-    case DIALOG_SEND:
-        append(&p->client.received, a->text);
-        break;
-    case DIALOG_ASK:
-        p->question = a->question;
-        p->asked = true;
-        break;
-    case DIALOG_OPAQUE:
-        p->opaque = true;
-        break;
-    case DIALOG_FINISH:
-        to->eof_seen = true;
-        break;
-    case DIALOG_CLOSE:
-        p->closed = p->client.eof_seen = p->server.eof_seen = true;
-        break;
-    case DIALOG_RECORD:
-    case DIALOG_PAUSE:
-    case DIALOG_RESUME:
-        break;
-    }
-}
-
-static void step(struct play *p, struct dialog_event e)
-{
-    static struct dialog_actions actions;
-    do {
-        e.now_ms = p->now_ms;
-        e.active_ms = p->now_ms;
-        e.client = buf_span(&p->client.input);
-        e.server = buf_span(&p->server.input);
-        e.client_eof = p->client.eof_sent;
-        e.server_eof = p->server.eof_sent;
-        e.bytes_up = p->bytes_up;
-        dialog_step(&p->dialog, &e, &actions);
-        for (unsigned i = 0; i < actions.count; i++) {
-            carry_out(p, &actions.action[i]);
-        }
-        e = (struct dialog_event){.kind = DIALOG_BYTES};
-    } while (actions.more);
-}
-
-static void pass_opaque(struct play *p)
-{
-    append(&p->server.received, buf_span(&p->client.input));
-    append(&p->client.received, buf_span(&p->server.input));
-    buf_clear(&p->client.input);
-    buf_clear(&p->server.input);
-    p->server.eof_seen = p->server.eof_seen || p->client.eof_sent;
-    p->client.eof_seen = p->client.eof_seen || p->server.eof_sent;
-}
-
-static void answer(struct play *p)
-{
-    struct dialog_event e = {.kind = DIALOG_ANSWER};
-    if (p->question.kind == QUESTION_SPF) {
-        e.spf = p->spf;
-        e.spf_explanation = SPAN_LITERAL("not one of ours");
-    } else {
-        e.answer = answer_question(p);
-    }
-    step(p, e);
-}
-
-static void finish_connect(struct play *p)
-{
-    bool refused = p->server_refuses || p->connect_port != p->port;
-    char detail[64];
-    snprintf(detail, sizeof detail, "198.51.100.10 port %u: Connection refused", p->connect_port);
-    step(
-        p, (struct dialog_event){
-               .kind = refused ? DIALOG_CONNECT_FAILED : DIALOG_CONNECTED, .detail = detail});
-}
-
-/* Does what the shell would do before anything else comes from outside. */
-static void settle(struct play *p)
-{
-    while (p->connect_due || p->asked) {
-        if (p->asked) {
-            p->asked = false;
-            answer(p);
-        } else {
-            p->connect_due = false;
-            finish_connect(p);
-        }
-    }
-    if (p->opaque) {
-        pass_opaque(p);
-    }
-}
-
-static void on_bytes(struct play *p, struct wire *from, struct span bytes)
-{
-    if (p->closed) {
-        return;
-    }
-    append(&from->input, bytes);
-    if (p->opaque) {
-        pass_opaque(p);
-        return;
-    }
-    step(p, (struct dialog_event){.kind = DIALOG_BYTES});
-    settle(p);
-}
-
-static void send_bytes(struct play *p, struct wire *from, struct span bytes)
-{
-    for (size_t i = 0; p->split == SPLIT_BYTES && i < bytes.len; i++) {
-        on_bytes(p, from, (struct span){bytes.at + i, 1});
-    }
-    if (p->split == SPLIT_BYTES) {
-        return;
-    }
-    p->longest = bytes.len > p->longest ? bytes.len : p->longest;
-    if (p->split < bytes.len) {
-        on_bytes(p, from, (struct span){bytes.at, p->split});
-        bytes = span_skip(bytes, p->split);
-    }
-    on_bytes(p, from, bytes);
-}
-
-static bool matches(struct span pattern, struct span s)
-{
-    if (pattern.len == 0) {
-        return s.len == 0;
-    }
-    if (pattern.at[0] == '*') {
-        for (size_t skip = 0; skip <= s.len; skip++) {
-            if (matches(span_skip(pattern, 1), span_skip(s, skip))) {
-                return true;
-            }
-        }
-        return false;
-    }
-    return s.len > 0 && pattern.at[0] == s.at[0] && matches(span_skip(pattern, 1), span_skip(s, 1));
-}
-
-static void expect_bytes(struct play *p, struct wire *at, struct span text, bool line, bool glob)
-{
-    struct span got = buf_span(&at->received);
-    if (line) {
-        const char *lf = got.len ? memchr(got.at, '\n', got.len) : NULL;
-        if (!lf) {
-            blame(p, "no line there, only", got);
-        }
-        got.len = (size_t)(lf - got.at) + 1;
-    } else if (got.len > text.len) {
-        got.len = text.len;
-    }
-    if (glob ? !matches(text, got) : !span_equal(text, got)) {
-        blame(p, "received instead", got);
-    }
-    buf_consume(&at->received, got.len);
-}
-
-static unsigned hex_digit(char c)
-{
-    return c <= '9' ? (unsigned)(c - '0') : (unsigned)((c | 32) - 'a' + 10);
-}
-
-static void unescape(struct text *out, const char *s);
-
-static const char *unescape_one(struct text *out, const char *s)
-{
-    static const char plain[][2] = {
-        {'r', '\r'}, {'n', '\n'}, {'t', '\t'}, {'0', '\0'}, {'\\', '\\'}};
-    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
-        if (*s == plain[i][0]) {
-            text_add(out, (struct span){&plain[i][1], 1});
-            return s + 1;
-        }
-    }
-    if (*s == 'x') {
-        char c = (char)(hex_digit(s[1]) << 4 | hex_digit(s[2]));
-        text_add(out, (struct span){&c, 1});
-        return s + 3;
-    }
-    assert_int_equal(*s, '*'); /* \*N(text) */
-    char *open = NULL;
-    unsigned long times = strtoul(s + 1, &open, 10);
-    const char *end = strchr(open, ')');
-    assert_non_null(end);
-    char inner[256];
-    snprintf(inner, sizeof inner, "%.*s", (int)(end - open - 1), open + 1);
-    while (times-- > 0) {
-        unescape(out, inner);
-    }
-    return end + 1;
-}
-
-static void unescape(struct text *out, const char *s)
-{
-    while (*s) {
-        if (*s == '\\') {
-            s = unescape_one(out, s + 1);
-        } else {
-            text_add(out, (struct span){s++, 1});
-        }
-    }
-}
-
-static void set_limit(struct play *p, const char *value)
-{
-    char kind[32];
-    char rate[32];
-    assert_int_equal(sscanf(value, "%31s %31s", kind, rate), 2);
-    for (unsigned k = 0; k < LIMIT_KINDS; k++) {
-        struct limit *limit = &p->class.limit[k];
-        if (strcmp(kind, limit_kind_name(k)) == 0) {
-            assert_true(conf_parse_rate(span_of(rate), &limit->window[limit->windows++]));
-            return;
-        }
-    }
-    blame(p, "unknown limit", span_of(value));
-}
-
-static void set_spf(struct play *p, const char *value)
-{
-    static const char *const uses[] = {"off", "log", "meter", "refuse"};
-    char use[16];
-    char result[16];
-    assert_int_equal(sscanf(value, "%15s %15s", use, result), 2);
-    for (unsigned i = 0; i < sizeof uses / sizeof *uses; i++) {
-        p->conf.spf.use = strcmp(use, uses[i]) == 0 ? i : p->conf.spf.use;
-    }
-    for (enum spf_result r = SPF_UNKNOWN; r < SPF_RESULTS; r++) {
-        p->spf = strcmp(result, spf_result_name(r)) == 0 ? r : p->spf;
-    }
-    assert_true(p->conf.spf.use != SPF_USE_OFF && p->spf != SPF_NOT_ASKED);
-}
-
-static void set(struct play *p, const char *line)
-{
-    const char *value = strstr(line, ": ");
-    struct span name = {line, value ? (size_t)(value - line) : 0};
-    value = value ? value + 2 : "";
-    if (span_equal(name, SPAN_LITERAL("limit"))) {
-        set_limit(p, value);
-    } else if (span_equal(name, SPAN_LITERAL("over"))) {
-        p->class.over = strcmp(value, "refuse") == 0   ? OVER_REFUSE
-                        : strcmp(value, "submit") == 0 ? OVER_SUBMIT
-                                                       : OVER_DEFER;
-    } else if (span_equal(name, SPAN_LITERAL("enforce"))) {
-        p->class.enforce = strcmp(value, "true") == 0;
-    } else if (span_equal(name, SPAN_LITERAL("starttls"))) {
-        p->class.starttls = strcmp(value, "refuse") == 0 ? STARTTLS_REFUSE : STARTTLS_PASS;
-    } else if (span_equal(name, SPAN_LITERAL("opaque-messages"))) {
-        p->class.opaque_messages = strcmp(value, "session") == 0 ? OPAQUE_SESSION
-                                   : strcmp(value, "off") == 0   ? OPAQUE_OFF
-                                                                 : OPAQUE_TURNS;
-    } else if (span_equal(name, SPAN_LITERAL("action"))) {
-        p->class.action = strcmp(value, "pass") == 0     ? ACTION_PASS
-                          : strcmp(value, "refuse") == 0 ? ACTION_REFUSE
-                          : strcmp(value, "submit") == 0 ? ACTION_SUBMIT
-                                                         : ACTION_METER;
-    } else if (span_equal(name, SPAN_LITERAL("port"))) {
-        p->port = (unsigned)strtoul(value, NULL, 10);
-    } else if (span_equal(name, SPAN_LITERAL("server"))) {
-        p->server_refuses = strcmp(value, "refused") == 0;
-    } else if (span_equal(name, SPAN_LITERAL("store"))) {
-        p->store_down = true;
-        p->conf.redis.when_down = strcmp(value, "down pass") == 0     ? WHEN_DOWN_PASS
-                                  : strcmp(value, "down refuse") == 0 ? WHEN_DOWN_REFUSE
-                                                                      : WHEN_DOWN_LOCAL;
-    } else if (span_equal(name, SPAN_LITERAL("spf"))) {
-        set_spf(p, value);
-    } else if (span_equal(name, SPAN_LITERAL("bare-lf"))) {
-        p->conf.bare_lf = strcmp(value, "refuse") == 0 ? BARE_LF_REFUSE : BARE_LF_NORMALIZE;
-    } else if (!span_equal(name, SPAN_LITERAL("only"))) {
-        blame(p, "unknown setting", span_of(line));
-    }
-}
-
-static void let_time_pass(struct play *p, const char *duration)
-{
-    uint64_t us = 0;
-    assert_true(conf_parse_duration(span_of(duration), &us));
-    int64_t until = p->now_ms + (int64_t)(us / 1000);
-    while (!p->dialog.ended && dialog_deadline(&p->dialog) <= until) {
-        assert_true(dialog_deadline(&p->dialog) >= p->now_ms);
-        p->now_ms = dialog_deadline(&p->dialog);
-        step(p, (struct dialog_event){.kind = DIALOG_TICK});
-        settle(p);
-    }
-    p->now_ms = until;
-}
-
-static void act(struct play *p, const char *line, char *room)
-{
-    struct wire *w = line[0] == 'C' ? &p->client : &p->server;
-    struct text text;
-    text_init(&text, room, ROOM);
-    if (strncmp(line, "wait ", 5) == 0) {
-        let_time_pass(p, line + 5);
-    } else if (strcmp(line + 1, ".") == 0) {
-        w->eof_sent = true;
-        on_bytes(p, w, SPAN_LITERAL(""));
-    } else if (strcmp(line + 1, "<.") == 0) {
-        if (!w->eof_seen) {
-            blame(p, "has not seen the end", span_of(line));
-        }
-    } else if (strchr("CS", line[0]) && strchr("<>", line[1])) {
-        bool raw = line[2] == line[1];
-        unescape(&text, line + 2 + raw + (line[2 + raw] == ' '));
-        text_add(&text, raw ? SPAN_LITERAL("") : SPAN_LITERAL("\r\n"));
-        assert_false(text.cut);
-        if (line[1] == '>') {
-            send_bytes(p, w, text_span(&text));
-        } else {
-            expect_bytes(p, w, text_span(&text), !raw, w == &p->client);
-        }
-    } else {
-        blame(p, "not understood", span_of(line));
-    }
-}
-
-static void begin(struct play *p)
-{
-    p->setup = (struct dialog_setup){
-        .conf = &p->conf, .class = &p->class, .subscriber = "10.20.0.7", .case_id = "7M2K9XW4QA"};
-    dialog_init(&p->dialog, &p->setup);
-    step(p, (struct dialog_event){.kind = DIALOG_START});
-    settle(p);
-}
-
-static void end(struct play *p)
-{
-    if (buf_len(&p->client.received) > 0) {
-        blame(p, "the client received more", buf_span(&p->client.received));
-    }
-    if (buf_len(&p->server.received) > 0) {
-        blame(p, "the server received more", buf_span(&p->server.received));
-    }
-    buf_clear(&p->client.input);
-    buf_clear(&p->server.input);
+    most = size > BULK ? BULK_MOST : most;
+    return at < most || at + most > size;
 }
 
 /* The length of its longest send. */
-static size_t play_file(const char *file, size_t split)
+static size_t play_split(const char *file, size_t split)
 {
     static struct play p;
-    p = (struct play){.file = file, .split = split, .now_ms = 1000, .port = 25};
-    p.class = (struct conf_class){.name = "ordinary", .action = ACTION_METER, .enforce = true};
-    p.conf.timeouts = (struct conf_timeouts){30000,  300000, 300000, 300000, 120000,
-                                             180000, 600000, 600000, 30000,  3000};
-    strcpy(p.conf.submission.host, "smtp.isp.example");
-    p.conf.submission.port = SUBMISSION_PORT;
-    p.conf.spf.fail_cost = 3;
-    strcpy(p.conf.help_url, "https://mail.isp.example/");
-
-    char *room = malloc(ROOM);
-    char *line = malloc(ROOM);
-    FILE *f = fopen(file, "r");
-    assert_non_null(f);
-    bool started = false;
-    while (fgets(line, ROOM, f)) {
-        p.line++;
-        line[strcspn(line, "\n")] = '\0';
-        if (line[0] == '#' || line[0] == '\0') {
-            continue;
-        }
-        if (strcmp(line, "---") == 0) {
-            started = true;
-            begin(&p);
-        } else if (started) {
-            act(&p, line, room);
-        } else {
-            set(&p, line);
-        }
-    }
-    assert_true(started);
-    end(&p);
-    fclose(f);
-    free(room);
-    free(line);
+    play_init(&p, file, split);
+    play_file(&p);
+    play_fini(&p);
     return p.longest;
 }
 
-static void test_all(void **state)
+static void for_each_file(void (*play)(const char *file, size_t *plays))
 {
-    (void)state;
     glob_t found;
     size_t plays = 0;
     assert_int_equal(glob(TRANSCRIPTS, 0, NULL, &found), 0);
     assert_true(found.gl_pathc > 0);
     for (size_t i = 0; i < found.gl_pathc; i++) {
-        size_t longest = play_file(found.gl_pathv[i], SPLIT_NONE);
-        play_file(found.gl_pathv[i], SPLIT_BYTES);
-        plays += 2;
-        /* A send of many kilobytes repeats itself: its first splits and its last ones will do. */
-        for (size_t split = 1; split < longest; split++) {
-            if (split < SPLITS || split + SPLITS > longest) {
-                play_file(found.gl_pathv[i], split);
-                plays++;
-            }
-        }
+        play(found.gl_pathv[i], &plays);
     }
     print_message("%zu transcripts, played in %zu ways\n", found.gl_pathc, plays);
     globfree(&found);
 }
 
+static void play_splits(const char *file, size_t *plays)
+{
+    size_t longest = play_split(file, SPLIT_NONE);
+    play_split(file, SPLIT_BYTES);
+    *plays += 2;
+    for (size_t split = 1; split < longest; split++) {
+        if (is_worth(split, longest, SPLITS)) {
+            play_split(file, split);
+            ++*plays;
+        }
+    }
+}
+
+static void test_splits(void **state)
+{
+    (void)state;
+    for_each_file(play_splits);
+}
+
+/* What arrived is what arrives in the whole play, as far as it goes. Behind it stands nothing but
+ * what the gate says in its own name, to the client. */
+static void check_prefix(struct play *p, struct wire *at, const struct wire *whole)
+{
+    struct span got = buf_span(&at->all);
+    struct span all = buf_span(&whole->all);
+    size_t same = 0;
+    while (same < got.len && same < all.len && got.at[same] == all.at[same]) {
+        same++;
+    }
+    while (same > 0 && same < got.len && got.at[same - 1] != '\n') {
+        same--; /* the gate's reply may begin like the server's */
+    }
+    struct span own = span_skip(got, same);
+    bool spoken = at == &p->client && own.len > 2 && (own.at[0] == '4' || own.at[0] == '5') &&
+                  memmem(own.at, own.len, p->setup.case_id, strlen(p->setup.case_id));
+    /* A line that the server did not finish goes out as it is, whatever it would have become. */
+    bool unfinished = at == &p->client && p->cut == &p->server && !memchr(own.at, '\n', own.len);
+    struct span said = buf_span(&p->server.sent); /* the 220 to STARTTLS, before what spoils it */
+    bool plain = at == &p->client && got.len <= said.len && memcmp(got.at, said.at, got.len) == 0;
+    if (own.len > 0 && !spoken && !unfinished && !plain) {
+        blame(p, "received more or other than in the whole play", own);
+    }
+}
+
+static void check_prefixes(struct play *p, const struct play *whole)
+{
+    check_prefix(p, &p->client, &whole->client);
+    check_prefix(p, &p->server, &whole->server);
+}
+
+static void end_side(struct play *p, struct wire *w)
+{
+    if (!w->eof_sent) {
+        w->eof_sent = true;
+        on_bytes(p, w, SPAN_LITERAL(""));
+    }
+}
+
+/* Stops in the middle of a send; then that side ends, then the other one. */
+static void play_cut(const struct play *whole, const struct send *send, size_t at)
+{
+    static struct play p;
+    play_init(&p, whole->file, SPLIT_NONE);
+    p.cut_line = send->line;
+    p.cut_at = at;
+    play_file(&p);
+    assert_non_null(p.cut);
+    check_prefixes(&p, whole);
+    end_side(&p, p.cut);
+    check_prefixes(&p, whole);
+    end_side(&p, p.cut == &p.client ? &p.server : &p.client);
+    check_prefixes(&p, whole);
+    if (p.dialog.connected && !p.closed && !p.opaque) {
+        blame(&p, "both sides have ended, and it goes on", SPAN_LITERAL(""));
+    }
+    if (p.opaque && buf_len(&p.client.input) + buf_len(&p.server.input) > 0) {
+        blame(&p, "opaque, and not all went on", SPAN_LITERAL(""));
+    }
+    play_fini(&p);
+}
+
+static void play_cuts(const char *file, size_t *plays)
+{
+    static struct play whole;
+    play_init(&whole, file, SPLIT_NONE);
+    play_file(&whole);
+    for (unsigned i = 0; i < whole.sends; i++) {
+        for (size_t at = 0; at <= whole.send[i].size; at++) {
+            if (is_worth(at, whole.send[i].size, CUTS)) {
+                play_cut(&whole, &whole.send[i], at);
+                ++*plays;
+            }
+        }
+    }
+    play_fini(&whole);
+}
+
+static void test_cuts(void **state)
+{
+    (void)state;
+    for_each_file(play_cuts);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_all)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_splits), cmocka_unit_test(test_cuts)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
