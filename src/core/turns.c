@@ -12,92 +12,119 @@
 #define OVERHEAD_LEAST 16
 #define OVERHEAD_TLS13 17
 #define OVERHEAD_MOST  80
-/* No command is so short; an alert of TLS 1.3 is. */
-#define TEXT_LEAST 4
-/* A burst of one segment has been answered as a whole before the client speaks again. */
-#define SEGMENT 1024
-
-enum stage { STAGE_NONE, STAGE_MAIL, STAGE_RCPT, STAGE_DATA };
-
-struct price {
-    uint64_t octets, replies;
-};
-
-/* "MAIL FROM:a" "RCPT TO:a" "DATA" "." with their line's end; BDAT, which is longer, needs one
- * reply where DATA needs two: a content is taken to have the better of both. */
-static const struct price to_stage[TURNS_STAGES] = {{0, 0}, {12, 1}, {22, 2}, {27, 3}};
-static const struct price to_end[TURNS_STAGES] = {{29, 3}, {17, 2}, {7, 1}, {2, 1}};
-static const struct price whole = {29, 3};
+/* "MAIL FROM:a" "RCPT TO:a" "DATA" "." with their line's end. */
+#define MESSAGE_OCTETS  29
+#define MESSAGE_REPLIES 3
+#define MAIL_OCTETS     12
+#define ENVELOPE_OCTETS 22
+/* A large row's answers: TURNS_CHUNK / ROW_OCTETS = 46 octets a chunk. */
+#define ROW_OCTETS 88
 
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
 }
 
-static bool pays(struct price purse, struct price p)
+/* Replies of messages that so many octets can have asked for. */
+static uint64_t affordable(uint64_t octets)
 {
-    return purse.octets >= p.octets && purse.replies >= p.replies;
+    uint64_t rest = octets % MESSAGE_OCTETS;
+    uint64_t begun = rest >= ENVELOPE_OCTETS ? 2 : rest >= MAIL_OCTETS;
+    return octets / MESSAGE_OCTETS * MESSAGE_REPLIES + begun;
 }
 
-/* Messages that `purse` can complete on the way from one stage to another; -1: no way there. */
-static int64_t completed(enum stage from, enum stage to, struct price purse)
+static void pay(struct turns *t)
 {
-    struct price once = {
-        to_end[from].octets + to_stage[to].octets, to_end[from].replies + to_stage[to].replies};
-    if (pays(purse, once)) {
-        uint64_t octets = (purse.octets - once.octets) / whole.octets;
-        uint64_t replies = (purse.replies - once.replies) / whole.replies;
-        return 1 + (int64_t)smaller(octets, replies);
-    }
-    if (to == STAGE_NONE) {
-        return 0;
-    }
-    if (to < from) {
-        return -1;
-    }
-    struct price step = {
-        to_stage[to].octets - to_stage[from].octets, to_stage[to].replies - to_stage[from].replies};
-    return pays(purse, step) ? 0 : -1;
+    uint64_t octets = t->down_rest + t->down;
+    t->up += t->up_most;
+    t->used = smaller(t->used + octets / TURNS_REPLY, affordable(t->up));
+    t->down_rest = (uint8_t)(octets % TURNS_REPLY);
 }
 
-static void pay(struct turns *t, struct price purse)
+/* In the first turn a client's certificate is disguised as text; in clear text there is a handshake
+ * that failed. */
+static bool may_hold_content(const struct turns *t)
 {
-    int64_t best[TURNS_STAGES] = {-1, -1, -1, -1};
-    for (enum stage from = STAGE_NONE; from <= STAGE_DATA; from++) {
-        for (enum stage to = STAGE_NONE; to <= STAGE_DATA && t->most[from] >= 0; to++) {
-            int64_t more = completed(from, to, purse);
-            if (more >= 0 && t->most[from] + more > best[to]) {
-                best[to] = t->most[from] + more;
-            }
-        }
+    return t->count > 0 || (!t->tls13 && !t->plain);
+}
+
+static bool explained(uint64_t octets, uint64_t replies)
+{
+    return octets <= TURNS_COMMAND + TURNS_FURTHER * (replies - 1);
+}
+
+static void start_message(struct turns *t, bool small)
+{
+    t->least++;
+    t->row = small ? TURNS_SMALL : TURNS_LARGE;
+    t->row_up = t->up_most;
+    t->row_down = 0; /* its answer may be one to the envelope too */
+}
+
+static void continue_message(struct turns *t, bool small)
+{
+    if (t->row == TURNS_SMALL) {
+        t->row = small ? TURNS_SMALL : TURNS_LARGE;
+        t->row_up = t->up_most;
+        return;
     }
-    memcpy(t->most, best, sizeof best);
+    t->row_up += t->up_most;
+    t->row_down += t->down_least > TURNS_ONE ? t->down_least : 0;
+    if (small || t->row_down > TURNS_ONE + t->row_up / ROW_OCTETS) {
+        t->row = TURNS_DONE;
+    }
+}
+
+static void count_content(struct turns *t, uint64_t replies)
+{
+    bool small = t->up_most < TURNS_CHUNK;
+    if (t->row == TURNS_NONE) {
+        t->doubt_up = t->doubt_replies = 0;
+        t->doubt_least = t->least;
+    }
+    t->doubt_up += small ? UINT32_MAX : t->up_least; /* small ones are answered as a whole */
+    t->doubt_replies += replies;
+    bool next = t->row == TURNS_SMALL && small && t->down_least >= TURNS_OPENING;
+    if (next || t->row == TURNS_NONE || t->row == TURNS_DONE) {
+        start_message(t, small);
+    } else {
+        continue_message(t, small);
+    }
+}
+
+static void count_commands(struct turns *t, uint64_t replies)
+{
+    bool late =
+        t->row != TURNS_NONE && explained(t->doubt_up + t->up_most, t->doubt_replies + replies);
+    if (late && !t->took_back) {
+        t->least = t->doubt_least;
+        t->took_back = true;
+    }
+    t->row = TURNS_NONE;
 }
 
 static void close_turn(struct turns *t)
 {
     uint64_t replies = t->down / TURNS_REPLY > 0 ? t->down / TURNS_REPLY : 1;
-    bool content = t->count > 0 && t->up_least > TURNS_COMMAND + TURNS_FURTHER * (replies - 1);
-    t->count++;
-    if (content && !t->content) {
-        t->least++;
+    if (may_hold_content(t) && !explained(t->up_least, replies)) {
+        count_content(t, replies);
+    } else {
+        count_commands(t, replies);
     }
-    t->content = content;
-    t->chunk = content && t->up_most >= TURNS_CHUNK;
-    pay(t, (struct price){t->up_most + t->carried, replies});
-    t->carried = t->up_most > SEGMENT ? t->up_most : 0;
-    t->up_least = t->up_most = t->down = 0;
-    t->spoke = t->replied = false;
+    t->count++;
+    pay(t);
+    t->up_least = t->up_most = t->down_least = t->down = 0;
+    t->spoke = t->replied = t->weighed = false;
 }
 
-/* True: the client is about to begin a turn, and has not been let. */
+/* True: the client is about to begin a turn, and is held. */
 static bool begins_turn(struct turns *t)
 {
     if (t->replied) {
         close_turn(t);
-        t->waiting = true;
+        t->held = TURNS_START;
     }
-    return t->waiting;
+    return t->held != TURNS_FREE;
 }
 
 static void add_client(struct turns *t, uint64_t least, uint64_t most)
@@ -107,9 +134,20 @@ static void add_client(struct turns *t, uint64_t least, uint64_t most)
     t->up_most += most;
 }
 
-static void add_server(struct turns *t, uint64_t most)
+/* True: with so much more the burst may be a new message, and is held. */
+static bool begins_content(struct turns *t, uint64_t least)
+{
+    bool new = t->row == TURNS_NONE || t->row == TURNS_DONE;
+    if (new && !t->weighed && may_hold_content(t) && t->up_least + least > TURNS_COMMAND) {
+        t->held = TURNS_CONTENT;
+    }
+    return t->held != TURNS_FREE;
+}
+
+static void add_server(struct turns *t, uint64_t least, uint64_t most)
 {
     t->replied = t->spoke;
+    t->down_least += least;
     t->down += most;
 }
 
@@ -118,21 +156,29 @@ static uint64_t text_of(uint64_t record, uint64_t overhead)
     return record > overhead ? record - overhead : 0;
 }
 
+static uint64_t least_text(const struct turns *t, uint16_t size)
+{
+    return text_of(size, t->tls13 ? OVERHEAD_TLS13 : OVERHEAD_MOST);
+}
+
 static void on_client_record(struct turns *t, uint16_t size)
 {
     bool finished = t->tls13 && !t->began;
     t->began = true;
-    uint64_t overhead = t->tls13 ? OVERHEAD_TLS13 : OVERHEAD_MOST;
-    uint64_t most = text_of(size, OVERHEAD_LEAST);
-    if (!finished && most >= TEXT_LEAST) {
-        add_client(t, text_of(size, overhead), most);
+    if (finished) {
+        return;
+    }
+    if (begins_content(t, least_text(t, size))) {
+        t->offered = size;
+    } else {
+        add_client(t, least_text(t, size), text_of(size, OVERHEAD_LEAST));
     }
 }
 
 static void on_server_record(struct turns *t, uint16_t size)
 {
     if (t->began) {
-        add_server(t, text_of(size, OVERHEAD_LEAST));
+        add_server(t, least_text(t, size), text_of(size, OVERHEAD_LEAST));
     } else {
         t->tls13 = true;
     }
@@ -184,26 +230,31 @@ static uint16_t walk(struct turns *t, struct turns_flow *f, struct span *in)
 void turns_init(struct turns *t)
 {
     memset(t, 0, sizeof *t);
-    t->most[STAGE_MAIL] = t->most[STAGE_RCPT] = t->most[STAGE_DATA] = -1;
+}
+
+static bool stands_at_record(const struct turns *t, struct span rest)
+{
+    return t->plain || (t->client.have == 0 && (uint8_t)rest.at[0] == APPLICATION_DATA);
 }
 
 size_t turns_client(struct turns *t, struct span bytes)
 {
     struct span rest = bytes;
-    while (rest.len > 0) {
-        bool starts = t->plain || (t->client.have == 0 && (uint8_t)rest.at[0] == APPLICATION_DATA);
-        if (starts && begins_turn(t)) {
+    while (rest.len > 0 && t->held == TURNS_FREE) {
+        if (stands_at_record(t, rest) && begins_turn(t)) {
             break;
         }
         if (t->plain) {
             t->began = true;
-            add_client(t, rest.len, rest.len);
-            rest.len = 0;
-        } else {
-            uint16_t size = walk(t, &t->client, &rest);
-            if (size > 0) {
-                on_client_record(t, size);
+            if (!begins_content(t, rest.len)) {
+                add_client(t, rest.len, rest.len);
+                rest.len = 0;
             }
+            continue;
+        }
+        uint16_t size = walk(t, &t->client, &rest);
+        if (size > 0) {
+            on_client_record(t, size);
         }
     }
     return bytes.len - rest.len;
@@ -211,7 +262,14 @@ size_t turns_client(struct turns *t, struct span bytes)
 
 void turns_pass(struct turns *t)
 {
-    t->waiting = false;
+    if (t->held == TURNS_CONTENT) {
+        t->weighed = true;
+        if (t->offered > 0) {
+            add_client(t, least_text(t, t->offered), text_of(t->offered, OVERHEAD_LEAST));
+        }
+        t->offered = 0;
+    }
+    t->held = TURNS_FREE;
 }
 
 void turns_server(struct turns *t, struct span bytes)
@@ -223,7 +281,7 @@ void turns_server(struct turns *t, struct span bytes)
         }
     }
     if (bytes.len > 0) {
-        add_server(t, bytes.len);
+        add_server(t, bytes.len, bytes.len);
     }
 }
 
@@ -231,19 +289,14 @@ void turns_end(struct turns *t)
 {
     if (t->replied) {
         close_turn(t);
+    } else {
+        t->down = t->up_most * MESSAGE_REPLIES; /* nobody knows: as many replies as it can have */
+        pay(t);
     }
 }
 
 uint32_t turns_most(const struct turns *t)
 {
-    int64_t most = t->least;
-    for (enum stage s = STAGE_NONE; s <= STAGE_DATA; s++) {
-        most = t->most[s] > most ? t->most[s] : most;
-    }
+    uint64_t most = t->used / MESSAGE_REPLIES;
     return most < UINT32_MAX ? (uint32_t)most : UINT32_MAX;
-}
-
-bool turns_between(const struct turns *t)
-{
-    return t->waiting && t->count > 1 && !t->chunk;
 }

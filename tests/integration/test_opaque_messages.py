@@ -1,6 +1,8 @@
 """What a class makes of the messages behind STARTTLS: opaque-messages and starttls."""
 
+import re
 import smtplib
+import time
 
 import pytest
 
@@ -22,12 +24,12 @@ def send_until_ended(client, size):
 
 
 @pytest.mark.parametrize("size", [USUAL, LARGE])
-def test_session_over_the_limit_ends_between_messages(lab, gate, sink, size):
-    """Six: the debt that ends it is made by the first one over the limit."""
+def test_session_over_the_limit_ends_before_the_content(lab, gate, sink, size):
+    """A limit of five lets five through, and nothing of the content of a sixth."""
     server = sink(starttls=True)
     running = gate({"class ordinary": {"messages": ["5/1h"]}})
     accepted = send_until_ended(Client(lab, SERVER, "10.20.0.7"), size)
-    assert accepted == 6
+    assert accepted == 5
     arrived = server.wait_messages(accepted)
     assert [one["body"] for one in arrived] == [message(number, size) for number in range(accepted)]
     line = running.wait_journal(event="session", id="10.20.0.7")[0]
@@ -35,12 +37,9 @@ def test_session_over_the_limit_ends_between_messages(lab, gate, sink, size):
     assert line["messages_least"] == accepted
     assert running.wait_journal(event="refusal", id="10.20.0.7")[0]["case"] == line["case"]
 
-    # No content of a seventh message ever reached the server.
     sent = server.received(1).decode("ascii")
     behind = sent[sent.rindex("\r\n.\r\n") + 5:]
-    assert "Subject" not in behind
-    if size < LARGE:
-        assert behind == ""
+    assert [line[:4].upper() for line in behind.split("\r\n")] == ["MAIL", "RCPT", "DATA", ""]
 
     with pytest.raises(smtplib.SMTPConnectError) as refused:
         Client(lab, SERVER, "10.20.0.7")
@@ -48,23 +47,81 @@ def test_session_over_the_limit_ends_between_messages(lab, gate, sink, size):
     assert b"limit of 5 messages in 1 hour; retry in " in refused.value.smtp_error
     assert len(server.peers()) <= 2  # its banner was never let through
     assert server.received(2) == b""
+    assert len(server.messages()) == 5
 
     log = running.ctl("log", "10.20.0.7").stdout
-    assert "6 to " in log and " turns" in log
+    assert "5 to " in log and " turns" in log
 
 
-def test_messages_count_for_those_who_never_say_quit(lab, gate, sink):
-    """The last message of a session is charged at its end."""
+def test_a_session_for_each_message(lab, gate, sink):
+    """Three, whoever says QUIT or not; the fourth session is ended before its content, the fifth deferred."""
     server = sink(starttls=True)
     running = gate({"class ordinary": {"messages": ["3/1h"]}})
-    for number in range(4):
+    for number in range(3):
         client = Client(lab, SERVER, "10.20.0.8")
         client.sendmail(SENDER, [RECIPIENT], message(number, USUAL))
         client.close()
         running.wait_journal(number + 1, event="session", id="10.20.0.8")
+    client = Client(lab, SERVER, "10.20.0.8")
+    with pytest.raises((smtplib.SMTPServerDisconnected, OSError)):
+        client.sendmail(SENDER, [RECIPIENT], message(3, USUAL))
     with pytest.raises(smtplib.SMTPConnectError):
         Client(lab, SERVER, "10.20.0.8")
-    assert len(server.messages()) == 4
+    assert len(server.messages()) == 3
+
+
+def test_who_waits_as_told_is_served(lab, gate, sink):
+    """A refusal takes nothing: when the time that it names has passed there is a token."""
+    server = sink(starttls=True)
+    gate({"class ordinary": {"messages": ["2/10s"]}})
+    assert send_until_ended(Client(lab, SERVER, "10.20.0.15"), USUAL) >= 2
+
+    def send():
+        try:
+            client = Client(lab, SERVER, "10.20.0.15")
+            client.sendmail(SENDER, [RECIPIENT], message(99, USUAL))
+            return client.quit()
+        except smtplib.SMTPConnectError as refused:
+            told = re.search(rb"retry in (\d+) second", refused.smtp_error)
+            time.sleep(int(told[1]))
+            return None
+
+    before = len(server.messages())
+    servers.wait_for(send, 60, "a session that is let through")
+    assert len(server.messages()) == before + 1
+
+
+def test_small_messages_in_a_row(lab, gate, sink):
+    """Each in one burst with its envelope: they are known to be messages only when they have gone by, so one more
+    than the limit goes through."""
+    server = sink(starttls=True)
+    running = gate({"class ordinary": {"messages": ["5/1h"]}})
+    with pytest.raises((smtplib.SMTPServerDisconnected, OSError)):
+        turns_table.each_by_bdat(20, USUAL)(lab, SERVER, "10.20.0.16")
+    assert running.wait_journal(event="session", id="10.20.0.16")[0]["messages_least"] == 6
+    assert len(server.messages()) == 6
+
+
+def test_pipelined_across_messages(lab, gate, sink):
+    """The next envelope goes with the content, again and again."""
+    server = sink(starttls=True)
+    running = gate({"class ordinary": {"messages": ["5/1h"]}})
+    with pytest.raises((smtplib.SMTPServerDisconnected, OSError)):
+        turns_table.chained(20, USUAL)(lab, SERVER, "10.20.0.17")
+    assert running.wait_journal(event="session", id="10.20.0.17")[0]["messages_least"] == 6
+    assert len(server.messages()) == 6
+
+
+@pytest.mark.parametrize("size", [USUAL, LARGE])
+def test_exim_within_its_limit(lab, gate, sink, size):
+    """Exim sends a large message in two chunks, header first: each is one message all the same."""
+    server = sink(starttls=True)
+    running = gate({"class ordinary": {"messages": ["5/1h"]}})
+    turns_table.by_exim(5, size)(lab, SERVER, "10.20.0.18")
+    assert len(server.wait_messages(5)) == 5
+    lines = running.wait_journal(event="session", id="10.20.0.18")
+    assert sum(line["messages_least"] for line in lines) == 5
+    assert not running.journal(event="refusal")
 
 
 def test_sessions_within_the_limit_notice_nothing(lab, gate, sink):

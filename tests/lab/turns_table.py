@@ -13,7 +13,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.lab import servers, topology  # noqa: E402
+from tests.lab import exim, servers, topology  # noqa: E402
 
 DATE = "Sun, 22 Nov 2026 00:00:00 +0000"
 SMALL, USUAL, LARGE = 20, 2000, 200000  # octets of text
@@ -107,15 +107,28 @@ def by_bdat(messages, size):
     return run
 
 
-def in_chunks(messages, size):
-    """Each message in chunks of 8 KB, each chunk waiting for its reply."""
+def each_by_bdat(messages, size):
+    """Each message in one burst with its envelope."""
+    def run(lab, server, source):
+        client = Client(lab, server, source)
+        for number in range(messages):
+            client.converse(envelope(recipients(1)) + chunk(message(number, size)), 3)
+        client.quit()
+    return run
+
+
+def in_chunks(messages, size, each=8192, together=False):
+    """Each message in chunks, each of which waits for its reply, or none does."""
     def run(lab, server, source):
         client = Client(lab, server, source)
         for number in range(messages):
             client.converse(envelope(recipients(1)), 2)
             text = message(number, size)
-            for at in range(0, len(text), 8192):
-                client.converse(chunk(text[at:at + 8192], at + 8192 >= len(text)), 1)
+            chunks = [chunk(text[at:at + each], at + each >= len(text)) for at in range(0, len(text), each)]
+            if together:
+                client.converse("".join(chunks), len(chunks))
+            for one in [] if together else chunks:
+                client.converse(one, 1)
         client.quit()
     return run
 
@@ -150,6 +163,17 @@ def by_postfix(messages, size, together=False):
     return run
 
 
+def by_exim(messages, size):
+    """As many as there are in one session."""
+    def run(lab, server, source):
+        customer = exim.EximClient(lab.subscribers, source, server)
+        for number in range(messages):
+            customer.queue("user@mx.example", message(number, size).replace("\r\n", "\n"))
+        customer.deliver()
+        assert customer.delivered() == messages, customer.tail()
+    return run
+
+
 # What it is, messages, how many of them the lower bound finds, how it is done. The servers offer
 # PIPELINING and CHUNKING.
 CASES = [
@@ -166,14 +190,22 @@ CASES = [
     ("pipelined, 20 messages of 2 KB", 20, 20, pipelined(20, USUAL)),
     ("pipelined, 20 small messages", 20, 0, pipelined(20, SMALL)),
     ("pipelined, 5 messages to 40 recipients", 5, 5, pipelined(5, USUAL, to=40)),
-    ("pipelined across messages, 20 of 2 KB", 20, 1, chained(20, USUAL)),
+    ("pipelined across messages, 20 of 2 KB", 20, 19, chained(20, USUAL)),
+    ("pipelined across messages, 5 of 200 KB", 5, 1, chained(5, LARGE)),
+    ("Exim, 1 small message", 1, 0, by_exim(1, SMALL)),
+    ("Exim, 5 messages of 2 KB in one session", 5, 5, by_exim(5, USUAL)),
+    ("Exim, 5 messages of 200 KB in one session", 5, 5, by_exim(5, LARGE)),
+    ("BDAT, 20 messages of 2 KB, each with its envelope", 20, 20, each_by_bdat(20, USUAL)),
     ("BDAT, 3 messages of 200 KB in chunks", 3, 3, in_chunks(3, LARGE)),
+    ("BDAT, the same, chunks pipelined", 3, 3, in_chunks(3, LARGE, together=True)),
+    ("BDAT, 3 messages of 10 KB in chunks of 1 KB", 3, 3, in_chunks(3, 10000, 1000)),
     ("BDAT, 20 small messages in one burst", 20, 0, by_bdat(20, SMALL)),
     ("no message, but 20 MAIL and 70 RCPT", 0, 0, nothing_sent),
 ]
 SERVERS = {
     "own server": lambda lab, address: servers.Sink(lab.internet, address, starttls=True),
     "Postfix": lambda lab, address: servers.Postfix(lab.internet, [address], starttls=True),
+    "Exim": lambda lab, address: exim.EximServer(lab.internet, address),
 }
 
 
@@ -200,6 +232,8 @@ def server_sessions(server, source):
 
 def messages_of(server, source):
     """Messages that the server accepted from `source`."""
+    if hasattr(server, "accepted"):
+        return server.accepted(source)
     if hasattr(server, "peers"):
         return sum(1 for one in server.messages() if one["peer"] == source)
     # One copy for each recipient, but one id.

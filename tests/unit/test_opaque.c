@@ -15,6 +15,7 @@ struct rig {
     struct dialog_actions actions;
     int64_t now_ms, active_ms;
     uint64_t bytes_up;
+    size_t left; /* of the record that is held */
 };
 
 static void step(struct rig *r, struct dialog_event e)
@@ -50,8 +51,10 @@ static void begin(struct rig *r, const char *bytes)
     r->class = (struct conf_class){.name = "c", .action = ACTION_METER, .enforce = true};
     assert_true(conf_parse_rate(span_of(bytes), &r->class.limit[LIMIT_BYTES].window[0]));
     r->class.limit[LIMIT_BYTES].windows = 1;
-    r->conf.timeouts = (struct conf_timeouts){30000,  300000, 300000, 300000, 120000,
-                                              180000, 600000, 600000, 30000,  3000};
+    assert_true(conf_parse_rate(span_of("5/1h"), &r->class.limit[LIMIT_MESSAGES].window[0]));
+    r->class.limit[LIMIT_MESSAGES].windows = 1;
+    r->conf.timeouts = (struct conf_timeouts){30000,  300000, 300000, 300000,  120000, 180000,
+                                              600000, 600000, 30000,  3600000, 3000};
     r->setup = (struct dialog_setup){
         .conf = &r->conf, .class = &r->class, .subscriber = "10.20.0.7", .case_id = "7M2K9XW4QA"};
     dialog_init(&r->dialog, &r->setup);
@@ -102,12 +105,12 @@ static void test_debt_slows_to_the_rate_of_the_bucket(void **state)
     assert_non_null(find(&r, DIALOG_PAUSE));
     assert_int_equal(dialog_deadline(&r.dialog), r.now_ms + 6000);
 
-    /* Too early, nothing; in time, one read goes through, and is looked at at once. */
+    /* Too early, nothing; in time, a little goes through, and is looked at. */
     step(&r, (struct dialog_event){.kind = DIALOG_TICK});
     assert_int_equal(r.actions.count, 0);
     r.now_ms += 6000;
     step(&r, (struct dialog_event){.kind = DIALOG_TICK});
-    assert_int_equal(must_find(&r, DIALOG_RESUME)->count, 1);
+    assert_int_equal(must_find(&r, DIALOG_RESUME)->count, 1000); /* those of 100 ms */
     checkpoint(&r, 20000, true);
     assert_int_equal(dialog_deadline(&r.dialog), r.now_ms + 2000);
     assert_null(find(&r, DIALOG_CLOSE));
@@ -123,7 +126,7 @@ static void test_no_silence_is_longer_than_a_server_waits(void **state)
         assert_int_equal(dialog_deadline(&r.dialog), r.now_ms + 30000);
         r.now_ms += 30000;
         step(&r, (struct dialog_event){.kind = DIALOG_TICK});
-        assert_non_null(find(&r, DIALOG_RESUME));
+        assert_int_equal(must_find(&r, DIALOG_RESUME)->count, 1);
         r.active_ms = r.now_ms;
     }
 }
@@ -160,22 +163,36 @@ static void test_shadow_and_no_answer_slow_nobody(void **state)
     assert_null(find(&r, DIALOG_PAUSE));
 }
 
-static void client_record(struct rig *r, size_t text)
+/* False: it is held. */
+static bool client_record(struct rig *r, size_t text)
 {
     static char bytes[20000] = {23, 3, 3};
     size_t size = text + 17, done = 0;
     bytes[3] = (char)(size >> 8);
     bytes[4] = (char)size;
-    while (done < size + 5) {
+    do {
         done += turns_client(&r->dialog.turns, (struct span){bytes + done, size + 5 - done});
-        if (!r->dialog.turns.waiting) {
-            continue;
+        if (r->dialog.turns.held != TURNS_FREE) {
+            step(r, (struct dialog_event){.kind = DIALOG_TURN});
         }
-        step(r, (struct dialog_event){.kind = DIALOG_TURN});
-        if (r->dialog.turns.waiting) {
-            return; /* held */
+        if (r->dialog.turns.held != TURNS_FREE) {
+            r->left = size + 5 - done;
+            return false;
         }
+    } while (done < size + 5);
+    return true;
+}
+
+/* Lets on what was held. False: it still is. */
+static bool client_goes_on(struct rig *r)
+{
+    static const char rest[20000];
+    step(r, (struct dialog_event){.kind = DIALOG_TURN});
+    if (r->dialog.turns.held != TURNS_FREE || r->dialog.ended) {
+        return false;
     }
+    assert_int_equal(turns_client(&r->dialog.turns, (struct span){rest, r->left}), r->left);
+    return true;
 }
 
 static void server_record(struct rig *r, size_t text)
@@ -187,20 +204,6 @@ static void server_record(struct rig *r, size_t text)
     turns_server(&r->dialog.turns, (struct span){bytes, size + 5});
 }
 
-/* EHLO, an envelope, and content of `size`; the client is about to go on. */
-static void send_message(struct rig *r, size_t size)
-{
-    server_record(r, 1000);
-    client_record(r, 36);
-    client_record(r, 20);
-    server_record(r, 100);
-    client_record(r, 90);
-    server_record(r, 65);
-    client_record(r, size);
-    server_record(r, 37);
-    client_record(r, 90);
-}
-
 static void answer_messages(struct rig *r, enum meter_state state)
 {
     step(
@@ -208,71 +211,206 @@ static void answer_messages(struct rig *r, enum meter_state state)
                .kind = DIALOG_ANSWER, .answer = {.state = state, .limit = LIMIT_MESSAGES}});
 }
 
-static void test_messages_are_paid_before_the_next_turn(void **state)
+static void begin_tls(struct rig *r)
+{
+    begin(r, "1G/1s");
+    server_record(r, 1000);
+    assert_true(client_record(r, 36));
+    assert_true(client_record(r, 20));
+    server_record(r, 100);
+}
+
+/* An envelope, and the start of content of `size`. */
+static void offer_message(struct rig *r, size_t size)
+{
+    assert_true(client_record(r, 90));
+    server_record(r, 65);
+    assert_false(client_record(r, size));
+}
+
+static void assert_ended(const struct rig *r)
+{
+    assert_int_equal(must_find(r, DIALOG_RECORD)->verdict.limit, LIMIT_MESSAGES);
+    assert_int_equal(must_find(r, DIALOG_CLOSE)->verdict.action, VERDICT_DEFER);
+}
+
+static void test_content_is_paid_before_it_goes_on(void **state)
 {
     (void)state;
     struct rig r;
-    begin(&r, "1G/1s");
-    send_message(&r, 2000);
-    assert_true(r.dialog.turns.waiting);
+    begin_tls(&r);
+    for (int message = 0; message < 3; message++) {
+        offer_message(&r, 2000);
+        const struct dialog_action *ask = must_find(&r, DIALOG_ASK);
+        assert_int_equal(ask->question.kind, QUESTION_CONTENT);
+        assert_int_equal(ask->question.messages, 1);
+        step(&r, (struct dialog_event){.kind = DIALOG_TURN}); /* not before the answer */
+        assert_int_equal(r.dialog.turns.held, TURNS_CONTENT);
+        answer_messages(&r, METER_WITHIN);
+        assert_true(client_goes_on(&r));
+        server_record(&r, 37);
+    }
+    assert_true(client_record(&r, 6));
+    assert_int_equal(r.dialog.turns.least, 3);
+    assert_int_equal(dialog_messages_due(&r.dialog), 0);
+}
+
+static void test_content_over_the_limit_never_goes_on(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin_tls(&r);
+    offer_message(&r, 2000);
+    answer_messages(&r, METER_OVER);
+    assert_null(find(&r, DIALOG_CLOSE));
+    assert_false(client_goes_on(&r));
+    assert_ended(&r);
+    assert_int_equal(dialog_messages_due(&r.dialog), 0);
+}
+
+/* A large envelope may be content as well: its token is that of the message. */
+static void test_a_token_for_commands_serves_the_content(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin_tls(&r);
+    assert_false(client_record(&r, 1200));
+    answer_messages(&r, METER_WITHIN);
+    assert_true(client_goes_on(&r));
+    server_record(&r, 600); /* some forty replies: no content */
+    assert_true(client_record(&r, 3000));
+    server_record(&r, 37);
+    assert_true(client_record(&r, 6));
+    assert_int_equal(r.dialog.turns.least, 1);
+    assert_int_equal(r.dialog.messages_charged, 1);
+}
+
+/* More of the same message needs no token. */
+static void test_chunks_cost_one(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin_tls(&r);
+    offer_message(&r, 9000);
+    answer_messages(&r, METER_WITHIN);
+    assert_true(client_goes_on(&r));
+    for (int chunk = 0; chunk < 100; chunk++) {
+        server_record(&r, 27);
+        assert_true(client_record(&r, 9000));
+    }
+    server_record(&r, 27);
+    assert_true(client_record(&r, 900));
+    server_record(&r, 37);
+    assert_true(client_record(&r, 6));
+    assert_int_equal(r.dialog.turns.least, 1);
+}
+
+/* What could not be told before it had gone by is paid then, and may leave a debt. */
+static void test_small_messages_in_a_row(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin_tls(&r);
+    assert_false(client_record(&r, 900)); /* MAIL, RCPT, BDAT, content */
+    answer_messages(&r, METER_WITHIN);
+    assert_true(client_goes_on(&r));
+    server_record(&r, 55);
+    assert_true(client_record(&r, 900)); /* it may be the rest of that message */
+    server_record(&r, 55);
+    assert_false(client_record(&r, 900));
     const struct dialog_action *ask = must_find(&r, DIALOG_ASK);
     assert_int_equal(ask->question.kind, QUESTION_CHECKPOINT);
     assert_int_equal(ask->question.messages, 1);
+    answer_messages(&r, METER_OVER);
+    assert_false(client_goes_on(&r));
+    assert_ended(&r);
+}
+
+static void test_shadow_mode_asks_once_a_message(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin_tls(&r);
+    r.class.enforce = false;
+    for (int message = 0; message < 3; message++) {
+        offer_message(&r, 2000);
+        answer_messages(&r, METER_OVER);
+        assert_true(must_find(&r, DIALOG_RECORD)->verdict.shadow);
+        assert_true(client_goes_on(&r));
+        server_record(&r, 37);
+    }
+    assert_true(client_record(&r, 6));
     assert_int_equal(dialog_messages_due(&r.dialog), 0);
-    step(&r, (struct dialog_event){.kind = DIALOG_TURN}); /* not before the answer */
-    assert_true(r.dialog.turns.waiting);
-    answer_messages(&r, METER_WITHIN);
-    step(&r, (struct dialog_event){.kind = DIALOG_TURN});
-    assert_false(r.dialog.turns.waiting);
-    assert_null(find(&r, DIALOG_CLOSE));
 }
 
-static void test_message_debt_ends_between_messages(void **state)
+static void test_when_the_meter_is_silent(void **state)
 {
     (void)state;
     struct rig r;
-    begin(&r, "1G/1s");
-    send_message(&r, 2000);
-    answer_messages(&r, METER_OVER);
-    assert_null(find(&r, DIALOG_CLOSE));
-    step(&r, (struct dialog_event){.kind = DIALOG_TURN});
-    assert_int_equal(must_find(&r, DIALOG_RECORD)->verdict.limit, LIMIT_MESSAGES);
-    assert_int_equal(must_find(&r, DIALOG_CLOSE)->verdict.action, VERDICT_DEFER);
+    begin_tls(&r);
+    r.conf.redis.when_down = WHEN_DOWN_PASS;
+    offer_message(&r, 2000);
+    answer_messages(&r, METER_UNKNOWN);
+    assert_true(client_goes_on(&r));
+
+    begin_tls(&r);
+    r.conf.redis.when_down = WHEN_DOWN_REFUSE;
+    offer_message(&r, 2000);
+    answer_messages(&r, METER_UNKNOWN);
+    assert_false(client_goes_on(&r));
+    assert_int_equal(must_find(&r, DIALOG_CLOSE)->verdict.rule, RULE_STORE_DOWN);
 }
 
-/* What may be a chunk of a message is not followed by the end. */
-static void test_message_debt_spares_chunks(void **state)
+/* Byte debt slows, it does not end. */
+static void test_content_pays_its_bytes(void **state)
 {
     (void)state;
     struct rig r;
-    begin(&r, "1G/1s");
-    send_message(&r, 9000);
-    answer_messages(&r, METER_OVER);
-    client_record(&r, 300);
+    begin_tls(&r);
+    r.bytes_up = 5000;
+    offer_message(&r, 2000);
+    assert_int_equal(must_find(&r, DIALOG_ASK)->question.bytes, 5000);
+    step(
+        &r, (struct dialog_event){
+                .kind = DIALOG_ANSWER, .answer = {.state = METER_WITHIN, .bytes_over = true}});
+    assert_non_null(find(&r, DIALOG_PAUSE));
     assert_null(find(&r, DIALOG_CLOSE));
-    server_record(&r, 40);
-    client_record(&r, 90);
-    assert_int_equal(must_find(&r, DIALOG_CLOSE)->verdict.action, VERDICT_DEFER);
+    assert_true(client_goes_on(&r));
 }
 
 static void test_opaque_messages_off(void **state)
 {
     (void)state;
-    struct rig r;
-    begin(&r, "1G/1s");
-    r.class.opaque_messages = OPAQUE_OFF;
-    send_message(&r, 2000);
-    assert_false(r.dialog.turns.waiting);
-    assert_int_equal(dialog_messages_due(&r.dialog), 0);
-    assert_null(find(&r, DIALOG_ASK));
+    for (int without_limit = 0; without_limit < 2; without_limit++) {
+        struct rig r;
+        begin_tls(&r);
+        if (without_limit) {
+            r.class.limit[LIMIT_MESSAGES].windows = 0;
+        } else {
+            r.class.opaque_messages = OPAQUE_OFF;
+        }
+        assert_true(client_record(&r, 90));
+        server_record(&r, 65);
+        assert_true(client_record(&r, 2000));
+        server_record(&r, 37);
+        assert_true(client_record(&r, 90));
+        assert_int_equal(r.dialog.turns.least, 1);
+        assert_int_equal(dialog_messages_due(&r.dialog), 0);
+        assert_null(find(&r, DIALOG_ASK));
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_messages_are_paid_before_the_next_turn),
-        cmocka_unit_test(test_message_debt_ends_between_messages),
-        cmocka_unit_test(test_message_debt_spares_chunks),
+        cmocka_unit_test(test_content_is_paid_before_it_goes_on),
+        cmocka_unit_test(test_content_over_the_limit_never_goes_on),
+        cmocka_unit_test(test_a_token_for_commands_serves_the_content),
+        cmocka_unit_test(test_chunks_cost_one),
+        cmocka_unit_test(test_small_messages_in_a_row),
+        cmocka_unit_test(test_shadow_mode_asks_once_a_message),
+        cmocka_unit_test(test_when_the_meter_is_silent),
+        cmocka_unit_test(test_content_pays_its_bytes),
         cmocka_unit_test(test_opaque_messages_off),
         cmocka_unit_test(test_checkpoints_suit_the_bucket),
         cmocka_unit_test(test_debt_slows_to_the_rate_of_the_bucket),
