@@ -14,10 +14,17 @@ int intercept_probe(enum intercept_mode mode, const struct endpoint *where)
 int intercept_listen(enum intercept_mode mode, const struct endpoint *where)
     __attribute__((warn_unused_result));
 
-/* A socket to reach a server with: in TPROXY mode bound to the subscriber's address `as`, in
- * REDIRECT mode the gate's own. -1: errno. */
-int intercept_socket(enum intercept_mode mode, const struct addr *as)
+/* Makes `fd`, which somebody else opened, such a listening socket. -1: errno, it cannot be one. */
+int intercept_adopt(enum intercept_mode mode, int fd, struct endpoint *where)
     __attribute__((warn_unused_result));
+
+/* A socket to reach a server with: in TPROXY mode bound to the subscriber's address `as` and with
+ * the TTL that says what the connection has come through (core/passage.h), in REDIRECT mode the
+ * gate's own. -1: errno. */
+int intercept_socket(enum intercept_mode mode, const struct addr *as, int passages)
+    __attribute__((warn_unused_result));
+/* The gates that the accepted connection `fd` has come through, or PASSAGES_UNKNOWN. Once only. */
+int intercept_passages(int fd);
 
 /* Where the client of the accepted connection `fd` wanted to go. False: nothing steered it here. */
 bool intercept_destination(

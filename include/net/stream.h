@@ -73,6 +73,8 @@ void stream_send(struct stream *s, struct span bytes);
 void stream_finish(struct stream *s);
 /* Closes at once; what was not sent is lost. */
 void stream_close(struct stream *s);
+/* The same with a reset: the peer learns that what it has sent went nowhere. */
+void stream_abort(struct stream *s);
 
 struct span stream_input(const struct stream *s);
 void stream_consume(struct stream *s, size_t n);
@@ -81,6 +83,13 @@ void stream_rest(struct stream *s, enum stream_rest reason, bool on);
 bool stream_is_open(const struct stream *s); /* connected, and neither closed nor failed */
 bool stream_at_eof(const struct stream *s);  /* behind stream_input() nothing more will come */
 size_t stream_unsent(const struct stream *s);
+/* The same, and what the kernel holds until the peer has taken it. */
+size_t stream_unacknowledged(const struct stream *s);
+/* It is being read from: a reset would be told by an event. */
+bool stream_is_watched(const struct stream *s);
+/* Of a stream that is not watched: true if the peer has reset the connection, which is then closed
+ * and failed, without an event. Input that the kernel held is lost. */
+bool stream_notice_reset(struct stream *s);
 int stream_errno(const struct stream *s);
 
 #endif

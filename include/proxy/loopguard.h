@@ -2,8 +2,8 @@
  * that are under way, in memory that every worker reads and each writes its own block of.
  *
  * A fingerprint stands from the connect until the server's first words: a connection that came back
- * is refused before it has any. The time is kept short because a subscriber may by chance use, for
- * another connection to the same server, the port number that the kernel gave to ours. */
+ * is refused before it has any. It tells our own from what other gates have sent (core/passage.h):
+ * a subscriber's connection may by chance have the same addresses and ports as one of ours. */
 #ifndef GATE25_PROXY_LOOPGUARD_H
 #define GATE25_PROXY_LOOPGUARD_H
 
@@ -11,8 +11,11 @@
 
 struct loopguard;
 
-/* Room for `sessions` a worker, in memory that children share. NULL: out of memory. */
-struct loopguard *loopguard_new(unsigned workers, unsigned sessions)
+#define LOOPGUARD_WAIT_MS 5 /* a note takes microseconds, unless its worker is interrupted */
+
+/* Room for `sessions` a worker, in memory that children share. loopguard_knows() waits for notes
+ * that are being made for no longer than `wait_ms` (milliseconds). NULL: out of memory. */
+struct loopguard *loopguard_new(unsigned workers, unsigned sessions, unsigned wait_ms)
     __attribute__((warn_unused_result));
 void loopguard_free(struct loopguard *g);
 

@@ -1,6 +1,7 @@
 #include "net/intercept.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -9,10 +10,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/passage.h"
 #include "net/address.h"
 
 #define BACKLOG      4096 /* net.core.somaxconn caps it */
-#define ORIGINAL_DST 80   /* SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST, linux/netfilter* */
+#define TCP_SYN_MOST 512
+/* RFC 791, RFC 8200 */
+#define IP_HEADER_LEAST 20
+#define IPV4_TTL        8
+#define IPV6_HOP_LIMIT  7
+#define ORIGINAL_DST    80 /* SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST, linux/netfilter* */
 
 struct option {
     int level, name;
@@ -73,11 +80,37 @@ static int open_bound(
 int intercept_listen(enum intercept_mode mode, const struct endpoint *where)
 {
     /* Accepted sockets inherit TCP_NODELAY. Never TCP_DEFER_ACCEPT: in SMTP the server speaks
-     * first. */
+     * first. TCP_SAVE_SYN for intercept_passages(). */
     static const struct option options[] = {
-        {SOL_SOCKET, SO_REUSEADDR}, {SOL_SOCKET, SO_REUSEPORT}, {SOL_TCP, TCP_NODELAY}};
-    int fd = open_bound(mode, where, options, sizeof(options) / sizeof(options[0]));
+        {SOL_SOCKET, SO_REUSEADDR},
+        {SOL_SOCKET, SO_REUSEPORT},
+        {SOL_TCP, TCP_NODELAY},
+        {SOL_TCP, TCP_SAVE_SYN}};
+    size_t count = sizeof(options) / sizeof(options[0]);
+    int fd = open_bound(mode, where, options, count - (mode != INTERCEPT_TPROXY));
     return fd >= 0 && listen(fd, BACKLOG) < 0 ? close_with_errno(fd) : fd;
+}
+
+static bool is_listening(int fd)
+{
+    int listens = 0;
+    socklen_t len = sizeof(listens);
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 && listens != 0;
+}
+
+int intercept_adopt(enum intercept_mode mode, int fd, struct endpoint *where)
+{
+    static const struct option nodelay = {SOL_TCP, TCP_NODELAY};
+    if (!is_listening(fd) || !intercept_local(fd, where)) {
+        errno = EINVAL;
+        return -1;
+    }
+    struct option transparency = transparent(&where->addr);
+    if (switch_on(fd, &nodelay, 1) < 0 ||
+        (mode == INTERCEPT_TPROXY && switch_on(fd, &transparency, 1) < 0)) {
+        return -1;
+    }
+    return fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? -1 : 0;
 }
 
 int intercept_probe(enum intercept_mode mode, const struct endpoint *where)
@@ -89,6 +122,13 @@ int intercept_probe(enum intercept_mode mode, const struct endpoint *where)
     }
     close(fd);
     return 0;
+}
+
+static int set_ttl(int fd, const struct addr *as, int ttl)
+{
+    bool v4 = as->family == ADDR_IPV4;
+    return setsockopt(
+        fd, v4 ? SOL_IP : SOL_IPV6, v4 ? IP_TTL : IPV6_UNICAST_HOPS, &ttl, sizeof(ttl));
 }
 
 static int bind_as(int fd, const struct addr *as)
@@ -104,17 +144,29 @@ static int bind_as(int fd, const struct addr *as)
     return bind(fd, (struct sockaddr *)&address, len);
 }
 
-int intercept_socket(enum intercept_mode mode, const struct addr *as)
+int intercept_socket(enum intercept_mode mode, const struct addr *as, int passages)
 {
     static const struct option nodelay = {SOL_TCP, TCP_NODELAY};
     int fd = open_socket(as);
     if (fd < 0) {
         return -1;
     }
-    if (switch_on(fd, &nodelay, 1) < 0 || (mode == INTERCEPT_TPROXY && bind_as(fd, as) < 0)) {
+    bool as_client = mode == INTERCEPT_TPROXY;
+    if (switch_on(fd, &nodelay, 1) < 0 ||
+        (as_client && (bind_as(fd, as) < 0 || set_ttl(fd, as, passages_to_ttl(passages)) < 0))) {
         return close_with_errno(fd);
     }
     return fd;
+}
+
+int intercept_passages(int fd)
+{
+    uint8_t syn[TCP_SYN_MOST]; /* from the IP header on; a SYN cookie leaves none */
+    socklen_t len = sizeof(syn);
+    if (getsockopt(fd, SOL_TCP, TCP_SAVED_SYN, syn, &len) < 0 || len < IP_HEADER_LEAST) {
+        return PASSAGES_UNKNOWN;
+    }
+    return passages_of_ttl(syn[0] >> 4 == 4 ? syn[IPV4_TTL] : syn[IPV6_HOP_LIMIT]);
 }
 
 bool intercept_local(int fd, struct endpoint *out)

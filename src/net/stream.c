@@ -1,7 +1,10 @@
 #include "net/stream.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "net/address.h"
@@ -281,6 +284,35 @@ void stream_rest(struct stream *s, enum stream_rest reason, bool on)
     }
 }
 
+void stream_abort(struct stream *s)
+{
+    static const struct linger now = {.l_onoff = 1};
+    if (s->fd >= 0) {
+        (void)setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    }
+    stream_close(s);
+}
+
+bool stream_is_watched(const struct stream *s)
+{
+    return s->fd >= 0 && !s->connecting && !s->eof && s->rests == 0;
+}
+
+bool stream_notice_reset(struct stream *s)
+{
+    struct pollfd state = {.fd = s->fd};
+    if (s->fd < 0 || s->connecting) {
+        return false;
+    }
+    if (!s->send_broken && (poll(&state, 1, 0) < 1 || !(state.revents & POLLERR))) {
+        return false;
+    }
+    s->error = ECONNRESET;
+    s->failed = true;
+    drop_descriptor(s);
+    return true;
+}
+
 bool stream_is_open(const struct stream *s)
 {
     return s->fd >= 0 && !s->connecting;
@@ -294,6 +326,15 @@ bool stream_at_eof(const struct stream *s)
 size_t stream_unsent(const struct stream *s)
 {
     return buf_len(&s->out);
+}
+
+size_t stream_unacknowledged(const struct stream *s)
+{
+    int queued = 0;
+    if (s->fd < 0 || s->connecting || ioctl(s->fd, SIOCOUTQ, &queued) < 0 || queued < 0) {
+        queued = 0;
+    }
+    return stream_unsent(s) + (size_t)queued;
 }
 
 int stream_errno(const struct stream *s)

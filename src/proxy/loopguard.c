@@ -12,7 +12,6 @@
 #define BUCKET   8 /* marks in one cache line */
 #define CHOICES  2 /* buckets that a mark may be in: both full is next to impossible */
 #define SPARSITY 4 /* places for each session */
-#define WAIT_MS  5 /* for a worker that connects; it takes microseconds unless it is interrupted */
 
 struct bucket {
     _Alignas(64) _Atomic uint64_t mark[BUCKET];
@@ -25,7 +24,7 @@ struct turns {
 struct loopguard {
     struct bucket *buckets; /* workers times `size`, shared */
     struct turns *turns;    /* one a worker, behind them */
-    unsigned workers;
+    unsigned workers, wait_ms;
     size_t size; /* buckets of one worker, a power of two */
     uint64_t seed;
 };
@@ -35,13 +34,14 @@ static size_t shared_bytes(const struct loopguard *g)
     return g->workers * (g->size * sizeof(struct bucket) + sizeof(struct turns));
 }
 
-struct loopguard *loopguard_new(unsigned workers, unsigned sessions)
+struct loopguard *loopguard_new(unsigned workers, unsigned sessions, unsigned wait_ms)
 {
     struct loopguard *g = calloc(1, sizeof(*g));
     if (!g) {
         return NULL;
     }
     g->workers = workers;
+    g->wait_ms = wait_ms;
     g->size = 64;
     while (g->size * BUCKET < (size_t)sessions * SPARSITY) {
         g->size *= 2;
@@ -126,7 +126,7 @@ static void wait_for_notes(const struct loopguard *g)
             continue;
         }
         if (give_up_ms == 0) {
-            give_up_ms = clock_monotonic_ms() + WAIT_MS;
+            give_up_ms = clock_monotonic_ms() + g->wait_ms;
         }
         while (atomic_load(count) == seen && clock_monotonic_ms() < give_up_ms) {
             sched_yield();

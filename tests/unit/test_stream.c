@@ -226,7 +226,7 @@ static void test_connect(void **state)
     int listening = closed_port(&where);
     struct stream other;
     stream_init(&other, &b->owner, b);
-    int fd = intercept_socket(INTERCEPT_REDIRECT, &where.addr);
+    int fd = intercept_socket(INTERCEPT_REDIRECT, &where.addr, 0);
     assert_int_equal(stream_connect(&other, fd, &where), 0);
     stream_send(&other, SPAN_LITERAL("early"));
     wait_for(b, STREAM_CONNECTED, 1);
@@ -247,7 +247,7 @@ static void test_connect_refused(void **state)
     close(closed_port(&where));
     struct stream other;
     stream_init(&other, &b->owner, b);
-    int fd = intercept_socket(INTERCEPT_REDIRECT, &where.addr);
+    int fd = intercept_socket(INTERCEPT_REDIRECT, &where.addr, 0);
     if (stream_connect(&other, fd, &where) == 0) {
         wait_for(b, STREAM_FAILED, 1);
     }
