@@ -1,7 +1,11 @@
-"""aiosmtpd on port 25 of ADDRESS; says in lines of JSON what it accepted. A program of its own."""
+"""aiosmtpd on port 25 of ADDRESS; says in lines of JSON what it accepted. A program of its own.
+
+aiosmtpd_server.py ADDRESS CERTIFICATE KEY
+"""
 
 import asyncio
 import json
+import ssl
 import sys
 
 from aiosmtpd import smtp
@@ -29,7 +33,14 @@ class Handler:
 async def serve():
     smtp.BOGUS_LIMIT = 1000  # it would drop replies to commands that it has executed
     loop = asyncio.get_running_loop()
-    await loop.create_server(lambda: smtp.SMTP(Handler(), hostname="mx.example", loop=loop), sys.argv[1], 25, backlog=1000)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(sys.argv[2], sys.argv[3])
+
+    def make():
+        return smtp.SMTP(Handler(), hostname="mx.example", loop=loop, tls_context=tls, auth_require_tls=False,
+                         authenticator=lambda *_: smtp.AuthResult(success=True))
+
+    await loop.create_server(make, sys.argv[1], 25, backlog=1000)
     print("ready", flush=True)
     await asyncio.Event().wait()
 

@@ -1,11 +1,17 @@
 """Sessions to send: grammatical ones, mutated where servers are known to differ.
 
-A session is a list of pieces (bytes), each one command, message or chunk; a seed and a number give
-the same session everywhere.
+A session is a list of pieces (bytes), each one command, message or chunk, or TLS where the client
+begins it; a seed and a number give the same session everywhere.
 """
 
 import random
 
+
+class Handshake(bytes):
+    """No bytes of its own."""
+
+
+TLS = Handshake()
 MAIL = ("MAIL FROM:<a@c.example>", "mail from:<a@c.example>", "MAIL FROM:<>", "MAIL  FROM:<a@c.example>",
         "MAIL FROM :<a@c.example>", "MAIL FROM: <a@c.example>", "MAIL\tFROM:<a@c.example>", " MAIL FROM:<a@c.example>",
         "MAIL FROM:a@c.example", "MAIL FROM:<@r.example:a@c.example>", "MAIL FROM:<a@c.example> SIZE=100",
@@ -18,7 +24,18 @@ RCPT = ("RCPT TO:<{0}@mx.example>", "rcpt to:<{0}@mx.example>", "RCPT  TO:<{0}@m
         "RCPT\x0bTO:<{0}@mx.example>", "RCPT TO:", "RCPT TO:<{0}@mx.example> NOTIFY=NEVER")
 OTHER = ("RSET", "rset", "NOOP", "NOOP x", "VRFY a", "HELP", "EXPN a", "XFOO", "XFOO bar", "EHLO again.example",
          "HELO again.example", "DATA", "DATA x", "RSET x", "BDAT", "BDAT x", "", " ", "STARTTLSX", "NOOP \xff\x80", "NOOP \0",
-         "TURN", "ETRN x", "BDAT 5", "BDAT 0 LAST", "MAIL", "RCPT", "X" * 600, "NOOP " + "x" * 3000)
+         "TURN", "ETRN x", "BDAT 5", "BDAT 0 LAST", "MAIL", "RCPT", "X" * 600, "NOOP " + "x" * 3000,
+         "AUTH PLAIN AGEAYg==", "AUTH", "AUTH FOO", "AUTH PLAIN *", "XCLIENT NAME=x.example", "XFORWARD NAME=x.example",
+         "STARTTLS x", "MAIL FROM:<b@c.example> AUTH=<>", "QUIT x")
+# Commands that are followed by lines which are none.
+LOGIN = (("AUTH LOGIN", "YQ==", "Yg=="), ("AUTH LOGIN", "*"), ("AUTH PLAIN", "AGEAYg=="), ("AUTH LOGIN YQ==", "Yg=="),
+         ("AUTH PLAIN", "MAIL FROM:<l@c.example>"), ("auth  login", "YQ==", "Yg=="), ("AUTH LOGIN", "YQ==", "QUIT"))
+# The place of STARTTLS, and what a client may do there.
+STARTTLS = ((b"STARTTLS\r\n", TLS), (b"STARTTLS\r\n", TLS), (b"STARTTLS\r\n", TLS), (b"starttls\r\n", TLS), (b"STARTTLS \r\n", TLS),
+            (b"STARTTLS\n", TLS), (b"STARTTLS x\r\n", TLS), (b"STARTTLS\r\n",), (b"STARTTLS\r\n", b"STARTTLS\r\n", TLS),
+            (b"STARTTLS\r\nSTARTTLS\r\n", TLS), (b"STARTTLS\r\nRSET\r\n", TLS), (b"STARTTLS\r\n\r\n", TLS),
+            (b"STARTTLS\r\nMAIL FROM:<i@c.example>\r\nRCPT TO:<i@mx.example>\r\nDATA\r\n\r\n.\r\n", TLS),
+            (b"NOOP\r\nSTARTTLS\r\n", TLS), (b"STARTTLS\0\r\n", TLS), (b"START", b"TLS\r\n", TLS), (b"STARTTLS\r", b"\n", TLS))
 ENDS = ("\r\n", "\n", "\r", "\r\r\n", "\n\r", "\r\n\r", "\0\r\n", " \r\n")
 WORDS = ("text", "a longer line of text", "", ".dot", "..", "...", "From here", "8bit \xe4\xff", "nul \0 inside", ". ", ".\t",
          "x" * 1200, "bare\rcr", "\r", "lf\nhere", "\n.dot", "\n..", "RSET", "QUIT", "MAIL FROM:<t@c.example>")
@@ -81,11 +98,34 @@ class Maker:
         chunks = self.random.randrange(1, 3)
         return pieces + [self.chunk(last=number == chunks - 1) for number in range(chunks)]
 
+    def login(self):
+        return [self.line(text) for text in self.random.choice(LOGIN)]
+
+    def secured(self):
+        """TLS is begun somewhere; what was said before is said again behind it, or not."""
+        pieces = [self.line("EHLO c.example")]
+        if self.random.random() < 0.3:
+            pieces += self.transaction()
+            if self.random.random() < 0.5:
+                del pieces[self.random.randrange(1, len(pieces)):]
+        pieces += self.often(STARTTLS[0], STARTTLS, 0.5)
+        if self.random.random() < 0.8:
+            pieces.append(self.line("EHLO c.example"))
+        for _ in range(self.random.randrange(1, 4)):
+            pieces += self.transaction()
+        if self.random.random() < 0.05:  # TLS within TLS
+            pieces += [b"STARTTLS\r\n", TLS, self.line("EHLO c.example"), *self.transaction()]
+        return pieces + [b"QUIT\r\n"]
+
     def pieces(self):
+        if self.random.random() < 0.15:
+            return self.secured()
         pieces = [self.line(self.often("EHLO c.example", ("HELO c.example", "ehlo c.example", "EHLO", "NOOP")))]
         for _ in range(self.random.randrange(1, 4)):
             if self.random.random() < 0.75:
                 pieces += self.transaction()
+            elif self.random.random() < 0.2:
+                pieces += self.login()
             else:
                 pieces.append(self.line(self.random.choice(OTHER)))
         if self.random.random() < 0.1:  # a piece is lost, doubled or moved
@@ -102,3 +142,8 @@ def splits(seed, number, size):
     """Where the bytes are cut into writes: mostly nowhere, or at a few places."""
     chooser = random.Random(f"{seed}/{number}/splits")
     return sorted(chooser.randrange(1, size) for _ in range(chooser.choice((0, 0, 0, 1, 2, 5)))) if size > 1 else []
+
+
+def is_stepwise(seed, number, usually):
+    """Is it sent piece by piece? Mostly as the server wants it, but no server is spared the other way."""
+    return (random.Random(f"{seed}/{number}/steps").random() < 0.8) == usually

@@ -7,23 +7,69 @@ import os
 import re
 import sys
 
+from tests.differential import names
 from tests.lab import sandbox
 from tests.lab.postfix import Postfix
 from tests.lab.process import PARTS, Process
+from tests.lab.servers import make_certificate
 
 HERE = sandbox.PROJECT / "tests/differential"
 
 
-class Counts(collections.namedtuple("Counts", "messages recipients")):
-    """What one session brought."""
+class Counts:
+    """What one session brought, by the server's own log."""
+
+    def __init__(self):
+        self.messages = self.recipients = 0
 
 
-def tally(found):
-    """{address: Counts} from (address, is a message) pairs."""
-    counts = collections.defaultdict(lambda: [0, 0])
-    for address, is_message in found:
-        counts[address][0 if is_message else 1] += 1
-    return {address: Counts(*pair) for address, pair in counts.items()}
+class Lines:
+    """A growing file's lines, each once."""
+
+    def __init__(self, path):
+        self.path = path
+        self.read = 0
+
+    def new(self):
+        """The complete lines that were added since the last time."""
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(self.read)
+                text = file.read()
+        except FileNotFoundError:
+            return []
+        text = text[:text.rfind(b"\n") + 1]
+        self.read += len(text)
+        return text.decode("latin-1").splitlines()
+
+
+class Receiver:
+    """What all servers have: counts() is {address: Counts} of what they logged since forget().
+
+    A server's class has `counted`, the file with its log, and finds() what a line of it tells.
+    """
+
+    stepwise = False  # does it want its clients to wait for each reply?
+
+    def start_counting(self):
+        self.lines = Lines(self.counted)
+        self.tallies = collections.defaultdict(Counts)
+
+    def forget(self):
+        self.counts()
+        self.tallies.clear()
+
+    def counts(self):
+        for line in self.lines.new():
+            for address, kind in self.finds(line):
+                counts = self.tallies[address]
+                setattr(counts, kind, getattr(counts, kind) + 1)
+        return self.tallies
+
+    def recipients(self, counts, replies):
+        """Those that it accepted: by its log, or where that is silent by what it said itself."""
+        del replies
+        return counts.recipients
 
 
 class Relay(Process):
@@ -31,50 +77,60 @@ class Relay(Process):
 
     name = "relay"
 
-    def __init__(self, host, pairs):
+    def __init__(self, host, pairs, **environment):
         super().__init__(host)
+        self.environment = environment
         self.pairs = [f"{listen}={server}" for listen, server in pairs]
         self.record = self.folder / "record.jsonl"
 
+        self.lines = Lines(self.record)
+        self.known = {}
+
     def start(self):
-        return self.launch(sys.executable, HERE / "relay.py", self.record, *self.pairs)
+        return self.launch(sys.executable, HERE / "relay.py", self.record, *self.pairs, env={**os.environ, **self.environment})
 
     def ready(self):
         return "ready" in self.text()
 
+    def forget(self):
+        self.lines.new()
+        self.known.clear()
+
     def sessions(self):
-        lines = self.record.read_text(encoding="ascii").splitlines(keepends=True)
-        return {entry["peer"]: entry["events"] for entry in map(json.loads, (x for x in lines if x.endswith("\n")))}
+        self.known.update((entry["peer"], entry["events"]) for entry in map(json.loads, self.lines.new()))
+        return self.known
 
 
-class Aiosmtpd(Process):
+class Aiosmtpd(Receiver, Process):
     """Lenient: an end of data is what looks like one."""
 
     name = "aiosmtpd"
 
     def __init__(self, host, address):
         super().__init__(host)
-        self.address = address
+        self.address, self.counted = address, self.log
+        self.start_counting()
 
     def start(self):
-        return self.launch(sys.executable, HERE / "aiosmtpd_server.py", self.address)
+        return self.launch(sys.executable, HERE / "aiosmtpd_server.py", self.address, *make_certificate(self.folder))
 
     def ready(self):
         return "ready" in self.text()
 
-    def counts(self):
-        lines = (line for line in self.text().splitlines() if line.startswith("["))
-        return tally((address, what == "message") for address, what in map(json.loads, lines))
+    def finds(self, line):
+        if line.startswith("["):
+            address, what = json.loads(line)
+            yield address, what + "s"
 
 
-class PostfixReceiver(Postfix):
+class PostfixReceiver(Receiver, Postfix):
     """Postfix; `bare_newline` is its smtpd_forbid_bare_newline: no, normalize or reject."""
 
-    RECIPIENT = re.compile(r"info: RCPT from unknown\[(127\.1\.[\d.]+)\]")
-    MESSAGE = re.compile(r"info: END-OF-MESSAGE from unknown\[(127\.1\.[\d.]+)\]")
+    FOUND = re.compile(r": info: (RCPT|END-OF-MESSAGE) from [^\s\[]*\[(127\.1\.[\d.]+)\]")
+    KINDS = {"RCPT": "recipients", "END-OF-MESSAGE": "messages"}
 
     def __init__(self, host, address, bare_newline):
-        super().__init__(host, address, domains=(), settings={
+        super().__init__(host, address, domains=(), starttls=True, settings={
             "smtpd_forbid_bare_newline": bare_newline,
             "smtpd_forbid_bare_newline_exclusions": "",
             "smtpd_recipient_restrictions": "check_recipient_access regexp:{{/^refused/ REJECT}}, "
@@ -84,15 +140,18 @@ class PostfixReceiver(Postfix):
             "smtpd_hard_error_limit": "1000",
             "default_transport": "discard:",
             "default_process_limit": "60",
+            "smtpd_authorized_xclient_hosts": "127.1.0.0/16",
         })
+        self.counted = self.maillog
+        self.start_counting()
 
-    def counts(self):
-        text = self.maillog_text()
-        return tally([(address, False) for address in self.RECIPIENT.findall(text)] +
-                     [(address, True) for address in self.MESSAGE.findall(text)])
+    def finds(self, line):
+        found = self.FOUND.search(line)
+        if found:
+            yield found[2], self.KINDS[found[1]]
 
 
-class Exim(Process):
+class Exim(Receiver, Process):
     """Exim, which keeps what it gets in its queue."""
 
     name = "exim"
@@ -111,7 +170,9 @@ smtp_max_unknown_commands = 1000
 smtp_max_synprot_errors = 1000
 smtp_accept_max_nonmail = 1000
 chunking_advertise_hosts = *
-tls_advertise_hosts =
+tls_advertise_hosts = *
+tls_certificate = {folder}/cert.pem
+tls_privatekey = {folder}/key.pem
 host_lookup =
 rfc1413_query_timeout = 0s
 message_logs = false
@@ -120,7 +181,20 @@ begin acl
 recipient:
   deny    local_parts = ^refused
   accept  logwrite = RECIPIENT [$sender_host_address]
+begin authenticators
+plain:
+  driver = plaintext
+  public_name = PLAIN
+  server_prompts = :
+  server_condition = true
+login:
+  driver = plaintext
+  public_name = LOGIN
+  server_prompts = Username:: : Password::
+  server_condition = true
 """
+    FOUND = re.compile(r" (RECIPIENT|<=) .*\[(127\.1\.[\d.]+)\]")
+    KINDS = {"RECIPIENT": "recipients", "<=": "messages"}
 
     def __init__(self, host, address):
         super().__init__(host)
@@ -130,7 +204,10 @@ recipient:
         os.chown(self.folder / "spool", user, user)
         self.config = self.folder / "exim.conf"
         self.config.write_text(self.CONFIG.format(folder=self.folder, address=address), encoding="ascii")
-        self.address = address
+        for path in make_certificate(self.folder):
+            os.chown(path, user, user)
+        self.address, self.counted = address, self.folder / "mainlog"
+        self.start_counting()
 
     def start(self):
         return self.launch(PARTS.parent / "exim4-daemon-light/usr/sbin/exim4", "-C", self.config, "-bdf", "-oX", self.address)
@@ -145,20 +222,22 @@ recipient:
         log = self.folder / "mainlog"
         return super().text() + (log.read_text(encoding="latin-1") if log.exists() else "")
 
-    def counts(self):
-        text = self.text()
-        return tally([(address, False) for address in re.findall(r"RECIPIENT \[(127\.1\.[\d.]+)\]", text)] +
-                     [(address, True) for address in re.findall(r" <= .* \[(127\.1\.[\d.]+)\]", text)])
+    def finds(self, line):
+        found = self.FOUND.search(line)
+        if found:
+            yield found[2], self.KINDS[found[1]]
 
 
-class OpenSmtpd(Process):
-    """OpenSMTPD. It ends sessions that pipeline, and logs messages alone: recipients only with them."""
+class OpenSmtpd(Receiver, Process):
+    """OpenSMTPD. It ends sessions that pipeline, and logs messages alone, with the recipients of each."""
 
     name = "opensmtpd"
     stepwise = True
     CONFIG = """\
 queue ttl 1h
-listen on {address} port 25 hostname mx.example
+pki mx.example cert "{folder}/cert.pem"
+pki mx.example key "{folder}/key.pem"
+listen on {address} port 25 tls pki mx.example hostname mx.example
 action "away" relay host smtp://127.0.0.99
 match from any rcpt-to regex "^refused" reject
 match from any for any action "away"
@@ -174,9 +253,14 @@ mount --bind /var/lib/resolv.conf "$(readlink -f /etc/resolv.conf)"
 exec "$@"
 """
 
+    ACCEPTED = b"250 2.1.5 Destination address valid: Recipient ok\r\n"
+
     def __init__(self, host, address):
         super().__init__(host)
-        self.address = address
+        self.address, self.counted, self.peers = address, self.log, {}
+        self.start_counting()
+        for path in make_certificate(self.folder):
+            path.chmod(0o600)
         self.config = self.folder / "smtpd.conf"
         self.config.write_text(self.CONFIG.format(address=address, folder=self.folder), encoding="ascii")
         self.config.chmod(0o600)
@@ -191,22 +275,25 @@ exec "$@"
             return True
         return False
 
-    def counts(self):
-        text = self.text()
-        sessions = dict(re.findall(r"^(\w+) smtp connected address=(127\.1\.[\d.]+)", text, re.MULTILINE))
-        found = re.findall(r"^(\w+) smtp message ", text, re.MULTILINE)
-        counts = tally((sessions[session], True) for session in found if session in sessions)
-        return {address: Counts(count.messages, None) for address, count in counts.items()}
+    def finds(self, line):
+        session, _, what = line.partition(" smtp ")
+        if what.startswith("connected address="):
+            self.peers[session] = what.split("=", 1)[1].split()[0]
+        elif what.startswith("message ") and session in self.peers:
+            yield self.peers[session], "messages"
+
+    def recipients(self, counts, replies):
+        return replies.count(self.ACCEPTED)
 
 
-def all_receivers(host):
-    """{name: (the address that subscribers know, the server)}"""
-    servers = {
-        "postfix-no": PostfixReceiver(host, "127.0.0.11", "no"),
-        "postfix-normalize": PostfixReceiver(host, "127.0.0.12", "normalize"),
-        "postfix-reject": PostfixReceiver(host, "127.0.0.13", "reject"),
-        "exim": Exim(host, "127.0.0.14"),
-        "aiosmtpd": Aiosmtpd(host, "127.0.0.15"),
-        "opensmtpd": OpenSmtpd(host, "127.0.0.16"),
+def make(host, name):
+    """The server of that name, on an address of its own."""
+    makers = {
+        "postfix-no": lambda address: PostfixReceiver(host, address, "no"),
+        "postfix-normalize": lambda address: PostfixReceiver(host, address, "normalize"),
+        "postfix-reject": lambda address: PostfixReceiver(host, address, "reject"),
+        "exim": lambda address: Exim(host, address),
+        "aiosmtpd": lambda address: Aiosmtpd(host, address),
+        "opensmtpd": lambda address: OpenSmtpd(host, address),
     }
-    return servers
+    return makers[name](f"127.0.0.{11 + names.SERVERS.index(name)}")

@@ -3,13 +3,22 @@
 relay.py RECORD LISTEN=SERVER ... : each session that reaches LISTEN port 25 goes on to SERVER port
 25, from the address 127.1.X.Y where the subscriber's was 10.20.X.Y: servers log it, and so tell
 their sessions apart. A line of RECORD is a session: peer, and its events in order, each the side it
-came from and bytes as latin-1; "" is that side's end.
+came from and bytes as latin-1; "" is that side's end. "hung" is a server that had not ended long after
+its client: the relay ends it.
+
+With TAMPER=drop or TAMPER=double in the environment the relay does wrong, to show a fault to what ought
+to find it: a second recipient never arrives, which the bytes tell; or the server hears of it twice,
+which is not written down, so that the counts alone can tell.
 """
 
 import asyncio
 import json
+import os
+import re
 import sys
 
+HUNG = 20  # seconds
+TAMPER = {"drop": b"", "double": rb"\g<0>\g<0>"}.get(os.environ.get("TAMPER"))
 
 running = set()
 
@@ -20,15 +29,18 @@ async def pump(reader, writer, side, events):
             data = await reader.read(65536)
         except ConnectionError:
             data = b""
-        events.append((side, data.decode("latin-1")))
+        given = data
+        if TAMPER is not None and side == "C":
+            data = re.sub(rb"RCPT TO:<r2@mx\.example>\r\n", TAMPER, data)
+        events.append((side, (given if TAMPER else data).decode("latin-1")))
         try:
-            if not data:
+            if not given:
                 writer.write_eof()
                 return
             writer.write(data)
             await writer.drain()
         except (ConnectionError, OSError):
-            if not data:
+            if not given:
                 return
 
 
@@ -40,7 +52,12 @@ async def relay(record, server, reader, writer):
     except OSError as error:
         events.append(("error", str(error)))
     else:
-        await asyncio.gather(pump(reader, upstream[1], "C", events), pump(upstream[0], writer, "S", events))
+        down = asyncio.ensure_future(pump(upstream[0], writer, "S", events))
+        await pump(reader, upstream[1], "C", events)
+        if not (await asyncio.wait([down], timeout=HUNG))[0]:
+            events.append(("hung", ""))
+            upstream[1].transport.abort()
+            await down
         upstream[1].close()
     writer.close()
     record.write(json.dumps({"peer": peer, "events": events}) + "\n")

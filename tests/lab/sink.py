@@ -175,10 +175,10 @@ class Session:
         usual = USUAL[verb] if self.recipients else "503 5.5.1 No recipients"
         if await self.say(verb, usual) != 354:
             return
-        body = b""
+        body = bytearray()  # it grows in place: bytes would be copied for each line
         while (line := await self.line()) != b".\r\n":
             body += line[1:] if line.startswith(b".") else line
-        await self.finish(body)
+        await self.finish(bytes(body))
 
     async def on_bdat(self, _verb, line):
         words = line.split()
