@@ -46,7 +46,9 @@ static void remove_socket(void)
 static void begin(void)
 {
     static const struct control_verb verbs[] = {
-        {"status", run_status, NULL}, {"reload", run_status, NULL}, {"spf", NULL, begin_spf}};
+        {"status", run_status, NULL, 0},
+        {"reload", run_status, NULL, 0},
+        {"spf", NULL, begin_spf, 0}};
     char message[256];
     struct text error;
     text_init(&error, message, sizeof message);

@@ -1,9 +1,12 @@
-/* What comes from Redis: the protocol, and its replies as the meter's answers. How the bytes arrive
- * makes no difference, and no answer grants more than was asked for. */
+/* What comes from Redis: the protocol, its replies as the meter's answers, and what sentinels and a
+ * cluster say of where things are. How the bytes arrive makes no difference, no answer grants more
+ * than was asked for, and no way leads out of the slots. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "svc/meter_codec.h"
+#include "svc/redis_answers.h"
+#include "svc/redis_slots.h"
 #include "svc/redis_wire.h"
 
 #define REPLIES 64
@@ -23,6 +26,41 @@ static const struct meter_windows windows = {
      {LIMIT_RECIPIENTS, 0, {50, 60000000}},
      {LIMIT_BYTES, 1, {1000, 60000000}}}};
 
+static void require_place(const struct conf_redis_place *place)
+{
+    require(place->port > 0 && place->host[0] != '\0');
+    require(memchr(place->host, '\0', sizeof place->host) != NULL);
+}
+
+static void look_for_ways(const struct redis_reply *reply)
+{
+    struct conf_redis_place place;
+    struct redis_range range;
+    struct span error;
+    uint64_t epoch;
+    unsigned slot;
+
+    if (redis_answer_master(reply, &place)) {
+        require_place(&place);
+    }
+    (void)redis_answer_epoch(reply, &epoch);
+    (void)redis_answer_cluster_epoch(reply, &epoch);
+    for (size_t i = 0; i <= redis_reply_count(reply); i++) {
+        if (redis_answer_range(reply, i, "asked", &range)) {
+            require(range.first <= range.last && range.last < REDIS_SLOTS);
+            require_place(&range.master);
+        }
+    }
+    if (redis_reply_is_error(reply, &error)) {
+        enum redis_redirect way = redis_answer_redirect(error, "asked", &slot, &place);
+        if (way == REDIRECT_MOVED || way == REDIRECT_ASK) {
+            require(slot < REDIS_SLOTS);
+            require_place(&place);
+        }
+        require(redis_slot_of(error) < REDIS_SLOTS);
+    }
+}
+
 static void look_at(const struct redis_reply *reply, struct answer *answer)
 {
     struct meter_level level;
@@ -32,6 +70,7 @@ static void look_at(const struct redis_reply *reply, struct answer *answer)
     (void)redis_reply_is_error(reply, &s);
     (void)redis_reply_text(reply, &s);
     (void)redis_reply_integer(reply, &n);
+    look_for_ways(reply);
     if (meter_answer_decode(reply, &windows, answer)) {
         require(answer->state != METER_UNKNOWN && answer->limit < LIMIT_KINDS);
         require(answer->window < CONF_WINDOWS && answer->retry_us >= 0);

@@ -28,7 +28,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         require(!spf_reply_decode(packet, &r));
     } else if (spf_reply_decode(packet, &r)) {
         require(spf_reply_encode(&r, again) == size && memcmp(again, data, size) == 0);
-        require(spf_result_name(r.result) != NULL);
+        require(spf_result_name(r.answer.sender) != NULL);
+        require(spf_result_name(r.answer.helo) != NULL);
     }
     return 0;
 }
