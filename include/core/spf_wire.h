@@ -10,7 +10,7 @@
 #define SPF_WIRE_SENDER 260
 #define SPF_WIRE_MOST   600 /* bytes of the longest message */
 
-/* May `client` send for `sender`, or where that is empty, for `helo`? */
+/* May `client` send for `sender`, and call itself `helo`? */
 struct spf_question {
     uint32_t asker; /* with `id` it comes back: names the one that asked */
     uint64_t id;
@@ -22,8 +22,7 @@ struct spf_question {
 struct spf_reply {
     uint32_t asker;
     uint64_t id;
-    enum spf_result result;
-    struct span explanation; /* at most SPF_EXPLANATION - 1 bytes, any */
+    struct spf_answer answer; /* words of at most SPF_EXPLANATION - 1 bytes, any */
 };
 
 /* The message in `out`, of at most SPF_WIRE_MOST bytes; 0: a text is too long, or there is no

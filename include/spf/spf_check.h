@@ -7,7 +7,8 @@
 #ifndef GATE25_SPF_SPF_CHECK_H
 #define GATE25_SPF_SPF_CHECK_H
 
-#include "core/spf_wire.h"
+#include "core/facts.h"
+#include "core/prefix.h"
 
 #define SPF_CHECK_RECORD  2048 /* bytes of the longest record that is looked at */
 #define SPF_CHECK_LOOKUPS 10   /* terms that ask the DNS */
@@ -15,6 +16,7 @@
 #define SPF_CHECK_NAMES   10   /* of one mx or ptr */
 #define SPF_CHECK_MEMO    128  /* questions to the DNS, whatever for */
 #define SPF_CHECK_NAME    256
+#define SPF_CHECK_BYTES   262144 /* of all answers that one check may hold */
 
 enum spf_dns_state {
     SPF_DNS_WANTED, /* nobody knows yet */
@@ -28,8 +30,11 @@ struct spf_check;
 /* libspf2's own log handlers end the process: call this once, before anything else. */
 void spf_check_setup(void);
 
-/* Texts of `q` are copied. NULL: out of memory. */
-struct spf_check *spf_check_new(const struct spf_question *q) __attribute__((warn_unused_result));
+/* May `client` send for `sender`, the path as it stands in MAIL (spf/spf_sender.h)? Where that is
+ * empty: for postmaster at `helo` (RFC 7208 section 2.4), which is how the HELO name is checked.
+ * Texts are copied. NULL: out of memory. */
+struct spf_check *spf_check_new(const struct addr *client, struct span helo, struct span sender)
+    __attribute__((warn_unused_result));
 void spf_check_free(struct spf_check *c);
 
 /* Evaluates as far as the memo reaches. True: there is a result. */
@@ -45,9 +50,8 @@ const char *spf_check_name(const struct spf_check *c, size_t i); /* without a do
 uint16_t spf_check_type(const struct spf_check *c, size_t i);    /* ns_t_txt, ns_t_a, ... */
 
 /* Adds one record to the answer of question i: A and AAAA the address's bytes, MX and PTR the name,
- * TXT the whole text. -1: out of memory, or there are too many. */
-int spf_check_add(struct spf_check *c, size_t i, struct span record)
-    __attribute__((warn_unused_result));
+ * TXT the whole text. An answer that there is no memory for counts as failed. */
+void spf_check_add(struct spf_check *c, size_t i, struct span record);
 /* The answer is complete. */
 void spf_check_answer(struct spf_check *c, size_t i, enum spf_dns_state state);
 

@@ -10,9 +10,8 @@
 
 struct spf;
 
-/* The answer to the question of `ticket`. `explanation` is anything, valid during the call. */
-typedef void (*spf_answer_cb)(
-    void *context, uint64_t ticket, enum spf_result result, struct span explanation);
+/* The answer to the question of `ticket`. */
+typedef void (*spf_answer_cb)(void *context, uint64_t ticket, const struct spf_answer *answer);
 
 /* `fd` is non-blocking and stays the caller's. NULL: out of memory. */
 struct spf *spf_new(struct event_base *base, int fd, spf_answer_cb answer, void *context)
@@ -24,5 +23,8 @@ void spf_free(struct spf *s); /* answers still due are not delivered; not from a
 int spf_ask(
     struct spf *s, uint64_t ticket, const struct addr *client, struct span helo, struct span sender,
     uint32_t deadline_ms) __attribute__((warn_unused_result));
+/* How many answers have come from the other end so far, be it too late: it lives while this grows.
+ */
+uint64_t spf_heard(const struct spf *s);
 
 #endif

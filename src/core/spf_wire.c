@@ -125,9 +125,16 @@ size_t spf_reply_encode(const struct spf_reply *reply, uint8_t out[SPF_WIRE_MOST
     put_number(&w, KIND_REPLY, 1);
     put_number(&w, reply->asker, 4);
     put_number(&w, reply->id, 8);
-    put_number(&w, reply->result, 1);
-    put_text(&w, reply->explanation, SPF_EXPLANATION);
+    put_number(&w, reply->answer.sender, 1);
+    put_number(&w, reply->answer.helo, 1);
+    put_text(&w, reply->answer.sender_words, SPF_EXPLANATION);
+    put_text(&w, reply->answer.helo_words, SPF_EXPLANATION);
     return w.failed ? 0 : w.len;
+}
+
+static bool is_result(uint64_t n)
+{
+    return n >= SPF_UNKNOWN && n < SPF_RESULTS;
 }
 
 bool spf_reply_decode(struct span packet, struct spf_reply *out)
@@ -137,12 +144,14 @@ bool spf_reply_decode(struct span packet, struct spf_reply *out)
     bool kind = get_number(&r, 1) == KIND_REPLY;
     reply.asker = (uint32_t)get_number(&r, 4);
     reply.id = get_number(&r, 8);
-    uint64_t result = get_number(&r, 1);
-    reply.explanation = get_text(&r, SPF_EXPLANATION);
-    if (!kind || !is_whole(&r) || result < SPF_UNKNOWN || result >= SPF_RESULTS) {
+    uint64_t sender = get_number(&r, 1), helo = get_number(&r, 1);
+    reply.answer.sender_words = get_text(&r, SPF_EXPLANATION);
+    reply.answer.helo_words = get_text(&r, SPF_EXPLANATION);
+    if (!kind || !is_whole(&r) || !is_result(sender) || !is_result(helo)) {
         return false;
     }
-    reply.result = (enum spf_result)result;
+    reply.answer.sender = (enum spf_result)sender;
+    reply.answer.helo = (enum spf_result)helo;
     *out = reply;
     return true;
 }

@@ -1,7 +1,6 @@
-/* The life of gate25-spfd, and the master's own questions to it. */
+/* The life of gate25-spfd. */
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,24 +40,6 @@ static void on_restart(evutil_socket_t fd, short what, void *context)
     }
 }
 
-static void on_answer(void *context, uint64_t ticket, enum spf_result result, struct span words)
-{
-    struct master *m = context;
-    char explanation[SPF_EXPLANATION];
-    struct text t;
-    text_init(&t, explanation, sizeof(explanation));
-    for (size_t i = 0; i < words.len; i++) { /* a stranger's words: JSON wants UTF-8 */
-        bool plain = words.at[i] >= ' ' && words.at[i] <= '~';
-        text_addf(&t, "%c", plain ? words.at[i] : '?');
-    }
-    json_t *said =
-        json_pack("{s:s, s:s}", "result", spf_result_name(result), "explanation", explanation);
-    char *line = said ? json_dumps(said, JSON_COMPACT) : NULL;
-    json_decref(said);
-    m->spf.answer(m->spf.answer_context, ticket, line ? line : "{\"error\": \"out of memory\"}");
-    free(line);
-}
-
 int master_spf_open(struct master *m)
 {
     struct master_spf *s = &m->spf;
@@ -74,8 +55,7 @@ int master_spf_open(struct master *m)
             return -1;
         }
     }
-    s->ask = spf_new(m->base, s->pair[m->worker_count][0], on_answer, m);
-    return s->ask ? 0 : -1;
+    return master_spf_open_ask(m, s->pair[m->worker_count][0]);
 }
 
 void master_spf_close(struct master *m)
@@ -85,7 +65,7 @@ void master_spf_close(struct master *m)
         kill(s->pid, SIGKILL);
         (void)waitpid(s->pid, NULL, 0);
     }
-    spf_free(s->ask);
+    master_spf_close_ask(m);
     for (size_t i = 0; i < s->pairs; i++) {
         close(s->pair[i][0]);
         close(s->pair[i][1]);
@@ -183,6 +163,7 @@ static void start(struct master *m)
         return;
     }
     s->pid = pid;
+    master_spf_watch(m);
 }
 
 static bool same_resolvers(const struct conf_spf *a, const struct conf_spf *b)
@@ -246,41 +227,4 @@ void master_spf_reap(struct master *m, pid_t pid, int status)
     }
     s->early_ends++;
     restart_later(m);
-}
-
-/* The word before the next blank; `rest` goes behind it. */
-static struct span next_word(struct span *rest)
-{
-    struct span word = *rest;
-    const char *blank = word.len > 0 ? memchr(word.at, ' ', word.len) : NULL;
-    if (blank) {
-        word.len = (size_t)(blank - word.at);
-    }
-    *rest = span_skip(*rest, word.len + (blank ? 1 : 0));
-    return word;
-}
-
-void master_spf_json(
-    void *master, const char *arguments, master_answer_cb answer, void *context, uint64_t ticket)
-{
-    struct master *m = master;
-    struct span rest = span_of(arguments);
-    struct span address = next_word(&rest), sender = next_word(&rest), helo = next_word(&rest);
-    struct addr client;
-    if (!addr_parse(address, &client) || sender.len == 0 || helo.len == 0 || rest.len > 0) {
-        answer(context, ticket, "{\"error\": \"wanted: ADDRESS SENDER HELO\"}");
-        return;
-    }
-    if (m->conf->spf.use == SPF_USE_OFF) {
-        answer(context, ticket, "{\"error\": \"SPF is not in use (spf { use = \\\"off\\\" })\"}");
-        return;
-    }
-    if (span_equal(sender, SPAN_LITERAL("<>"))) {
-        sender = SPAN_LITERAL("");
-    }
-    m->spf.answer = answer;
-    m->spf.answer_context = context;
-    if (spf_ask(m->spf.ask, ticket, &client, helo, sender, m->conf->spf.deadline_ms) < 0) {
-        answer(context, ticket, "{\"error\": \"out of memory\"}");
-    }
 }

@@ -7,6 +7,8 @@
 
 #include <spf2/spf_log.h>
 
+#include "spf/spf_sender.h"
+
 #define RECEIVING_HOST "unknown" /* RFC 7208 section 7.3 */
 /* Where the domain has none of its own. */
 #define EXPLANATION "%{d}%_does%_not%_name%_%{i}%_among%_its%_senders"
@@ -87,6 +89,7 @@ static void ask_libspf2(struct spf_check *c, SPF_server_t *server, SPF_request_t
 {
     SPF_response_t *response = NULL;
     c->result = SPF_PERMERROR;
+    c->request = request;
     (void)SPF_server_set_explanation(server, EXPLANATION, &response);
     if (response) {
         SPF_response_free(response);
@@ -145,77 +148,34 @@ bool spf_check_run(struct spf_check *c)
 /* --- what is asked -------------------------------------------------------------------------------
  */
 
-static bool is_label(struct span s)
+/* False: there is no domain to ask about. */
+static bool take_identity(struct spf_check *c, struct span helo, struct span sender)
 {
-    return s.len > 0 && s.len <= 63;
-}
-
-/* RFC 7208 section 4.3: else the result is none. */
-static bool is_domain(struct span s)
-{
-    size_t labels = 0;
-    if (s.len > 0 && s.at[s.len - 1] == '.') {
-        s.len--;
+    struct text name, mailbox;
+    text_init(&name, c->helo, sizeof(c->helo));
+    text_init(&mailbox, c->sender, sizeof(c->sender));
+    bool named = spf_sender_read_helo(helo, &name);
+    if (!named) {
+        c->helo[0] = '\0';
     }
-    if (s.len == 0 || s.len > 253) {
+    if (!spf_sender_read(sender, &mailbox)) {
         return false;
     }
-    for (size_t start = 0, i = 0; i <= s.len; i++) {
-        if (i < s.len && s.at[i] != '.') {
-            if (s.at[i] <= ' ' || s.at[i] > '~' || s.at[i] == '[') {
-                return false;
-            }
-            continue;
-        }
-        if (!is_label((struct span){s.at + start, i - start})) {
-            return false;
-        }
-        labels++;
-        start = i + 1;
+    if (mailbox.len == 0) {
+        text_addf(&mailbox, "postmaster@%s", c->helo);
+        return named;
     }
-    return labels >= 2;
+    return true;
 }
 
-/* The argument of a HELO: one word. */
-static struct span first_word(struct span s)
-{
-    size_t n = 0;
-    while (n < s.len && s.at[n] != ' ' && s.at[n] != '\t') {
-        n++;
-    }
-    return (struct span){s.at, n};
-}
-
-/* RFC 7208 section 2.4: an empty reverse-path stands for postmaster at the HELO name. A source
- * route says nothing of the sender. */
-static bool take_sender(struct spf_check *c, struct span sender)
-{
-    struct text t;
-    const char *colon =
-        sender.len > 0 && sender.at[0] == '@' ? memchr(sender.at, ':', sender.len) : NULL;
-    sender = colon ? span_skip(sender, (size_t)(colon - sender.at) + 1) : sender;
-    text_init(&t, c->sender, sizeof(c->sender));
-    if (sender.len == 0) {
-        text_addf(&t, "postmaster@%s", c->helo);
-    } else {
-        text_add(&t, sender);
-    }
-    const char *at = memrchr(c->sender, '@', t.len);
-    return at && !t.cut && !memchr(c->sender, '\0', t.len) && is_domain(span_of(at + 1));
-}
-
-struct spf_check *spf_check_new(const struct spf_question *q)
+struct spf_check *spf_check_new(const struct addr *client, struct span helo, struct span sender)
 {
     struct spf_check *c = calloc(1, sizeof(*c));
     if (!c) {
         return NULL;
     }
-    c->client = q->client;
-    spf_check_keep(c->helo, sizeof(c->helo), first_word(q->helo));
-    if (!is_domain(span_of(c->helo))) {
-        c->helo[0] = '\0';
-    }
-    if (!take_sender(c, q->sender)) {
+    c->client = *client;
+    if (!take_identity(c, helo, sender)) {
         c->result = SPF_NONE;
     }
     return c;

@@ -14,11 +14,19 @@
 /* --- the memo ------------------------------------------------------------------------------------
  */
 
-void spf_check_keep(char *out, size_t cap, struct span s)
+/* Could the DNS know such a name? Macros can make others. */
+static bool is_name(struct span s)
 {
-    struct text t;
-    text_init(&t, out, cap);
-    text_add(&t, s);
+    size_t start = 0;
+    for (size_t i = 0; i <= s.len; i++) {
+        if (i == s.len || s.at[i] == '.') {
+            if (i == start || i - start > 63) {
+                return false;
+            }
+            start = i + 1;
+        }
+    }
+    return s.len < SPF_CHECK_NAME;
 }
 
 /* The entry for a name that libspf2 asks for; a new one where there was none. NULL: no name that
@@ -27,10 +35,10 @@ static struct entry *find(struct spf_check *c, const char *domain, uint16_t type
 {
     size_t len = strlen(domain);
     len -= len > 0 && domain[len - 1] == '.';
-    if (len == 0 || len >= SPF_CHECK_NAME) {
+    struct span name = {domain, len};
+    if (!is_name(name)) {
         return NULL;
     }
-    struct span name = {domain, len};
     for (size_t i = 0; i < c->entries; i++) {
         if (c->entry[i]->type == type && span_equal_nocase(span_of(c->entry[i]->name), name)) {
             return c->entry[i];
@@ -41,7 +49,9 @@ static struct entry *find(struct spf_check *c, const char *domain, uint16_t type
         c->broken = "too many questions to the DNS";
         return NULL;
     }
-    spf_check_keep(e->name, sizeof(e->name), name);
+    struct text t;
+    text_init(&t, e->name, sizeof(e->name));
+    text_add(&t, name);
     e->type = type;
     c->entry[c->entries++] = e;
     return e;
@@ -52,6 +62,9 @@ static void forget_records(struct entry *e)
     while (e->count > 0) {
         free(e->record[--e->count]);
     }
+    free(e->record);
+    e->record = NULL;
+    e->room = 0;
 }
 
 void spf_check_forget(struct spf_check *c)
@@ -62,26 +75,47 @@ void spf_check_forget(struct spf_check *c)
     }
 }
 
-int spf_check_add(struct spf_check *c, size_t i, struct span record)
+static bool make_room(struct entry *e)
+{
+    if (e->count < e->room) {
+        return true;
+    }
+    size_t room = e->room ? 2 * e->room : 8;
+    struct answer_record **more = reallocarray(e->record, room, sizeof(struct answer_record *));
+    if (!more) {
+        return false;
+    }
+    e->record = more;
+    e->room = room;
+    return true;
+}
+
+void spf_check_add(struct spf_check *c, size_t i, struct span record)
 {
     struct entry *e = c->entry[i];
-    if (e->count == RECORDS_MOST) {
-        return -1;
+    /* What is longer is refused whole, or looked at by nobody. */
+    size_t len = record.len <= SPF_CHECK_RECORD ? record.len : SPF_CHECK_RECORD + 1;
+    size_t size = sizeof(struct answer_record) + len + 1;
+    struct answer_record *r = NULL;
+    if (c->bytes + size <= SPF_CHECK_BYTES && make_room(e)) {
+        r = malloc(size);
     }
-    struct answer_record *r = malloc(sizeof(*r) + record.len + 1);
     if (!r) {
-        return -1;
+        e->cut = true;
+        return;
     }
-    r->len = record.len;
-    memcpy(r->bytes, record.at, record.len);
-    r->bytes[record.len] = '\0';
+    c->bytes += size;
+    r->len = len;
+    memcpy(r->bytes, record.at, len);
+    r->bytes[len] = '\0';
     e->record[e->count++] = r;
-    return 0;
 }
 
 void spf_check_answer(struct spf_check *c, size_t i, enum spf_dns_state state)
 {
     struct entry *e = c->entry[i];
+    /* With a part of the addresses alone, one of them might be called a stranger's. */
+    state = e->cut ? SPF_DNS_FAILED : state;
     if (state != SPF_DNS_FOUND) {
         forget_records(e);
     }
@@ -111,41 +145,73 @@ uint16_t spf_check_type(const struct spf_check *c, size_t i)
 /* --- the layer that libspf2 asks -----------------------------------------------------------------
  */
 
-static bool is_of_source(const struct spf_check *c, const struct entry *e)
+/* Does libspf2 see this name of an mx or ptr? Of a ptr's the first ten count, and the others are
+ * nobody's fault (RFC 7208 section 4.6.4). */
+static bool is_name_shown(const struct answer_record *r)
 {
-    if (!c->source || (e->type != ns_t_a && e->type != ns_t_aaaa)) {
-        return false;
-    }
-    for (size_t i = 0; i < c->source->count; i++) {
-        struct span name = {c->source->record[i]->bytes, c->source->record[i]->len};
-        if (span_equal_nocase(name, span_of(e->name))) {
-            return true;
-        }
-    }
-    return false;
+    return r->len > 0 && r->len < SPF_CHECK_NAME && !memchr(r->bytes, '\0', r->len);
 }
 
-/* Counts as RFC 7208 section 4.6.4 does. False: it is too much. */
-static bool count_lookup(struct spf_check *c, const struct entry *e)
+/* Is this the address of the name that is next in the last mx or ptr? libspf2 asks for them in
+ * their order; a term of its own may well name one of them again. When the record in which the mx
+ * or ptr stood is left, so are its names. */
+static bool is_of_source(struct spf_check *c, const char *domain, uint16_t type)
 {
+    const struct entry *source = c->source.entry;
+    if (!source || c->source.domain != c->request->cur_dom ||
+        (type != ns_t_a && type != ns_t_aaaa)) {
+        return false;
+    }
+    while (c->source.next < source->count && !is_name_shown(source->record[c->source.next])) {
+        c->source.next++;
+    }
+    if (c->source.next >= source->count ||
+        strcmp(source->record[c->source.next]->bytes, domain) != 0) {
+        return false;
+    }
+    c->source.next++;
+    return true;
+}
+
+/* The addresses of an mx's or ptr's names. */
+static bool count_name(struct spf_check *c)
+{
+    if (++c->source.names > SPF_CHECK_NAMES && c->source.entry->type == ns_t_mx) {
+        c->broken = "more than 10 names of one mx";
+    }
+    return !c->broken;
+}
+
+/* A term, which RFC 7208 section 4.6.4 counts. */
+static bool count_term(struct spf_check *c, const struct entry *e)
+{
+    if (++c->lookups > SPF_CHECK_LOOKUPS) {
+        c->broken = "more than 10 terms that ask the DNS";
+    } else if (e && e->state == SPF_DNS_EMPTY && ++c->voids > SPF_CHECK_VOIDS) {
+        c->broken = "more than 2 lookups without an answer";
+    }
+    return !c->broken;
+}
+
+/* The first record is free, and so are explanations: they are no terms. `macro`: libspf2 keeps the
+ * answer itself, which it does for %{p} and exists. False: it is too much. */
+static bool count_lookup(
+    struct spf_check *c, const char *domain, uint16_t type, const struct entry *e, bool macro)
+{
+    bool explaining = c->explaining;
     if (!c->begun) {
         c->begun = true;
         return true;
     }
-    if (is_of_source(c, e)) {
-        if (++c->of_source > SPF_CHECK_NAMES && c->source->type == ns_t_mx) {
-            c->broken = "more than 10 names of one mx";
-        }
-        return c->of_source <= SPF_CHECK_NAMES;
+    if (macro == c->source.macro && is_of_source(c, domain, type)) {
+        return count_name(c);
     }
-    c->source = e->type == ns_t_mx || e->type == ns_t_ptr ? e : NULL;
-    c->of_source = 0;
-    if (++c->lookups > SPF_CHECK_LOOKUPS) {
-        c->broken = "more than 10 terms that ask the DNS";
-    } else if (e->state == SPF_DNS_EMPTY && ++c->voids > SPF_CHECK_VOIDS) {
-        c->broken = "more than 2 lookups without an answer";
-    }
-    return !c->broken;
+    c->explaining = false;
+    c->source.entry = (type == ns_t_mx || type == ns_t_ptr) ? e : NULL;
+    c->source.domain = c->request->cur_dom;
+    c->source.next = c->source.names = 0;
+    c->source.macro = macro;
+    return (explaining && macro && type == ns_t_ptr) || count_term(c, e);
 }
 
 static bool is_spf_record(const struct answer_record *r)
@@ -180,7 +246,7 @@ static bool is_shown(
         c->record = r;
         return true;
     default:
-        return r->len > 0 && r->len < SPF_CHECK_NAME;
+        return is_name_shown(r);
     }
 }
 
@@ -220,6 +286,9 @@ static SPF_dns_rr_t *show_all(
     struct spf_check *c, const struct entry *e, SPF_dns_rr_t *rr, bool explains)
 {
     for (size_t i = 0; i < e->count && !c->broken; i++) {
+        if (e->type == ns_t_ptr && rr->num_rr == SPF_CHECK_NAMES) {
+            break;
+        }
         if (is_shown(c, e, e->record[i], explains) && !show(rr, e->record[i], explains)) {
             SPF_dns_rr_free(rr);
             return NULL;
@@ -229,8 +298,30 @@ static SPF_dns_rr_t *show_all(
     return rr;
 }
 
+/* RFC 7208 section 5.5: a name of a ptr that the DNS does not tell is passed over, and where it
+ * tells none, nothing matches. */
+static bool is_passed_over(const struct spf_check *c, const struct entry *e)
+{
+    const struct entry *source = c->source.entry;
+    return e->state == SPF_DNS_FAILED &&
+           (e->type == ns_t_ptr ||
+            (source && source != e && source->type == ns_t_ptr && e->type != ns_t_txt));
+}
+
+/* Once one of %{p}'s names has the client's address libspf2 asks for no more of them. */
+static void notice_validated(struct spf_check *c, const struct entry *e)
+{
+    for (size_t i = 0; c->source.macro && e->type != ns_t_ptr && i < e->count; i++) {
+        const struct answer_record *r = e->record[i];
+        if (r->len == addr_bits(c->client.family) / 8 &&
+            memcmp(r->bytes, c->client.bytes, r->len) == 0) {
+            c->source.entry = NULL;
+        }
+    }
+}
+
 /* An explanation's text is no term, and what is wrong with it changes nothing. */
-static SPF_dns_rr_t *look_up(struct spf_check *c, SPF_dns_rr_t *rr, bool explains)
+static SPF_dns_rr_t *look_up(struct spf_check *c, SPF_dns_rr_t *rr, bool explains, bool macro)
 {
     static const int errors[] = {
         [SPF_DNS_WANTED] = TRY_AGAIN,
@@ -238,20 +329,25 @@ static SPF_dns_rr_t *look_up(struct spf_check *c, SPF_dns_rr_t *rr, bool explain
         [SPF_DNS_EMPTY] = HOST_NOT_FOUND,
         [SPF_DNS_FAILED] = TRY_AGAIN,
     };
-    struct entry *e = find(c, rr->domain, (uint16_t)rr->rr_type);
-    if (!e || (!explains && !count_lookup(c, e))) {
+    uint16_t type = (uint16_t)rr->rr_type;
+    struct entry *e = find(c, rr->domain, type);
+    c->explaining = c->explaining || explains;
+    if ((!explains && !count_lookup(c, rr->domain, type, e, macro)) || !e) {
         return rr;
     }
     c->missing = e->state == SPF_DNS_WANTED;
     c->record_failed = c->record_failed || (c->wants_record && e->state == SPF_DNS_FAILED);
-    rr->herrno = errors[e->state];
-    return e->state == SPF_DNS_FOUND ? show_all(c, e, rr, explains) : rr;
+    rr->herrno = is_passed_over(c, e) ? HOST_NOT_FOUND : errors[e->state];
+    if (e->state == SPF_DNS_FOUND) {
+        rr = show_all(c, e, rr, explains);
+        notice_validated(c, e);
+    }
+    return rr;
 }
 
 /* Never NO_RECOVERY: libspf2 reads the answer after it has freed it. */
 static SPF_dns_rr_t *on_lookup(SPF_dns_server_t *layer, const char *domain, ns_type type, int cache)
 {
-    (void)cache;
     struct spf_check *c = layer->hook;
     bool explains = type == ns_t_txt && !c->wants_record;
     SPF_dns_rr_t *rr = SPF_dns_rr_new_init(layer, domain, type, 0, NO_DATA);
@@ -262,7 +358,7 @@ static SPF_dns_rr_t *on_lookup(SPF_dns_server_t *layer, const char *domain, ns_t
         rr->herrno = TRY_AGAIN;
         return rr;
     }
-    return look_up(c, rr, explains);
+    return look_up(c, rr, explains, !cache);
 }
 
 static unsigned count_terms(struct span record)
@@ -303,8 +399,8 @@ void spf_check_begin(struct spf_check *c)
 {
     c->layer =
         (SPF_dns_server_t){.lookup = on_lookup, .get_spf = on_record, .name = "memo", .hook = c};
-    c->missing = c->begun = c->wants_record = c->record_failed = false;
+    c->missing = c->begun = c->wants_record = c->record_failed = c->explaining = false;
     c->broken = NULL;
-    c->lookups = c->voids = c->of_source = 0;
-    c->source = NULL;
+    c->lookups = c->voids = 0;
+    memset(&c->source, 0, sizeof(c->source));
 }

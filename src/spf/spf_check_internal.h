@@ -14,7 +14,7 @@
 #include <spf2/spf.h>
 #include <spf2/spf_dns.h>
 
-#define RECORDS_MOST 64 /* of one answer */
+#define MAILBOX 640
 
 struct answer_record {
     size_t len;
@@ -25,28 +25,37 @@ struct entry {
     char name[SPF_CHECK_NAME];
     uint16_t type;
     enum spf_dns_state state;
-    size_t count;
-    struct answer_record *record[RECORDS_MOST];
+    bool cut; /* there was no memory for all of it */
+    size_t count, room;
+    struct answer_record **record;
 };
 
 struct spf_check {
     struct addr client;
-    char helo[SPF_WIRE_HELO];
-    char sender[SPF_WIRE_SENDER];
+    char helo[SPF_CHECK_NAME]; /* "": no name that there could be */
+    char sender[MAILBOX];
     enum spf_result result;
     char explanation[SPF_EXPLANATION];
+    size_t bytes; /* of all records */
     size_t entries;
     struct entry *entry[SPF_CHECK_MEMO];
 
     /* Of one run. */
     SPF_dns_server_t layer;
-    bool missing;               /* libspf2 asked for something that is not here yet */
-    const char *broken;         /* a limit was passed: permerror, and why */
-    unsigned lookups, voids;    /* of terms; the first record is free */
-    const struct entry *source; /* the last mx or ptr: its names' addresses belong to it */
-    unsigned of_source;
+    const SPF_request_t *request;
+    bool missing;                  /* libspf2 asked for something that is not here yet */
+    const char *broken;            /* a limit was passed: permerror, and why */
+    unsigned lookups, voids;       /* of terms; the first record is free */
+    struct {                       /* the last mx, ptr or %{p}: its names' addresses belong to it */
+        const struct entry *entry; /* NULL: none */
+        const char *domain;        /* libspf2's place for the domain of the record it stands in */
+        size_t next;               /* the record whose address is due */
+        unsigned names;
+        bool macro;
+    } source;
     bool begun;
     bool wants_record; /* the next TXT is a domain's record; else it is an explanation */
+    bool explaining;   /* the last lookup was an explanation's: no term */
     bool record_failed;
     const struct answer_record *record; /* that libspf2 was shown last */
 };
@@ -56,7 +65,5 @@ struct spf_check {
 void spf_check_begin(struct spf_check *c);
 /* Frees the memo's entries. */
 void spf_check_forget(struct spf_check *c);
-/* As much of `s` as there is room for, with a terminator. */
-void spf_check_keep(char *out, size_t cap, struct span s);
 
 #endif

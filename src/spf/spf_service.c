@@ -6,15 +6,20 @@
 #include <sys/socket.h>
 
 #include "base/idmap.h"
+#include "core/spf_wire.h"
+#include "net/resolver.h"
 #include "spf/spf_check.h"
-#include "spf/spf_resolver.h"
 
 #define READS_A_TURN 32 /* questions of one socket before others have their turn */
+
+/* The names that a question is about. With an empty reverse-path they are one (RFC 7208 2.4). */
+enum identity { IDENTITY_HELO, IDENTITY_SENDER, IDENTITIES };
 
 struct job {
     TAILQ_ENTRY(job) next;
     struct spf_service *service;
-    struct spf_check *check;
+    struct spf_check *check[IDENTITIES]; /* NULL: not asked about */
+    bool done[IDENTITIES];
     uint64_t id;
     int socket;
     uint32_t asker;
@@ -29,12 +34,13 @@ TAILQ_HEAD(jobs, job);
 /* Names what an answer of the DNS is for: a job may be gone when it comes. */
 struct awaited {
     uint64_t job;
+    enum identity identity;
     size_t question;
 };
 
 struct spf_service {
     struct event_base *base;
-    struct spf_resolver *resolver;
+    struct resolver *resolver;
     struct idmap map;    /* jobs */
     struct idmap awaits; /* struct awaited */
     struct jobs jobs;
@@ -43,10 +49,9 @@ struct spf_service {
     size_t readable_count;
 };
 
-static void send_reply(
-    int socket, uint32_t asker, uint64_t id, enum spf_result result, struct span explanation)
+static void send_reply(int socket, uint32_t asker, uint64_t id, const struct spf_answer *answer)
 {
-    struct spf_reply reply = {asker, id, result, explanation};
+    struct spf_reply reply = {asker, id, *answer};
     uint8_t packet[SPF_WIRE_MOST];
     size_t size = spf_reply_encode(&reply, packet);
     /* Who does not read his answers will not miss this one. */
@@ -59,26 +64,37 @@ static void job_free(struct job *j)
     event_del(&j->deadline);
     TAILQ_REMOVE(&s->jobs, j, next);
     idmap_remove(&s->map, j->id);
-    spf_check_free(j->check);
+    for (enum identity i = 0; i < IDENTITIES; i++) {
+        if (j->check[i]) {
+            spf_check_free(j->check[i]);
+        }
+    }
     free(j);
 }
 
+static void take(const struct job *j, enum identity i, enum spf_result *result, struct span *words)
+{
+    *result = j->done[i] ? spf_check_result(j->check[i]) : SPF_TEMPERROR;
+    *words = j->done[i] ? spf_check_explanation(j->check[i])
+                        : SPAN_LITERAL("the DNS did not answer in time");
+}
+
+/* Says what is known by now, and that is the end of it. */
 static void finish(struct job *j)
 {
-    send_reply(
-        j->socket, j->asker, j->asker_id, spf_check_result(j->check),
-        spf_check_explanation(j->check));
+    struct spf_answer answer;
+    take(j, IDENTITY_HELO, &answer.helo, &answer.helo_words);
+    take(
+        j, j->check[IDENTITY_SENDER] ? IDENTITY_SENDER : IDENTITY_HELO, &answer.sender,
+        &answer.sender_words);
+    send_reply(j->socket, j->asker, j->asker_id, &answer);
     job_free(j);
 }
 
 static void on_deadline(evutil_socket_t fd, short what, void *context)
 {
     (void)fd, (void)what;
-    struct job *j = context;
-    send_reply(
-        j->socket, j->asker, j->asker_id, SPF_TEMPERROR,
-        SPAN_LITERAL("the DNS did not answer in time"));
-    job_free(j);
+    finish(context);
 }
 
 static void run_later(struct job *j)
@@ -87,37 +103,44 @@ static void run_later(struct job *j)
     event_active(&j->service->run, EV_TIMEOUT, 1);
 }
 
-static void ask_dns(struct job *j, size_t question)
+static void ask_dns(struct job *j, enum identity identity, size_t question)
 {
     struct spf_service *s = j->service;
     struct awaited *a = malloc(sizeof(*a));
     uint64_t ticket = a ? idmap_add(&s->awaits, a) : IDMAP_NONE;
     if (ticket == IDMAP_NONE) {
         free(a);
-        spf_check_answer(j->check, question, SPF_DNS_FAILED);
+        spf_check_answer(j->check[identity], question, SPF_DNS_FAILED);
         return;
     }
-    *a = (struct awaited){j->id, question};
+    *a = (struct awaited){j->id, identity, question};
     j->awaited++;
-    spf_resolver_ask(
-        s->resolver, ticket, spf_check_name(j->check, question),
-        spf_check_type(j->check, question));
+    resolver_ask(
+        s->resolver, ticket, spf_check_name(j->check[identity], question),
+        spf_check_type(j->check[identity], question));
+}
+
+static void run_check(struct job *j, enum identity identity)
+{
+    struct spf_check *c = j->check[identity];
+    j->done[identity] = !c || j->done[identity] || spf_check_run(c);
+    for (size_t i = 0; !j->done[identity] && i < spf_check_count(c); i++) {
+        if (spf_check_state(c, i) == SPF_DNS_WANTED) {
+            ask_dns(j, identity, i);
+        }
+    }
 }
 
 /* Answers that come at once are seen in the loop's next turn like all others. */
 static void run(struct job *j)
 {
     j->due = false;
-    if (spf_check_run(j->check)) {
+    for (enum identity i = 0; i < IDENTITIES; i++) {
+        run_check(j, i);
+    }
+    if (j->done[IDENTITY_HELO] && j->done[IDENTITY_SENDER]) {
         finish(j);
-        return;
-    }
-    for (size_t i = 0; i < spf_check_count(j->check); i++) {
-        if (spf_check_state(j->check, i) == SPF_DNS_WANTED) {
-            ask_dns(j, i);
-        }
-    }
-    if (j->awaited == 0) {
+    } else if (j->awaited == 0) {
         run_later(j);
     }
 }
@@ -134,22 +157,21 @@ static void on_run(evutil_socket_t fd, short what, void *context)
     }
 }
 
-static void on_resolved(void *context, uint64_t ticket, const struct spf_resolved *answer)
+static void on_resolved(void *context, uint64_t ticket, const struct resolved *answer)
 {
     static const enum spf_dns_state states[] = {
-        [SPF_RESOLVED] = SPF_DNS_FOUND,
-        [SPF_RESOLVED_EMPTY] = SPF_DNS_EMPTY,
-        [SPF_RESOLVE_FAILED] = SPF_DNS_FAILED,
+        [RESOLVED] = SPF_DNS_FOUND,
+        [RESOLVED_EMPTY] = SPF_DNS_EMPTY,
+        [RESOLVE_FAILED] = SPF_DNS_FAILED,
     };
     struct spf_service *s = context;
     struct awaited *a = idmap_get(&s->awaits, ticket);
     struct job *j = a ? idmap_get(&s->map, a->job) : NULL;
     if (j && !answer->end) {
-        /* What does not fit is more than any check looks at. */
-        (void)!spf_check_add(j->check, a->question, answer->record);
+        spf_check_add(j->check[a->identity], a->question, answer->record);
     }
     if (j && answer->end) {
-        spf_check_answer(j->check, a->question, states[answer->state]);
+        spf_check_answer(j->check[a->identity], a->question, states[answer->state]);
         if (--j->awaited == 0) {
             run_later(j);
         }
@@ -158,6 +180,18 @@ static void on_resolved(void *context, uint64_t ticket, const struct spf_resolve
         idmap_remove(&s->awaits, ticket);
         free(a);
     }
+}
+
+/* False: out of memory. */
+static bool make_checks(struct job *j, const struct spf_question *q)
+{
+    struct span nobody = SPAN_LITERAL("");
+    j->check[IDENTITY_HELO] = spf_check_new(&q->client, q->helo, nobody);
+    if (q->sender.len == 0) {
+        return j->check[IDENTITY_HELO] != NULL;
+    }
+    j->check[IDENTITY_SENDER] = spf_check_new(&q->client, q->helo, q->sender);
+    return j->check[IDENTITY_HELO] && j->check[IDENTITY_SENDER];
 }
 
 /* False: there is no room for one more. */
@@ -169,16 +203,14 @@ static bool begin(struct spf_service *s, int socket, const struct spf_question *
     }
     *j = (struct job){.service = s, .socket = socket, .asker = q->asker, .asker_id = q->id};
     j->id = idmap_add(&s->map, j);
-    j->check = j->id != IDMAP_NONE ? spf_check_new(q) : NULL;
-    if (!j->check) {
-        idmap_remove(&s->map, j->id);
-        free(j);
+    event_assign(&j->deadline, s->base, -1, 0, on_deadline, j);
+    TAILQ_INSERT_TAIL(&s->jobs, j, next);
+    if (j->id == IDMAP_NONE || !make_checks(j, q)) {
+        job_free(j);
         return false;
     }
-    TAILQ_INSERT_TAIL(&s->jobs, j, next);
     struct timeval wait = {
         .tv_sec = q->deadline_ms / 1000, .tv_usec = q->deadline_ms % 1000 * 1000};
-    event_assign(&j->deadline, s->base, -1, 0, on_deadline, j);
     event_add(&j->deadline, &wait);
     run_later(j);
     return true;
@@ -199,7 +231,9 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
         }
         struct spf_question q;
         if (spf_question_decode((struct span){packet, (size_t)n}, &q) && !begin(s, fd, &q)) {
-            send_reply(fd, q.asker, q.id, SPF_UNKNOWN, SPAN_LITERAL("too many questions"));
+            const struct spf_answer full = {
+                SPF_UNKNOWN, SPF_UNKNOWN, SPAN_LITERAL("too many questions"), SPAN_LITERAL("")};
+            send_reply(fd, q.asker, q.id, &full);
         }
     }
 }
@@ -233,7 +267,7 @@ struct spf_service *spf_service_new(
     idmap_init(&s->awaits);
     event_assign(&s->run, base, -1, 0, on_run, s);
     spf_check_setup();
-    s->resolver = spf_resolver_new(base, servers, server_count, on_resolved, s, error);
+    s->resolver = resolver_new(base, servers, server_count, on_resolved, s, error);
     if (!s->resolver) {
         spf_service_free(s);
         return NULL;
@@ -264,7 +298,7 @@ void spf_service_free(struct spf_service *s)
     event_del(&s->run);
     free(s->readable);
     if (s->resolver) {
-        spf_resolver_free(s->resolver);
+        resolver_free(s->resolver);
     }
     idmap_each(&s->awaits, free_awaited, NULL);
     idmap_fini(&s->awaits);

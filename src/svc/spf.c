@@ -24,6 +24,7 @@ TAILQ_HEAD(pending_list, pending);
 struct spf {
     int fd;
     uint32_t asker; /* answers to a process before this one are not for us */
+    uint64_t heard; /* answers to us, late ones too */
     spf_answer_cb answer;
     void *context;
     struct idmap map;
@@ -31,13 +32,16 @@ struct spf {
     struct event readable, timer;
 };
 
-static void deliver(struct spf *s, struct pending *p, enum spf_result result, struct span words)
+static const struct spf_answer nothing = {
+    .sender = SPF_UNKNOWN, .helo = SPF_UNKNOWN, .sender_words = {"", 0}, .helo_words = {"", 0}};
+
+static void deliver(struct spf *s, struct pending *p, const struct spf_answer *answer)
 {
     uint64_t ticket = p->ticket;
     TAILQ_REMOVE(&s->waiting, p, next);
     idmap_remove(&s->map, p->id);
     free(p);
-    s->answer(s->context, ticket, result, words);
+    s->answer(s->context, ticket, answer);
 }
 
 static void arm_timer(struct spf *s)
@@ -60,7 +64,7 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
     int64_t now_ms = clock_monotonic_ms();
     struct pending *p;
     while ((p = TAILQ_FIRST(&s->waiting)) && p->due_ms <= now_ms) {
-        deliver(s, p, SPF_UNKNOWN, SPAN_LITERAL(""));
+        deliver(s, p, &nothing);
     }
     arm_timer(s);
 }
@@ -71,9 +75,10 @@ static void on_packet(struct spf *s, struct span packet)
     if (!spf_reply_decode(packet, &reply) || reply.asker != s->asker) {
         return;
     }
+    s->heard++;
     struct pending *p = idmap_get(&s->map, reply.id);
     if (p) {
-        deliver(s, p, reply.result, reply.explanation);
+        deliver(s, p, &reply.answer);
     }
 }
 
@@ -132,6 +137,11 @@ int spf_ask(
     insert(s, p);
     arm_timer(s);
     return 0;
+}
+
+uint64_t spf_heard(const struct spf *s)
+{
+    return s->heard;
 }
 
 struct spf *spf_new(struct event_base *base, int fd, spf_answer_cb answer, void *context)

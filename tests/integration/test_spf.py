@@ -1,12 +1,20 @@
 """SPF: gate25-spfd against a real DNS server, what the gate makes of it, and what it survives."""
 
+import concurrent.futures
 import os
+import shutil
 import signal
+import socket
+import struct
+import subprocess
+import sys
 
 import pytest
 
-from tests.lab import dns
-from tests.lab.process import wait_for
+from tests.lab import dns, servers
+from tests.lab.gate import binaries
+from tests.lab.odd_dns import OddDns
+from tests.lab.process import fresh_folder, wait_for
 from tests.lab.servers import read_until
 
 CLIENT, OTHER = "10.20.0.7", "10.20.0.8"
@@ -30,6 +38,7 @@ RECORDS = {
     "redirect.spf.example": [dns.txt("v=spf1 redirect=softfail.spf.example")],
     "macro.spf.example": [dns.txt("v=spf1 exists:%{ir}.%{l}.list.spf.example -all")],
     "7.0.20.10.user.list.spf.example": ["A 127.0.0.2"],
+    "xn--bcher-kva.spf.example": [dns.txt("v=spf1 -all")],
     "cname.spf.example": ["CNAME pass.spf.example."],
     "loop.spf.example": [dns.txt("v=spf1 include:loop.spf.example -all")],
     "voids.spf.example": [dns.txt("v=spf1 a:v1.spf.example a:v2.spf.example a:v3.spf.example -all")],
@@ -59,7 +68,7 @@ RESULTS = [
 
 @pytest.fixture(name="nsd")
 def nsd_fixture(lab, started):
-    return started(dns.Nsd(lab.gate, RECORDS))
+    return started(dns.Nsd(lab.gate, RECORDS, ("spf.example", "in-addr.arpa", "pc.example")))
 
 
 @pytest.fixture(name="spf_gate")
@@ -85,6 +94,17 @@ def helper(gate):
 
 def ask(gate, address, sender, helo="pc.example"):
     return gate.ctl_json("spf", address, sender, helo)
+
+
+class LoopingGate(servers.Gate):
+    """A gate whose programs lie in `folder`."""
+
+    def __init__(self, lab, redis, folder, overrides):
+        super().__init__(lab, redis, overrides)
+        self.programs = folder
+
+    def start(self, *options, **more):
+        return super().start(*options, programs=self.programs, **more)
 
 
 class Client:
@@ -126,15 +146,38 @@ def test_results(spf_gate):
 def test_ctl(spf_gate):
     gate = spf_gate("log")
     shown = gate.ctl("spf", CLIENT, "user@fail.spf.example", "pc.example")
-    assert shown.stdout == f"fail: {CLIENT} is no sender of fail.spf.example\n"
-    assert ask(gate, CLIENT, "", "pass.spf.example")["result"] == "pass"
-    assert ask(gate, OTHER, "", "pass.spf.example")["result"] == "fail"
-    assert ask(gate, CLIENT, "", "[10.20.0.7]")["result"] == "none"
+    assert shown.stdout == f"MAIL FROM  fail: {CLIENT} is no sender of fail.spf.example\nHELO       none\n"
+    shown = gate.ctl("spf", CLIENT, "<user@none.spf.example>", "fail.spf.example")
+    assert shown.stdout == f"MAIL FROM  none\nHELO       fail: {CLIENT} is no sender of fail.spf.example\n"
+    answer = gate.ctl_json("spf", OTHER, "user@softfail.spf.example", "pass.spf.example")
+    assert (answer["result"], answer["helo"]) == ("softfail", "fail")
+    # Without a sender the two are one: postmaster at the HELO name.
+    for sender in ("", "<>"):
+        assert ask(gate, CLIENT, sender, "pass.spf.example")["result"] == "pass"
+        assert ask(gate, OTHER, sender, "pass.spf.example")["result"] == "fail"
+        assert ask(gate, OTHER, sender, "pass.spf.example")["helo"] == "fail"
+        assert ask(gate, CLIENT, sender, "[10.20.0.7]")["result"] == "none"
     assert "10 terms" in ask(gate, CLIENT, "user@i1.spf.example")["explanation"]
     assert "2048" in ask(gate, CLIENT, "user@smash.spf.example")["explanation"]
-    bad = gate.ctl("spf", "nonsense", "user@fail.spf.example", "pc.example", check=False)
-    assert (bad.returncode, bad.stderr) == (1, "gate25ctl: wanted: ADDRESS SENDER HELO\n")
-    assert gate.ctl("spf", CLIENT, "a b", "pc.example", check=False).returncode == 2
+
+
+@pytest.mark.parametrize("words, told", [
+    (("nonsense", "user@fail.spf.example", "pc.example"), '"nonsense" is no address'),
+    (("10.20.0.0/16", "user@fail.spf.example", "pc.example"), '"10.20.0.0/16" is no address'),
+    (("::ffff:10.20.0.7", "user@fail.spf.example", "pc.example"), "IPv4 address in an IPv6 one"),
+    ((CLIENT, "a b", "pc.example"), '"a b" is no SENDER'),
+    ((CLIENT, "a@b.example", "pc example"), '"pc example" is no HELO'),
+    ((CLIENT, "a@b.example", ""), "HELO is empty"),
+    ((CLIENT, "a" * 300 + "@b.example", "pc.example"), "SENDER: is too long"),
+    ((CLIENT, "a@b.example", "a" * 300), "HELO: is too long"),
+    ((CLIENT, "a@b.example"), "wants ADDRESS SENDER HELO"),
+], ids=lambda value: None if isinstance(value, tuple) else value.split('"')[-1].strip())
+def test_ctl_says_what_it_wants(spf_gate, words, told):
+    """Wrong use, and the status of wrong use, whatever the gate would say."""
+    gate = spf_gate("log")
+    bad = gate.ctl("spf", *words, check=False)
+    assert bad.returncode == 2, bad
+    assert told in bad.stderr
 
 
 def test_ctl_without_spf(gate):
@@ -174,6 +217,54 @@ def test_refuse_the_helo_name_of_a_bounce(lab, spf_gate, sink):
         assert client.say("MAIL FROM:<>").startswith("250")
 
 
+def test_refuse_by_the_helo_name(lab, spf_gate, sink):
+    """A HELO name whose domain disowns the client, unless the sender's domain vouches for it."""
+    gate = spf_gate("refuse")
+    sink()
+    with Client(lab) as client:
+        assert client.say("HELO fail.spf.example").startswith("250")
+        refused = client.say("MAIL FROM:<user@none.spf.example>")
+        assert refused.startswith("550 5.7.23 10.20.0.7 may not use this HELO name, says its domain's SPF record")
+        assert "10.20.0.7 is no sender of fail.spf.example" in refused
+        assert client.say("MAIL FROM:<user@pass.spf.example>").startswith("250")
+        assert client.say("RSET").startswith("250")
+        for name in ("softfail.spf.example", "none.spf.example", "elsewhere.spf.example", "pc", "[10.20.0.7]"):
+            assert client.say(f"HELO {name}").startswith("250")
+            assert client.say("MAIL FROM:<user@none.spf.example>").startswith("250")
+            assert client.say("RSET").startswith("250")
+    line = gate.wait_journal(event="refusal")[0]
+    assert (line["rule"], line["spf"], line["spf_helo"]) == ("spf-helo", "none", "fail")
+
+
+SPELLINGS = ["<user@{}>", " < user @ {} >", "<user(me)@{}>", '<"us er"@{}>', "<@relay.example:user@{}>", "<user@{}.>",
+             "<{long}@{}>", '<"user@pass.spf.example"@{}>']
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_spellings_of_a_sender(lab, spf_gate, sink, spelling):
+    """However it is spelt, the answer is that of the domain that a server would take it for."""
+    gate = spf_gate("refuse")
+    sink()
+    with Client(lab) as client:
+        for domain, code in (("fail.spf.example", "550 5.7.23"), ("pass.spf.example", "2")):
+            path = spelling.format(domain, long="a" * 200)
+            reply = client.say(f"MAIL FROM:{path}")
+            # What the sink itself thinks of it is its own affair.
+            assert reply.startswith(code) or (code == "2" and "5.7.23" not in reply), (path, reply)
+            client.say("RSET")
+        client.say("QUIT")
+    assert gate.wait_journal(event="session")[0]["spf"] == "pass"
+
+
+def test_a_sender_with_u_labels(lab, spf_gate, sink):
+    gate = spf_gate("refuse")
+    sink()
+    with Client(lab) as client:
+        client.socket.sendall("MAIL FROM:<ü@bücher.spf.example> SMTPUTF8\r\n".encode())
+        assert client.reply().startswith("550 5.7.23")
+    assert gate.wait_journal(event="refusal")[0]["spf"] == "fail"
+
+
 def test_log(lab, spf_gate, sink):
     gate = spf_gate("log")
     sink()
@@ -181,7 +272,7 @@ def test_log(lab, spf_gate, sink):
         assert client.say("MAIL FROM:<user@fail.spf.example>").startswith("250")
         assert client.say("QUIT").startswith("221")
     line = gate.wait_journal(event="session")[0]
-    assert (line["spf"], line["verdict"]) == ("fail", "forward")
+    assert (line["spf"], line["spf_helo"], line["verdict"]) == ("fail", "none", "forward")
 
 
 def test_shadow(lab, spf_gate, sink):
@@ -233,6 +324,134 @@ def test_dead_dns_delays_nobody_else(lab, spf_gate, nsd, sink):
     nsd.cont()
 
 
+@pytest.fixture(name="odd_dns")
+def odd_dns_fixture(lab):
+    with OddDns(lab.gate) as server:
+        yield server
+
+
+ODDITIES = {"plain": {"pass"}, "tcp": {"pass"}, "slow": {"pass"}, "crowd": {"pass"}, "chain5": {"pass"},
+            "silent": {"temperror"}, "lame": {"temperror"}, "servfail": {"temperror"}, "garbage": {"temperror"},
+            "cut": {"temperror"}, "other": {"temperror"}, "chain40": {"temperror"},
+            "circle": {"temperror", "none"}}
+
+
+def test_dns_on_bad_days(lab, spf_gate, sink, odd_dns):
+    """All at once, by many sessions: each hears what is its own, and none waits for another's."""
+    gate = spf_gate("refuse", {"messages": ["1000/1m"]}, resolvers=[odd_dns.address])
+    sink()
+    pid = helper(gate)
+
+    def mail(how, source):
+        with Client(lab, source, timeout=60) as client:
+            assert client.say(f"MAIL FROM:<user@{how}.spf.example>").startswith("250"), how
+            assert client.say("QUIT").startswith("221")
+
+    with Client(lab) as waiting:
+        waiting.send("MAIL FROM:<user@silent.spf.example>")
+        wait_for(lambda: "silent" in odd_dns.asked, 10, "the question")
+        mail("plain", CLIENT)  # by the same helper, meanwhile
+        waiting.socket.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            waiting.socket.recv(1)
+    with concurrent.futures.ThreadPoolExecutor(len(ODDITIES)) as pool:
+        list(pool.map(mail, ODDITIES, [CLIENT] * len(ODDITIES)))
+    lines = gate.wait_journal(len(ODDITIES) + 1, event="session", verdict="forward")
+    heard = {line["from"].split("@")[1].split(".")[0]: line["spf"] for line in lines}
+    assert set(heard) >= set(ODDITIES)
+    for how in [how for how in ODDITIES if heard[how] == "temperror" and "pass" in ODDITIES[how]]:
+        # It was late, as all of them at once may be; by itself it is not.
+        wait_for(lambda how=how: ask(gate, CLIENT, f"user@{how}.spf.example")["result"] == "pass", 60, how)
+        heard[how] = "pass"
+    assert {how: heard[how] for how in ODDITIES if heard[how] not in ODDITIES[how]} == {}
+    assert helper(gate) == pid
+
+
+def question(number, sender, deadline_ms, helo=b"", client=CLIENT):
+    """What gate25d sends: core/spf_wire.c."""
+    address = socket.inet_aton(client) + bytes(12)
+    return (b"Q" + struct.pack("!IQIB", 1, number, deadline_ms, 4) + address +
+            struct.pack("!H", len(helo)) + helo + struct.pack("!H", len(sender)) + sender)
+
+
+class Spfd:
+    """gate25-spfd alone, and the gate's end of its socket."""
+
+    def __init__(self, lab, resolver):
+        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        program = (f"import os; os.dup2({theirs.fileno()}, 3); os.execv('{binaries()}/gate25-spfd', "
+                   f"['gate25-spfd', '--sockets', '1', '--resolver', '{resolver}'])")
+        self.process = lab.gate.popen(sys.executable, "-c", program, pass_fds=[theirs.fileno()])
+        theirs.close()
+        self.results = {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.socket.close()
+
+    def read(self, wait=True):
+        """Takes an answer; False: there is none yet."""
+        self.socket.settimeout(60 if wait else 0)
+        try:
+            packet = self.socket.recv(1024)
+        except BlockingIOError:
+            return False
+        number, result = struct.unpack("!QB", packet[5:14])
+        assert number not in self.results, "each is answered once"
+        self.results[number] = result
+        return True
+
+    def ask(self, number, sender, deadline_ms):
+        self.socket.settimeout(60)
+        self.socket.sendall(question(number, sender, deadline_ms))
+        while self.read(wait=False):
+            pass
+
+    def answer(self, number):
+        while number not in self.results:
+            self.read()
+        return self.results[number]
+
+
+UNKNOWN, PASS, TEMPERROR = 1, 4, 7  # core/facts.h
+
+
+def test_a_flood_of_questions(lab, odd_dns):
+    """More than it takes at once: each is answered, memory is bounded, and it goes on afterwards."""
+    with Spfd(lab, odd_dns.address) as spfd:
+        for number in range(600):
+            spfd.ask(number, b"user@silent.n%d.spf.example" % number, 8000)
+        for number in range(600, 2000):
+            name = (b"crowd", b"garbage")[number % 2]
+            spfd.ask(number, b"user@%s.n%d.spf.example" % (name, number), 3000)
+        while len(spfd.results) < 2000:
+            spfd.read()
+        results = [spfd.results[number] for number in range(2000)]
+        assert set(results) <= {UNKNOWN, PASS, TEMPERROR}
+        assert results[:600].count(UNKNOWN) == 600 - 512, "there is no room for more"
+        with open(f"/proc/{spfd.process.pid}/status", encoding="ascii") as file:
+            status = dict(line.split(":\t", 1) for line in file.read().splitlines())
+        assert int(status["VmHWM"].split()[0]) < 256 * 1024
+        spfd.ask(9000, b"user@plain.spf.example", 60000)
+        assert spfd.answer(9000) == PASS
+
+
+def test_silent_domains_silence_nobody_else(lab, odd_dns):
+    """Hundreds of names whose servers do not answer take nobody's place: most others are answered in time."""
+    rounds, in_time = 60, 0
+    with Spfd(lab, odd_dns.address) as spfd:
+        for turn in range(rounds):
+            for number in range(6):
+                spfd.ask(1000 + 6 * turn + number, b"user@silent.n%d-%d.spf.example" % (turn, number), 60000)
+            spfd.ask(turn, b"user@plain.n%d.spf.example" % turn, 2000)
+            in_time += spfd.answer(turn) == PASS
+            assert turn - in_time < rounds // 2
+
+
 @pytest.mark.parametrize("death", [signal.SIGKILL, signal.SIGABRT])
 def test_the_helper_dies(lab, spf_gate, sink, death):
     gate = spf_gate("refuse")
@@ -251,6 +470,7 @@ def test_the_helper_dies(lab, spf_gate, sink, death):
 
 
 def test_a_helper_that_hangs(lab, spf_gate, sink):
+    """SIGSTOP: mails are not held up for longer than the deadline, and another one takes its place."""
     gate = spf_gate("refuse", deadline="200ms")
     sink()
     pid = helper(gate)
@@ -259,9 +479,63 @@ def test_a_helper_that_hangs(lab, spf_gate, sink):
     with Client(lab) as client:
         assert client.say("MAIL FROM:<user@fail.spf.example>").startswith("250")
         assert client.say("QUIT").startswith("221")
-    assert gate.wait_journal(event="session", spf="unknown")
-    assert ask(gate, CLIENT, "user@fail.spf.example")["result"] == "unknown"
-    os.kill(pid, signal.SIGCONT)
+    assert gate.wait_journal(event="session", spf="unknown", spf_helo="unknown")
+    # Nobody asks anything meanwhile.
+    wait_for(lambda: helper(gate) not in (None, pid), 60, "another helper")
+    wait_for(lambda: ask(gate, CLIENT, "user@fail.spf.example")["result"] == "fail", 30, "answers again")
+    assert not os.path.exists(f"/proc/{pid}")
+    assert f"gate25-spfd (pid {pid}) hangs: it is killed" in gate.text()
+
+
+LOOP = r"""
+#include <spf2/spf.h>
+int SPF_request_set_env_from(SPF_request_t *request, const char *from)
+{
+    volatile int for_ever = strstr(from, "loop@") != NULL;
+    while (for_ever) {
+    }
+    static int (*real)(SPF_request_t *, const char *);
+    if (!real) {
+        real = dlsym(RTLD_NEXT, "SPF_request_set_env_from");
+    }
+    return real(request, from);
+}
+"""
+
+
+@pytest.fixture(name="looping_spfd")
+def looping_spfd_fixture():
+    """A folder with the programs, where gate25-spfd never comes back from libspf2 for loop@...."""
+    folder = fresh_folder("loop")
+    source, library, wrapper = folder / "loop.c", folder / "loop.so", folder / "gate25-spfd"
+    includes = "arpa/inet.h", "netinet/in.h", "dlfcn.h", "stdio.h", "stdlib.h", "string.h"
+    source.write_text("#define _GNU_SOURCE\n" + "".join(f"#include <{name}>\n" for name in includes) + LOOP,
+                      encoding="ascii")
+    subprocess.run(["cc", "-w", "-shared", "-fPIC", "-o", library, source], check=True)
+    shutil.copy2(f"{binaries()}/gate25d", folder)
+    wrapper.write_text(f"#!/bin/sh\nexec env LD_PRELOAD={library} ASAN_OPTIONS=verify_asan_link_order=0 "
+                       f'{binaries()}/gate25-spfd "$@"\n', encoding="ascii")
+    wrapper.chmod(0o755)
+    return folder
+
+
+def test_a_helper_that_loops(lab, redis, nsd, started, sink, looping_spfd):
+    """An endless loop within libspf2: whoever asks then is not refused, and it is replaced."""
+    gate = started(LoopingGate(lab, redis, looping_spfd, {
+        "class ordinary": {"messages": ["100/1m"]},
+        "spf": {"use": "refuse", "resolvers": [nsd.address], "deadline": "1s"}}))
+    sink()
+    wait_for(lambda: ask(gate, CLIENT, "user@fail.spf.example")["result"] == "fail", 20, "an answer")
+    pid = helper(gate)
+    with Client(lab) as client, Client(lab, OTHER) as other:
+        client.send("MAIL FROM:<loop@pass.spf.example>")
+        for _ in range(3):
+            assert other.say("NOOP").startswith("250")
+        assert client.reply().startswith("250")
+        wait_for(lambda: helper(gate) not in (None, pid), 60, "another helper")
+        wait_for(lambda: ask(gate, CLIENT, "user@fail.spf.example")["result"] == "fail", 30, "answers again")
+        assert other.say("MAIL FROM:<user@fail.spf.example>").startswith("550 5.7.23")
+    assert f"gate25-spfd (pid {pid}) hangs: it is killed" in gate.text()
 
 
 def test_reload(lab, spf_gate, nsd):

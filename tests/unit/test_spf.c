@@ -22,20 +22,21 @@ struct fixture {
     struct spf *spf;
     unsigned answers, unknown;
     uint64_t ticket;
-    enum spf_result result;
+    enum spf_result result, helo;
     char words[SPF_EXPLANATION];
 };
 
-static void on_answer(void *context, uint64_t ticket, enum spf_result result, struct span words)
+static void on_answer(void *context, uint64_t ticket, const struct spf_answer *answer)
 {
     struct fixture *f = context;
     struct text t;
     f->answers++;
-    f->unknown += result == SPF_UNKNOWN;
+    f->unknown += answer->sender == SPF_UNKNOWN && answer->helo == SPF_UNKNOWN;
     f->ticket = ticket;
-    f->result = result;
+    f->result = answer->sender;
+    f->helo = answer->helo;
     text_init(&t, f->words, sizeof f->words);
-    text_add(&t, words);
+    text_add(&t, answer->sender_words);
 }
 
 static int set_up(void **state)
@@ -89,6 +90,12 @@ static void say(const struct fixture *f, struct spf_reply reply)
     assert_int_equal(send(f->pair[1], packet, size, 0), size);
 }
 
+static struct spf_reply reply(uint32_t asker, uint64_t id, enum spf_result sender)
+{
+    struct span nothing = SPAN_LITERAL("");
+    return (struct spf_reply){asker, id, {sender, SPF_NEUTRAL, SPAN_LITERAL("why"), nothing}};
+}
+
 static void turn_until(struct fixture *f, unsigned answers)
 {
     for (int i = 0; f->answers < answers; i++) {
@@ -105,10 +112,11 @@ static void test_answer(void **state)
     assert_true(span_equal(q.sender, SPAN_LITERAL("a@b.example")));
     assert_true(span_equal(q.helo, SPAN_LITERAL("pc.example")));
     assert_true(q.deadline_ms > 0 && q.deadline_ms < FAR_MS);
-    say(f, (struct spf_reply){q.asker, q.id, SPF_FAIL, SPAN_LITERAL("why")});
+    say(f, reply(q.asker, q.id, SPF_FAIL));
     turn_until(f, 1);
     assert_int_equal(f->ticket, 77);
     assert_int_equal(f->result, SPF_FAIL);
+    assert_int_equal(f->helo, SPF_NEUTRAL);
     assert_string_equal(f->words, "why");
 }
 
@@ -119,13 +127,14 @@ static void test_other_answers(void **state)
     ask(f, 1, FAR_MS);
     struct spf_question q = take_question(f);
     assert_int_equal(send(f->pair[1], "rubbish", 7, 0), 7);
-    say(f, (struct spf_reply){q.asker + 1, q.id, SPF_FAIL, SPAN_LITERAL("")});
-    say(f, (struct spf_reply){q.asker, q.id + 1, SPF_FAIL, SPAN_LITERAL("")});
-    say(f, (struct spf_reply){q.asker, q.id, SPF_PASS, SPAN_LITERAL("")});
-    say(f, (struct spf_reply){q.asker, q.id, SPF_FAIL, SPAN_LITERAL("")});
+    say(f, reply(q.asker + 1, q.id, SPF_FAIL));
+    say(f, reply(q.asker, q.id + 1, SPF_FAIL));
+    say(f, reply(q.asker, q.id, SPF_PASS));
+    say(f, reply(q.asker, q.id, SPF_FAIL));
     turn_until(f, 1);
     event_base_loop(f->base, EVLOOP_NONBLOCK);
     assert_int_equal(f->answers, 1);
+    assert_int_equal(spf_heard(f->spf), 3); /* signs of life: all that are for us */
     assert_int_equal(f->result, SPF_PASS);
 }
 
@@ -139,8 +148,8 @@ static void test_deadline(void **state)
     assert_int_equal(f->result, SPF_UNKNOWN);
     /* Too late: nobody is there any more. The other one still is. */
     struct spf_question first = take_question(f), second = take_question(f);
-    say(f, (struct spf_reply){second.asker, second.id, SPF_FAIL, SPAN_LITERAL("")});
-    say(f, (struct spf_reply){first.asker, first.id, SPF_PASS, SPAN_LITERAL("")});
+    say(f, reply(second.asker, second.id, SPF_FAIL));
+    say(f, reply(first.asker, first.id, SPF_PASS));
     turn_until(f, 2);
     assert_int_equal(f->ticket, 1);
     assert_int_equal(f->result, SPF_PASS);

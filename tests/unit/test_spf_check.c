@@ -15,11 +15,30 @@
 
 static char smash[6000], long_record[2060], longest_record[2049], many60[2049], many66[2049];
 
-static const struct zone_row {
+struct zone_row {
     const char *name;
     uint16_t type;
     const char *data; /* NULL: the server fails */
-} zone[] = {
+};
+
+/* What the limits are tried with is too long to be written down. */
+static struct zone_row generated[4000];
+static size_t generated_count;
+
+static void __attribute__((format(printf, 2, 3))) add_row(uint16_t type, const char *format, ...)
+{
+    struct zone_row *z = &generated[generated_count++];
+    char *line = NULL;
+    va_list arguments;
+    assert_true(generated_count <= sizeof generated / sizeof *generated);
+    va_start(arguments, format);
+    assert_true(vasprintf(&line, format, arguments) > 0);
+    va_end(arguments);
+    *z = (struct zone_row){.name = strsep(&line, " "), .type = type, .data = line};
+}
+
+static const struct zone_row zone[] = {
+    {"xn--bcher-kva.example", ns_t_txt, "v=spf1 ip4:192.0.2.7 -all"},
     {"pass.example", ns_t_txt, "v=spf1 ip4:192.0.2.7 ip6:2001:db8::/32 -all"},
     {"fail.example", ns_t_txt, "unrelated"},
     {"fail.example", ns_t_txt, "v=spf1 -all exp=why.%{d}"},
@@ -74,9 +93,10 @@ static const struct zone_row {
 
 static void give(struct spf_check *c, size_t i)
 {
+    const size_t written = sizeof zone / sizeof *zone;
     enum spf_dns_state state = SPF_DNS_EMPTY;
-    for (size_t k = 0; k < sizeof zone / sizeof *zone; k++) {
-        const struct zone_row *z = &zone[k];
+    for (size_t k = 0; k < written + generated_count; k++) {
+        const struct zone_row *z = k < written ? &zone[k] : &generated[k - written];
         if (strcasecmp(z->name, spf_check_name(c, i)) != 0 || z->type != spf_check_type(c, i)) {
             continue;
         }
@@ -90,7 +110,7 @@ static void give(struct spf_check *c, size_t i)
             assert_int_equal(inet_pton(z->type == ns_t_a ? AF_INET : AF_INET6, z->data, bytes), 1);
             record = (struct span){bytes, z->type == ns_t_a ? 4 : 16};
         }
-        assert_int_equal(spf_check_add(c, i, record), 0);
+        spf_check_add(c, i, record);
         state = SPF_DNS_FOUND;
     }
     int number = 0;
@@ -99,7 +119,7 @@ static void give(struct spf_check *c, size_t i)
         spf_check_type(c, i) == ns_t_txt) {
         char record[64];
         snprintf(record, sizeof record, "v=spf1 include:i%d.example -all", number + 1);
-        assert_int_equal(spf_check_add(c, i, span_of(record)), 0);
+        spf_check_add(c, i, span_of(record));
         state = SPF_DNS_FOUND;
     }
     spf_check_answer(c, i, state);
@@ -109,9 +129,9 @@ static size_t asked;
 
 static enum spf_result check(const char *client, const char *sender, const char *helo, char *words)
 {
-    struct spf_question q = {.helo = span_of(helo), .sender = span_of(sender)};
-    assert_true(addr_parse(span_of(client), &q.client));
-    struct spf_check *c = spf_check_new(&q);
+    struct addr address;
+    assert_true(addr_parse(span_of(client), &address));
+    struct spf_check *c = spf_check_new(&address, span_of(helo), span_of(sender));
     assert_non_null(c);
     while (!spf_check_run(c)) {
         size_t given = 0;
@@ -190,7 +210,133 @@ static const struct {
     {"192.0.2.7", "user@[192.0.2.7]", "x", SPF_NONE, NULL},
     {"192.0.2.7", "@a.test,@b.test:user@pass.example", "x", SPF_PASS, NULL},
     {"192.0.2.7", "user@PASS.Example.", "x", SPF_PASS, NULL},
+    {"192.0.2.7", "us er (me) @ pass.example", "x", SPF_PASS, NULL},
+    {"192.0.2.7", "\"us\\er\"@exists.example", "x", SPF_PASS, NULL},
+    {"192.0.2.7", "()", "pass.example", SPF_PASS, NULL},
+    {"192.0.2.7", "user@b\303\274cher.example", "x", SPF_PASS, NULL},
+    {"192.0.2.7", "", "b\303\274cher.example", SPF_PASS, NULL},
+    /* At, and over, each limit (add_limits) */
+    {"192.0.2.7", "user@mx10.example", "x", SPF_FAIL, NULL},
+    {"192.0.2.7", "user@mx11.example", "x", SPF_PERMERROR, NULL},
+    {"192.0.2.7", "user@mx11m.example", "x", SPF_PASS, NULL},
+    {"192.0.2.7", "user@mx10twice.example", "x", SPF_FAIL, NULL},
+    {"192.0.2.10", "user@ptr10.example", "x", SPF_PASS, NULL},
+    {"192.0.2.11", "user@ptr11.example", "x", SPF_FAIL, NULL},
+    {"192.0.2.12", "user@ptrdown.example", "x", SPF_PASS, NULL},
+    {"192.0.2.13", "user@ptrdown.example", "x", SPF_FAIL, NULL},
+    {"192.0.2.7", "user@own10.example", "x", SPF_FAIL, NULL},
+    {"192.0.2.7", "user@own11.example", "x", SPF_PERMERROR, "10 terms"},
+    {"192.0.2.7", "user@early10.example", "x", SPF_FAIL, NULL},
+    {"192.0.2.7", "user@early11.example", "x", SPF_PERMERROR, "10 terms"},
+    {"192.0.2.14", "user@p10.example", "x", SPF_FAIL, NULL},
+    {"192.0.2.14", "user@p11.example", "x", SPF_PERMERROR, "10 terms"},
+    {"192.0.2.10", "user@pexp.example", "x", SPF_FAIL, "it is n1.ptr10.example"},
+    {"192.0.2.7", "user@nested10.example", "x", SPF_FAIL, NULL},
+    {"192.0.2.7", "user@nested11.example", "x", SPF_PERMERROR, "10 terms"},
+    {"192.0.2.7", "user@same11.example", "x", SPF_PERMERROR, "10 terms"},
+    {"192.0.2.7", "user@r1.example", "x", SPF_FAIL, NULL},
+    {"192.0.2.7", "user@r0.example", "x", SPF_PERMERROR, "10 terms"},
+    {"192.0.2.7", "user@void2.example", "x", SPF_FAIL, NULL},
+    {"192.0.2.7", "user@void3.example", "x", SPF_PERMERROR, "2 lookups"},
+    {"192.0.2.7", "user@voidsame.example", "x", SPF_PERMERROR, "2 lookups"},
+    {"2001:db8::9", "user@mx10.example", "x", SPF_FAIL, NULL}, /* ten hosts of IPv4 alone */
+    {"192.0.2.7", "user@host100.example", "x", SPF_PASS, NULL},
+    {"192.0.2.7", "user@flood.example", "x", SPF_TEMPERROR, NULL},
+    {"192.0.2.7", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa@label.example",
+     "x", SPF_FAIL, NULL},
 };
+
+/* "v=spf1", `count` times `term`, "-all" as the record of `name`. */
+static void add_terms(const char *name, const char *before, const char *term, unsigned count)
+{
+    char record[SPF_CHECK_RECORD + 1];
+    struct text t;
+    text_init(&t, record, sizeof record);
+    text_addf(&t, "v=spf1%s", before);
+    for (unsigned i = 0; i < count; i++) {
+        text_addf(&t, " %s", term);
+    }
+    text_addf(&t, " -all");
+    add_row(ns_t_txt, "%s %s", name, record);
+}
+
+static void add_names(void)
+{
+    for (unsigned i = 1; i <= 11; i++) {
+        if (i < 11) {
+            add_row(ns_t_mx, "mx10.example n%u.mx.example", i);
+        }
+        add_row(ns_t_mx, "mx11.example n%u.mx.example", i);
+        add_row(ns_t_mx, "mx11m.example %s", i == 10 ? "mx2.example" : "n1.mx.example");
+        add_row(ns_t_a, "n%u.mx.example 192.0.2.99", i);
+        add_row(ns_t_mx, "mxe.example n%u.mxe.example", i);
+        add_row(ns_t_a, "n%u.mxe.example 192.0.2.%s", i, i == 1 ? "7" : "99");
+        add_row(ns_t_ptr, "10.2.0.192.in-addr.arpa n%u.ptr10.example", i);
+        add_row(ns_t_a, "n%u.ptr10.example 192.0.2.%s", i, i == 1 || i == 10 ? "10" : "99");
+        add_row(ns_t_ptr, "11.2.0.192.in-addr.arpa n%u.ptr11.example", i);
+        add_row(ns_t_a, "n%u.ptr11.example 192.0.2.%s", i, i == 11 ? "11" : "99");
+    }
+    add_row(ns_t_ptr, "12.2.0.192.in-addr.arpa down-host.example");
+    add_row(ns_t_ptr, "12.2.0.192.in-addr.arpa host.ptrdown.example");
+    add_row(ns_t_a, "host.ptrdown.example 192.0.2.12");
+    add_row(ns_t_ptr, "13.2.0.192.in-addr.arpa"); /* fails */
+    add_row(ns_t_ptr, "14.2.0.192.in-addr.arpa host.p.example");
+    add_row(ns_t_ptr, "14.2.0.192.in-addr.arpa gone.p.example");
+    add_row(ns_t_a, "host.p.example 192.0.2.14");
+    for (unsigned i = 1; i <= 100; i++) {
+        add_row(ns_t_a, "host100.example 192.0.2.%u", i == 100 ? 7 : 100 + i);
+    }
+}
+
+static void add_limits(void)
+{
+    add_names();
+    add_terms("mx10.example", "", "mx", 1);
+    add_terms("mx11.example", "", "mx", 1);
+    add_terms("mx11m.example", "", "mx", 1);
+    add_terms("mx10twice.example", "", "mx:mx10.example", 2);
+    add_terms("ptr10.example", "", "ptr", 1);
+    add_terms("ptr11.example", "", "ptr", 1);
+    add_terms("ptrdown.example", "", "ptr", 1);
+    /* The hosts of an mx as terms of their own; and behind an mx that was left half-way. */
+    add_terms("own10.example", " mx:mx10.example", "a:n1.mx.example", 9);
+    add_terms("own11.example", " mx:mx10.example", "a:n1.mx.example", 10);
+    add_row(ns_t_txt, "early.example v=spf1 -mx:mxe.example");
+    add_terms(
+        "early10.example", " include:early.example a:n2.mxe.example a:n3.mxe.example",
+        "a:n4.mxe.example", 6);
+    add_terms(
+        "early11.example", " include:early.example a:n2.mxe.example a:n3.mxe.example",
+        "a:n4.mxe.example", 7);
+    /* %{p} is one term, and its second name as a term of its own another. */
+    add_terms("p10.example", " exists:%{p}.no.example exists:gone.p.example", "a:t.example", 7);
+    add_terms("p11.example", " exists:%{p}.no.example exists:gone.p.example", "a:t.example", 8);
+    add_row(
+        ns_t_txt, "pexp.example v=spf1%s -all exp=p.why.example",
+        " a:t.example a:t.example a:t.example a:t.example a:t.example a:t.example a:t.example"
+        " a:t.example a:t.example a:t.example");
+    add_row(ns_t_txt, "p.why.example it is %%{p}");
+    add_terms("four.example", "", "a:t.example", 4);
+    add_terms("five.example", "", "a:t.example", 5);
+    add_terms("nested10.example", "", "include:four.example", 2);
+    add_terms("nested11.example", " include:four.example", "include:five.example", 1);
+    add_terms("same11.example", "", "include:bare2.example", 11);
+    add_terms("bare2.example", "", "ip4:192.0.2.99", 1);
+    for (unsigned i = 0; i < 11; i++) {
+        add_row(ns_t_txt, "r%u.example v=spf1 redirect=r%u.example", i, i + 1);
+    }
+    add_row(ns_t_txt, "r11.example v=spf1 -all");
+    add_terms("void1.example", "", "a:v1.example", 1);
+    add_terms("void2.example", " a:v1.example", "include:void1.example", 1);
+    add_terms("void3.example", " a:v1.example a:v2.example", "include:void1.example", 1);
+    add_terms("voidsame.example", "", "a:v1.example", 3);
+    add_terms("host100.example", "", "a", 1);
+    add_terms("flood.example", "", "a", 1);
+    for (unsigned i = 0; i < 140; i++) {
+        add_row(ns_t_txt, "flood.example %0*u", 2000, i);
+    }
+    add_terms("label.example", "", "exists:%{l}x.label.example", 1);
+}
 
 static void test_results(void **state)
 {
@@ -250,6 +396,7 @@ int main(void)
     fill(smash, 4 + 127 * 4 + 3700, "v=spf1 exists:", "%{d}", 127);
     fill(long_record, 2049, "v=spf1 -all ip4:192.0.2.7 ", "", 0);
     fill(longest_record, 2048, "v=spf1 exists:", "%{d}", 127);
+    add_limits();
     add_many(many60, 60);
     add_many(many66, 66);
     spf_check_setup();

@@ -51,15 +51,18 @@ static void test_reply(void **state)
 {
     (void)state;
     for (enum spf_result r = SPF_UNKNOWN; r < SPF_RESULTS; r++) {
-        struct spf_reply reply = {1, 2, r, SPAN_LITERAL("why\0not")};
+        struct spf_reply reply = {
+            1, 2, {r, SPF_RESULTS - r, SPAN_LITERAL("why\0not"), SPAN_LITERAL("because")}};
         struct spf_reply got;
         uint8_t packet[SPF_WIRE_MOST];
         size_t size = spf_reply_encode(&reply, packet);
         assert_true(spf_reply_decode(packet_of(packet, size), &got));
         assert_int_equal(got.asker, 1);
         assert_int_equal(got.id, 2);
-        assert_int_equal(got.result, r);
-        assert_true(span_equal(got.explanation, reply.explanation));
+        assert_int_equal(got.answer.sender, r);
+        assert_int_equal(got.answer.helo, SPF_RESULTS - r);
+        assert_true(span_equal(got.answer.sender_words, reply.answer.sender_words));
+        assert_true(span_equal(got.answer.helo_words, reply.answer.helo_words));
     }
 }
 
@@ -68,7 +71,7 @@ static void test_other_packets(void **state)
 {
     (void)state;
     struct spf_question q = question("192.0.2.7");
-    struct spf_reply reply = {1, 2, SPF_PASS, SPAN_LITERAL("why")};
+    struct spf_reply reply = {1, 2, {SPF_PASS, SPF_NONE, SPAN_LITERAL("why"), SPAN_LITERAL("")}};
     struct spf_question got_question;
     struct spf_reply got_reply;
     struct page_edge edge;
@@ -87,9 +90,12 @@ static void test_other_packets(void **state)
     }
     page_edge_fini(&edge);
     static const uint8_t results[] = {SPF_NOT_ASKED, SPF_RESULTS, 255};
-    for (size_t i = 0; i < sizeof results; i++) {
-        replies[13] = results[i];
+    for (size_t i = 0; i < 2 * sizeof results; i++) {
+        uint8_t *place = &replies[13 + i % 2], before = *place;
+        *place = results[i / 2];
         assert_false(spf_reply_decode(packet_of(replies, reply_size), &got_reply));
+        *place = before;
+        assert_true(spf_reply_decode(packet_of(replies, reply_size), &got_reply));
     }
     questions[17] = 5; /* the family */
     assert_false(spf_question_decode(packet_of(questions, question_size), &got_question));
@@ -113,7 +119,13 @@ static void test_too_long(void **state)
     q = question("2001:db8::7");
     q.client.family = ADDR_NONE;
     assert_int_equal(spf_question_encode(&q, packet), 0);
-    struct spf_reply reply = {1, 2, SPF_FAIL, {text, SPF_EXPLANATION}};
+    struct span most = {text, SPF_EXPLANATION - 1}, more = {text, SPF_EXPLANATION};
+    struct spf_reply reply = {1, 2, {SPF_FAIL, SPF_FAIL, most, most}};
+    assert_in_range(spf_reply_encode(&reply, packet), 1, SPF_WIRE_MOST);
+    reply.answer.sender_words = more;
+    assert_int_equal(spf_reply_encode(&reply, packet), 0);
+    reply.answer.sender_words = most;
+    reply.answer.helo_words = more;
     assert_int_equal(spf_reply_encode(&reply, packet), 0);
 }
 

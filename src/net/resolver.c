@@ -1,4 +1,4 @@
-#include "spf/spf_resolver.h"
+#include "net/resolver.h"
 
 #include <arpa/nameser.h>
 #include <stdio.h>
@@ -9,28 +9,28 @@
 
 #define TEXT_MOST 65536 /* no record is longer */
 
-struct spf_resolver {
+struct resolver {
     struct ub_ctx *unbound;
-    spf_resolved_cb resolved;
+    resolved_cb resolved;
     void *context;
     char text[TEXT_MOST];
 };
 
 struct lookup {
-    struct spf_resolver *resolver;
+    struct resolver *resolver;
     uint64_t ticket;
     uint16_t type;
 };
 
-static void end(const struct lookup *l, enum spf_resolver_state state)
+static void end(const struct lookup *l, enum resolver_state state)
 {
-    struct spf_resolved answer = {.end = true, .state = state};
+    struct resolved answer = {.end = true, .state = state};
     l->resolver->resolved(l->resolver->context, l->ticket, &answer);
 }
 
 static void give(const struct lookup *l, struct span record)
 {
-    struct spf_resolved answer = {.record = record};
+    struct resolved answer = {.record = record};
     l->resolver->resolved(l->resolver->context, l->ticket, &answer);
 }
 
@@ -80,28 +80,28 @@ static void give_record(const struct lookup *l, const ns_msg *message, const ns_
     }
 }
 
-static enum spf_resolver_state read_packet(const struct lookup *l, const void *packet, int len)
+static enum resolver_state read_packet(const struct lookup *l, const void *packet, int len)
 {
     ns_msg message;
     ns_rr rr;
     bool found = false;
     if (ns_initparse(packet, len, &message) < 0) {
-        return SPF_RESOLVE_FAILED;
+        return RESOLVE_FAILED;
     }
     unsigned code = ns_msg_getflag(message, ns_f_rcode);
     if (code != ns_r_noerror && code != ns_r_nxdomain) {
-        return SPF_RESOLVE_FAILED;
+        return RESOLVE_FAILED;
     }
     for (int i = 0; i < ns_msg_count(message, ns_s_an); i++) {
         if (ns_parserr(&message, ns_s_an, i, &rr) < 0) {
-            return SPF_RESOLVE_FAILED;
+            return RESOLVE_FAILED;
         }
         if (ns_rr_type(rr) == l->type && ns_rr_class(rr) == ns_c_in) {
             found = true;
             give_record(l, &message, &rr);
         }
     }
-    return found ? SPF_RESOLVED : SPF_RESOLVED_EMPTY;
+    return found ? RESOLVED : RESOLVED_EMPTY;
 }
 
 static void on_resolved(
@@ -109,28 +109,28 @@ static void on_resolved(
 {
     struct lookup *l = context;
     (void)secure, (void)why_bogus, (void)limited;
-    enum spf_resolver_state state = SPF_RESOLVE_FAILED;
+    enum resolver_state state = RESOLVE_FAILED;
     if ((rcode == ns_r_noerror || rcode == ns_r_nxdomain) && packet) {
         state = read_packet(l, packet, len);
     } else if (rcode == ns_r_nxdomain) {
-        state = SPF_RESOLVED_EMPTY;
+        state = RESOLVED_EMPTY;
     }
     end(l, state);
     free(l);
 }
 
-void spf_resolver_ask(struct spf_resolver *r, uint64_t ticket, const char *name, uint16_t type)
+void resolver_ask(struct resolver *r, uint64_t ticket, const char *name, uint16_t type)
 {
     struct lookup *l = malloc(sizeof(*l));
     struct lookup failed = {r, ticket, type};
     if (!l) {
-        end(&failed, SPF_RESOLVE_FAILED);
+        end(&failed, RESOLVE_FAILED);
         return;
     }
     *l = failed;
     if (ub_resolve_event(r->unbound, name, type, ns_c_in, l, on_resolved, NULL) != 0) {
         free(l);
-        end(&failed, SPF_RESOLVE_FAILED);
+        end(&failed, RESOLVE_FAILED);
     }
 }
 
@@ -154,8 +154,18 @@ static int set_options(struct ub_ctx *unbound)
         {"do-not-query-localhost:", "no"}, /* it may well run on this host */
         {"unblock-lan-zones:", "yes"},     /* subscribers have such addresses, and names */
         {"infra-host-ttl:", "30"},         /* a server that was dead is tried again soon */
-        {"cache-max-negative-ttl:", "60"}, {"msg-cache-size:", "4m"}, {"rrset-cache-size:", "8m"},
-        {"infra-cache-numhosts:", "1000"}, {"use-syslog:", "no"},
+        {"cache-max-negative-ttl:", "60"},
+        {"msg-cache-size:", "4m"},
+        {"rrset-cache-size:", "8m"},
+        {"infra-cache-numhosts:", "1000"},
+        {"use-syslog:", "no"},
+        /* As a library it would ask 16 questions at a time, and names whose servers are silent
+         * would keep all others waiting. */
+        {"outgoing-range:", "600"},
+        {"outgoing-num-tcp:", "60"},
+        {"num-queries-per-thread:", "1200"},
+        {"outbound-msg-retry:", "3"},
+        {"infra-keep-probing:", "yes"},
     };
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
         if (ub_ctx_set_option(unbound, options[i][0], options[i][1]) != 0) {
@@ -170,30 +180,30 @@ static void on_nothing(void *context, int rcode, void *packet, int len, int s, c
     (void)context, (void)rcode, (void)packet, (void)len, (void)s, (void)why, (void)l;
 }
 
-struct spf_resolver *spf_resolver_new(
-    struct event_base *base, const struct endpoint *servers, size_t count, spf_resolved_cb resolved,
+struct resolver *resolver_new(
+    struct event_base *base, const struct endpoint *servers, size_t count, resolved_cb resolved,
     void *context, struct text *error)
 {
-    struct spf_resolver *r = calloc(1, sizeof(*r));
+    struct resolver *r = calloc(1, sizeof(*r));
     struct ub_ctx *unbound = r ? ub_ctx_create_event(base) : NULL;
     if (!unbound) {
         text_addf(error, "out of memory");
         free(r);
         return NULL;
     }
-    *r = (struct spf_resolver){.unbound = unbound, .resolved = resolved, .context = context};
+    *r = (struct resolver){.unbound = unbound, .resolved = resolved, .context = context};
     /* The first question makes libunbound set itself up, files included; this one it knows itself.
      */
     if (set_options(unbound) < 0 || set_servers(unbound, servers, count) < 0 ||
         ub_resolve_event(unbound, "localhost", ns_t_a, ns_c_in, NULL, on_nothing, NULL) != 0) {
         text_addf(error, "libunbound cannot be set up");
-        spf_resolver_free(r);
+        resolver_free(r);
         return NULL;
     }
     return r;
 }
 
-void spf_resolver_free(struct spf_resolver *r)
+void resolver_free(struct resolver *r)
 {
     ub_ctx_delete(r->unbound);
     free(r);
