@@ -1,28 +1,13 @@
-/* The way to Redis: resolves the configured place and opens non-blocking connections to it. */
+/* Opens non-blocking sockets to a Redis. */
 #ifndef GATE25_SVC_REDIS_DIAL_H
 #define GATE25_SVC_REDIS_DIAL_H
 
-#include <sys/socket.h>
+#include "svc/redis_resolve.h"
 
-#include "core/conf.h"
-
-#define REDIS_DIAL_ADDRESSES 8
-
-struct redis_dial {
-    unsigned count; /* 0: not resolved */
-    unsigned next;  /* whose turn it is */
-    struct sockaddr_storage at[REDIS_DIAL_ADDRESSES];
-    socklen_t len[REDIS_DIAL_ADDRESSES];
-};
-
-/* Finds the addresses of `where`; blocks for a host name. -1: `error` says why. */
-int redis_dial_resolve(struct redis_dial *d, const struct conf_redis *where, struct text *error)
+/* -1: `error` says why. */
+int redis_dial_path(const char *path, struct text *error) __attribute__((warn_unused_result));
+/* Begins a connection to one of the addresses, another with each number of `try`. */
+int redis_dial_tcp(const struct redis_addresses *to, unsigned try, struct text *error)
     __attribute__((warn_unused_result));
-/* Begins a connection to the next address (resolving first where that has not worked yet): a
- * descriptor that becomes writable when connected. -1: `error` says why. */
-int redis_dial_open(struct redis_dial *d, const struct conf_redis *where, struct text *error)
-    __attribute__((warn_unused_result));
-/* As an operator would name it: "/run/redis.sock", "redis.example:6379". */
-void redis_dial_name(const struct conf_redis *where, struct text *out);
 
 #endif

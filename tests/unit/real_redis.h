@@ -4,6 +4,7 @@
 
 #include <event2/event.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,6 +24,7 @@ struct real_redis {
     pid_t pid; /* 0: not running */
     char folder[64];
     struct conf_redis where;
+    unsigned cluster_port; /* 0: no node of a cluster */
 };
 
 /* Ends the test: without Redis there is nothing to test. */
@@ -42,9 +44,12 @@ static inline void real_redis_exec(const struct real_redis *r)
     if (!binary) {
         binary = access(parts, X_OK) == 0 ? parts : "redis-server";
     }
+    char port[16];
+    snprintf(port, sizeof port, "%u", r->cluster_port);
     execlp(
-        binary, "redis-server", "--port", "0", "--save", "", "--unixsocket", r->where.path, "--dir",
-        r->folder, "--logfile", "log", (char *)NULL);
+        binary, "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--unixsocket",
+        r->where.path, "--dir", r->folder, "--logfile", "log", "--cluster-enabled",
+        r->cluster_port ? "yes" : "no", (char *)NULL);
     fprintf(stderr, "real_redis: %s: not found (make deps, or GATE25_REDIS_SERVER)\n", binary);
     _exit(127);
 }
@@ -84,9 +89,30 @@ static inline void real_redis_kill(struct real_redis *r)
     }
 }
 
-static inline void real_redis_start(struct real_redis *r)
+/* A port of loopback that is free, with the one of a cluster's bus 10000 above. */
+static inline unsigned real_redis_port(void)
 {
-    *r = (struct real_redis){.folder = "/tmp/gate25-unit-XXXXXX"};
+    for (;;) {
+        int first = socket(AF_INET, SOCK_STREAM, 0), second = socket(AF_INET, SOCK_STREAM, 0);
+        struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        socklen_t len = sizeof in;
+        bool good = bind(first, (struct sockaddr *)&in, sizeof in) == 0 &&
+                    getsockname(first, (struct sockaddr *)&in, &len) == 0;
+        unsigned port = ntohs(in.sin_port);
+
+        in.sin_port = htons((uint16_t)(port + 10000));
+        good = good && port < 55000 && bind(second, (struct sockaddr *)&in, sizeof in) == 0;
+        close(first);
+        close(second);
+        if (good) {
+            return port;
+        }
+    }
+}
+
+static inline void real_redis_start_at(struct real_redis *r, unsigned cluster_port)
+{
+    *r = (struct real_redis){.folder = "/tmp/gate25-unit-XXXXXX", .cluster_port = cluster_port};
     if (!mkdtemp(r->folder)) {
         real_redis_die("no folder");
     }
@@ -94,9 +120,14 @@ static inline void real_redis_start(struct real_redis *r)
     real_redis_run(r);
 }
 
+static inline void real_redis_start(struct real_redis *r)
+{
+    real_redis_start_at(r, 0);
+}
+
 static inline void real_redis_end(struct real_redis *r)
 {
-    static const char *const files[] = {"redis.sock", "log", "dump.rdb"};
+    static const char *const files[] = {"redis.sock", "log", "dump.rdb", "nodes.conf"};
     char path[128];
 
     real_redis_kill(r);

@@ -384,7 +384,7 @@ static void test_tcp(void **state)
 {
     struct bench *b = up(state);
     struct real_answer a;
-    struct conf_redis where = {.host = "localhost"};
+    struct conf_redis where = {.place = {{"localhost", 0}}, .places = 1};
     struct redis_options options = {.where = &where};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -394,9 +394,10 @@ static void test_tcp(void **state)
     assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof in), 0);
     assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
     close(fd);
-    where.port = ntohs(in.sin_port);
+    where.place[0].port = ntohs(in.sin_port);
     assert_string_equal(
-        real_redis_ask(b->base, b->redis, &a, "CONFIG SET port %u", (unsigned)where.port), "OK");
+        real_redis_ask(b->base, b->redis, &a, "CONFIG SET port %u", (unsigned)where.place[0].port),
+        "OK");
     struct redis *tcp = redis_new(b->base, &options);
     assert_true(real_redis_until(b->base, real_redis_is_up, tcp));
     assert_string_equal(real_redis_ask(b->base, tcp, &a, "PING"), "PONG");

@@ -1,0 +1,206 @@
+"""Three sentinels, a master and its replica: failovers, and what becomes of limits and standings."""
+
+import contextlib
+
+import pytest
+
+from tests.integration.mail import Client, attempt, meters
+from tests.lab.process import wait_for
+from tests.lab.redis_fleet import PATIENCE_S, Watched
+from tests.lab.servers import Gate
+
+MX4 = "198.51.100.10"
+REGISTERED, QUARANTINED = "10.20.32.25", "10.20.32.66"
+LIMIT = 6
+# With the master away nobody is metered by a node alone here, so that each message that passes has
+# taken its token from Redis.
+CLASS = {"action": "meter", "sessions": ["1000/1d"], "messages": [f"{LIMIT}/1d"], "spread": ["50/1h"],
+         "concurrent": 20}
+numbers = iter(range(1, 250))
+
+
+def stranger():
+    """A subscriber nobody has heard of."""
+    return f"10.20.33.{next(numbers)}"
+
+
+@pytest.fixture(scope="module", name="servers")
+def servers_fixture(lab):
+    with contextlib.ExitStack() as stack:
+        yield Watched(lab.gate, stack.enter_context)
+
+
+@pytest.fixture(name="fleet")
+def fleet_fixture(servers):
+    """Without a key; who is the master the tests before have decided."""
+    servers.wait_whole()
+    servers.master().cli("flushall")
+    for server in [*servers.servers, *servers.sentinels]:
+        server.cli("acl", "log", "reset")
+    wait_for(servers.in_step, PATIENCE_S, "the replica has all of it")
+    return servers
+
+
+@pytest.fixture(name="make")
+def make_fixture(lab, fleet, sink):
+    """make(user) is a gate, not started, that asks the sentinels."""
+    sink()
+    return lambda user="gate25d": Gate(
+        lab, fleet.url(user), {"redis": {**fleet.settings, "when-down": "refuse", "deadline": "5s"},
+                               "class ordinary": CLASS})
+
+
+@pytest.fixture(name="desk")
+def desk_fixture(make):
+    """gate25ctl with its own user: desk("register", ...) and no complaint."""
+    gate = make("gate25ctl")
+
+    def ctl(*arguments):
+        result = gate.ctl(*arguments)
+        assert result.stderr == ""
+        return result.stdout
+
+    ctl.gate = gate
+    return ctl
+
+
+def wait_up(gate):
+    workers = len(gate.workers())
+    wait_for(lambda: gate.ctl_json("status")["counters"]["store_up"] == workers, PATIENCE_S, "the store is up")
+
+
+def wait_current(gate, standings):
+    wait_for(lambda: gate.ctl_json("status")["counters"]["standings"] == standings, PATIENCE_S,
+             f"{standings} standings in each worker: {gate.ctl_json('status')['counters']}")
+
+
+def pass_messages(lab, source, count):
+    assert [attempt(lab, source, MX4).code for _ in range(count)] == [250] * count
+
+
+def pass_the_rest(lab, source, used):
+    """As many as are left of the limit, and not one more. Refusals for want of Redis do not count."""
+    codes = []
+
+    def over():
+        code = attempt(lab, source, MX4).code
+        if code != 421:
+            codes.append(code)
+        return code == 450
+
+    wait_for(over, PATIENCE_S, "the limit is reached")
+    assert codes == [250] * (LIMIT - used) + [450]
+
+
+def check_known(lab):
+    for _ in range(3):
+        assert attempt(lab, REGISTERED, MX4).code == 250
+        assert attempt(lab, QUARANTINED, MX4).code == 554
+
+
+def test_no_replica_confirms(fleet, desk):
+    """What only the master has is said to be so; it is done all the same."""
+    fleet.other(fleet.master()).stop()
+    result = desk.gate.ctl("register", REGISTERED)
+    assert "no replica has confirmed it" in result.stderr
+    fleet.other(fleet.master()).cont()
+    assert REGISTERED in desk("list")
+
+
+def test_sentinels_that_cannot_be_asked(lab, fleet, make, desk, started):
+    """One asleep does not matter; a name that they do not know is told, and so is a wrong password."""
+    fleet.sentinels[0].stop()
+    desk("register", REGISTERED)
+    gate = started(make())
+    wait_up(gate)
+    fleet.sentinels[0].cont()
+
+    other = make("gate25ctl")
+    other.configure({"redis": {"url": fleet.url("gate25ctl").replace("/main", "/mine")}})
+    result = other.ctl("list", check=False)
+    assert result.returncode == 1
+    assert "mine of 127.0.0.1:" in result.stderr and "watch no master of that name" in result.stderr
+    other.configure({"redis": {"sentinel-password": "wrong", "url": fleet.url("gate25ctl")}})
+    assert "WRONGPASS" in other.ctl("list", check=False).stderr
+
+
+def test_master_killed(lab, fleet, make, desk, started):
+    """The replica takes over: sessions go on, limits hold over both, no standing is lost or comes back."""
+    gate = started(make())
+    wait_up(gate)
+    desk("register", REGISTERED, "--reason", "a test")
+    desk("quarantine", QUARANTINED, "--reason", "a test")
+    desk("register", "10.20.32.99")
+    wait_current(gate, 3)
+    check_known(lab)
+    source = stranger()
+    pass_messages(lab, source, 2)
+    with Client(lab, source, MX4) as client:
+        assert client.say("EHLO pc.example").code == 250
+        assert client.deliver().code == 250
+        wait_for(fleet.in_step, PATIENCE_S, "the replica has all of it")
+
+        old = fleet.master()
+        # Both confirmed by the replica, or the desk would have complained.
+        desk("register", "10.20.32.98")
+        desk("unregister", "10.20.32.99")
+        fleet.sentinels[2].stop()  # it will wake up with yesterday's news
+        old.kill()
+        check_known(lab)
+        # Only two sentinels can tell, and two are enough.
+        wait_for(lambda: {s.master_port() for s in fleet.sentinels[:2]} == {fleet.other(old).port}, PATIENCE_S,
+                 "the other one is the master")
+        wait_up(gate)
+        assert client.deliver().code == 250
+        client.say("QUIT")
+    pass_the_rest(lab, source, 4)
+    check_known(lab)
+    wait_current(gate, 3)
+    assert attempt(lab, "10.20.32.98", MX4).code == 250
+    listed = desk("list")
+    assert "10.20.32.98" in listed and "10.20.32.99" not in listed
+    assert "messages:86400" in meters(fleet.other(old), source)[0]
+
+    # The old one comes back, at first as a master in its own eyes, and a sentinel believes it.
+    fleet.sentinels[2].cont()
+    old.start()
+    pass_messages(lab, stranger(), 3)
+    fleet.wait_master(fleet.other(old))
+    old.wait_cli(lambda role: role[0] == "slave", "role")
+    check_known(lab)
+    pass_messages(lab, stranger(), 3)
+    for server in fleet.servers:
+        assert [d for d in server.denied() if d[0].startswith("gate25")] == []
+    assert [d for s in fleet.sentinels for d in s.denied()] == []
+
+
+def test_switch_by_hand(lab, fleet, make, desk, started):
+    """SENTINEL FAILOVER: the old master lives on for a while as such, and no gate writes to it any more."""
+    gate = started(make())
+    wait_up(gate)
+    desk("register", REGISTERED)
+    desk("quarantine", QUARANTINED)
+    wait_current(gate, 2)
+    source = stranger()
+    pass_messages(lab, source, 2)
+    wait_for(fleet.in_step, PATIENCE_S, "the replica has all of it")
+    old = fleet.master()
+    fleet.switch()
+    check_known(lab)
+    wait_up(gate)
+    wait_for(lambda: not any("gate25" in client["user"] for client in old.client().client_list()), PATIENCE_S,
+             "every gate has left the old master")
+    pass_the_rest(lab, source, 2)
+    # It has no replica yet, and the desk says so.
+    desk.gate.ctl("release", QUARANTINED)
+    wait_for(lambda: attempt(lab, QUARANTINED, MX4).code == 250, PATIENCE_S, "the change is heard of")
+    desk.gate.ctl("quarantine", QUARANTINED)
+    wait_for(lambda: attempt(lab, QUARANTINED, MX4).code == 554, PATIENCE_S, "the change is heard of")
+    check_known(lab)
+
+    # With no sentinel left the master goes on. (The last test of this file.)
+    for sentinel in fleet.sentinels:
+        sentinel.kill()
+    pass_messages(lab, stranger(), 2)
+    assert attempt(lab, REGISTERED, MX4).code == 250
+    assert gate.ctl_json("status")["counters"]["store_up"] == len(gate.workers())
