@@ -2,9 +2,9 @@
 #ifndef GATE25_BASE_METRICS_H
 #define GATE25_BASE_METRICS_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
-#include <stdint.h>
+
+#include "base/histogram.h"
 
 enum metric {
     METRIC_SESSIONS_TOTAL,
@@ -25,6 +25,7 @@ enum metric {
     METRIC_STORE_FAILURES,
     METRIC_STANDINGS,      /* mirrored */
     METRIC_STANDINGS_KEPT, /* in force although Redis has lost them */
+    METRIC_MIRROR_SEEN,    /* monotonic ms when the mirror was last in step with Redis; 0: never */
     METRIC_JOURNAL_LINES,
     METRIC_JOURNAL_DROPPED,
     METRIC_SPF_ASKED,
@@ -34,15 +35,25 @@ enum metric {
     METRIC_COUNT
 };
 
+/* What is timed. */
+enum latency {
+    LATENCY_VERDICT, /* a command that needed answers, until the last of them was there */
+    LATENCY_STORE,   /* a question to the meter, until Redis (or who stands in for it) answered */
+    LATENCY_SPF,     /* a question to gate25-spfd, until it answered or the deadline passed */
+    LATENCY_CONNECT, /* a connection to a server, until it was taken */
+    LATENCY_COUNT
+};
+
 struct metrics {
     _Atomic uint64_t value[METRIC_COUNT];
+    struct histogram latency[LATENCY_COUNT];
 };
 
 /* What the workers' values make together. */
 enum metric_total { METRIC_SUM, METRIC_LEAST, METRIC_MOST };
 
 struct metric_row {
-    const char *name; /* as in gate25ctl status --json */
+    const char *name; /* as in gate25ctl status --json; of Prometheus with "gate25_" before it */
     const char *help;
     enum metric_total total;
 };
@@ -56,5 +67,10 @@ void metrics_add(struct metrics *block, enum metric m, int64_t n);
 void metrics_set(struct metrics *block, enum metric m, uint64_t value);
 /* Of all workers, as the row says. */
 uint64_t metrics_total(const struct metrics *blocks, unsigned workers, enum metric m);
+
+const struct metric_row *latency_row(enum latency l); /* `total` means nothing there */
+void metrics_time(struct metrics *block, enum latency l, int64_t us);
+void metrics_latency(
+    const struct metrics *blocks, unsigned workers, enum latency l, struct histogram_sum *out);
 
 #endif

@@ -45,7 +45,8 @@ void journal_reopen(struct journal *j, struct conf *conf);
  * journal_write() writes exactly this. Keys, in this order; null stands for what there is none of:
  *
  *   time event case id client server class verdict rule retry_after_s helo from messages recipients
- *   bytes_up bytes_down tls turns messages_least messages_most duration_ms spf node
+ *   bytes_up bytes_down tls turns messages_least messages_most duration_ms spf spf_helo
+ *   node
  *
  * and where there is such: to (refusals only), detail, shadow (true: the verdict was not carried
  * out, the class does not enforce). `from` and `to` are whole, their domains, or not there at all,

@@ -44,7 +44,8 @@ struct meter_words {
 void meter_words_take(
     struct meter_words *w, const char *id, const char *slot, const char *destination,
     const struct question *question, const struct meter_windows *windows);
-/* gate25_leave, `last` being the last bytes and messages; only their windows matter. */
+/* gate25_leave, `last` being the last bytes and messages; only their windows matter. `slot` empty:
+ * the class limits no concurrent sessions. */
 void meter_words_leave(
     struct meter_words *w, const char *id, const char *slot, const struct question *last,
     const struct meter_windows *windows);

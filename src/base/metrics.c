@@ -27,6 +27,9 @@ static const struct metric_row rows[METRIC_COUNT] = {
     [METRIC_STANDINGS] = {"standings", "standings mirrored by every worker", METRIC_LEAST},
     [METRIC_STANDINGS_KEPT] =
         {"standings_kept", "standings in force although Redis has lost them", METRIC_MOST},
+    [METRIC_MIRROR_SEEN] =
+        {"mirror_seen_ms", "monotonic clock when every worker's mirror was last in step",
+         METRIC_LEAST},
     [METRIC_JOURNAL_LINES] = {"journal_lines_total", "journal lines written", METRIC_SUM},
     [METRIC_JOURNAL_DROPPED] =
         {"journal_dropped_total", "journal lines that were lost, to the file or to Redis",
@@ -36,6 +39,15 @@ static const struct metric_row rows[METRIC_COUNT] = {
     [METRIC_SPF_UNKNOWN] =
         {"spf_unknown_total", "SPF questions that were not answered in time", METRIC_SUM},
     [METRIC_ACCEPT_PAUSED] = {"accept_paused_total", "times a listener rested", METRIC_SUM},
+};
+
+static const struct metric_row latencies[LATENCY_COUNT] = {
+    [LATENCY_VERDICT] =
+        {"verdict_seconds", "time that commands waited for their verdict", METRIC_SUM},
+    [LATENCY_STORE] =
+        {"store_seconds", "time until a question to the meter was answered", METRIC_SUM},
+    [LATENCY_SPF] = {"spf_seconds", "time until a question to SPF was answered", METRIC_SUM},
+    [LATENCY_CONNECT] = {"connect_seconds", "time until a server took the connection", METRIC_SUM},
 };
 
 const struct metric_row *metric_row(enum metric m)
@@ -79,4 +91,23 @@ uint64_t metrics_total(const struct metrics *blocks, unsigned workers, enum metr
     }
     const uint64_t totals[] = {[METRIC_SUM] = sum, [METRIC_LEAST] = least, [METRIC_MOST] = most};
     return totals[rows[m].total];
+}
+
+const struct metric_row *latency_row(enum latency l)
+{
+    return &latencies[l];
+}
+
+void metrics_time(struct metrics *block, enum latency l, int64_t us)
+{
+    histogram_add(&block->latency[l], us);
+}
+
+void metrics_latency(
+    const struct metrics *blocks, unsigned workers, enum latency l, struct histogram_sum *out)
+{
+    *out = (struct histogram_sum){0};
+    for (unsigned i = 0; i < workers; i++) {
+        histogram_sum(&blocks[i].latency[l], out);
+    }
 }

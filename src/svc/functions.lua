@@ -6,11 +6,15 @@
 --         2  g25:open:{ID}    zset    session slot -> Unix ms at which it expires
 --         3  g25:spread:{ID}  zset    destination -> Unix ms of the last contact
 --
+-- The third is needed only with windows of spread, the second only with one of concurrent, or to
+-- leave a slot.
+--
 -- gate25_take and gate25_leave take these arguments, gate25_peek takes the windows alone:
 --
---   ARGV  1  question: session | envelope | checkpoint | leave
---         2  messages: 0 or 1 (envelope); those sent since the last question (checkpoint, leave):
---            charged whatever the answer is
+--   ARGV  1  question: session | envelope | checkpoint | content | leave
+--         2  messages: 0 or 1 (envelope, content); those sent since the last question (checkpoint,
+--            leave): charged whatever the answer is. A content that is refused leaves the word
+--            "awaited" in the meter: until when sessions are refused, if there is no token before
 --         3  recipients wanted (envelope)
 --         4  bytes sent since the last question: charged whatever the answer is
 --         5  the session's slot; empty: none
@@ -225,6 +229,31 @@ local function charge(buckets, kind, now, n, debt)
     end
 end
 
+-- The content of an encrypted message. Nobody can tell its sender why it is refused but in the place
+-- of a banner: his sessions are refused until there is a token for it.
+local function take_content(key, buckets, now, n, refusal)
+    for _, w in ipairs(buckets) do
+        if w.kind == 'messages' and available(w, now, n) < n then
+            refuse(refusal, w, wait(w, now, n))
+        end
+    end
+    if refusal.window == 0 then
+        charge(buckets, 'messages', now, n, refusal)
+    else
+        redis.call('HSET', key, 'awaited', string.format('%.0f', now + refusal.us))
+        keep_alive(key, math.ceil(refusal.us / 1000) + 1)
+    end
+end
+
+local function check_awaited(key, buckets, now, refusal)
+    local awaited = tonumber(redis.call('HGET', key, 'awaited') or nil)
+    for _, w in ipairs(buckets) do
+        if awaited and awaited > now and w.kind == 'messages' and available(w, now, 1) < 1 then
+            refuse(refusal, w, wait(w, now, 1))
+        end
+    end
+end
+
 -- How many of the recipients every window has.
 local function grant_recipients(buckets, now, wanted)
     local granted = wanted
@@ -275,8 +304,12 @@ local function take(keys, args)
     local contact_us = 0
 
     charge(buckets, 'bytes', now, question.bytes, debt)
-    if question.kind == 'checkpoint' then
-        charge(buckets, 'messages', now, question.messages, refusal)
+    if question.kind == 'checkpoint' or question.kind == 'content' then
+        if question.kind == 'content' then
+            take_content(keys[1], buckets, now, question.messages, refusal)
+        else
+            charge(buckets, 'messages', now, question.messages, refusal)
+        end
         save_buckets(keys[1], buckets, now)
         if has_kind(windows, 'concurrent') and question.slot ~= '' then
             renew_slot(keys[2], question.slot, now)
@@ -301,8 +334,11 @@ local function take(keys, args)
         refuse_recipients(buckets, now, question.recipients, refusal)
     end
     if question.kind == 'session' then
-        -- Encrypted sessions pay when their messages have been sent: that may have left a debt.
+        -- Encrypted sessions pay some of their messages behind: that may have left a debt.
         charge(buckets, 'messages', now, 0, refusal)
+        if has_kind(windows, 'messages') then
+            check_awaited(keys[1], buckets, now, refusal)
+        end
         contact_us = check_spread(keys[3], question.destination, windows, now, refusal)
         check_concurrent(keys[2], question.slot, windows, now, refusal)
     end
@@ -339,7 +375,7 @@ local function leave(keys, args)
     charge(buckets, 'bytes', now, question.bytes, { window = 0, us = 0 })
     charge(buckets, 'messages', now, question.messages, { window = 0, us = 0 })
     save_buckets(keys[1], buckets, now)
-    return redis.call('ZREM', keys[2], question.slot)
+    return keys[2] and redis.call('ZREM', keys[2], question.slot) or 0
 end
 
 local function peek(keys, args)
@@ -373,6 +409,34 @@ local function rate(_, args)
     }
 end
 
+-- Who did how much in an hour (src/svc/tally.c) ---------------------------------------------------
+--
+--   gate25_tally  KEYS  g25:tally:{HOUR}:KIND, sorted sets of ids, one for each kind
+--                 ARGV  1 seconds that they live, 2 most, then an id and a count for each key
+--                 A set that has grown to twice `most` is cut down to the `most` largest, so that
+--                 newcomers always have room to become large.
+
+local function tally(keys, args)
+    local most = tonumber(args[2])
+    for k, key in ipairs(keys) do
+        local touched = false
+        for i = 3, #args, 1 + #keys do
+            if args[i + k] ~= '0' then
+                redis.call('ZINCRBY', key, args[i + k], args[i])
+                touched = true
+            end
+        end
+        if touched then
+            if redis.call('ZCARD', key) > 2 * most then
+                redis.call('ZREMRANGEBYRANK', key, 0, -most - 1)
+            end
+            redis.call('EXPIRE', key, args[1])
+        end
+    end
+    return redis.status_reply('OK')
+end
+
+redis.register_function('gate25_tally', tally)
 redis.register_function('gate25_take', take)
 -- Leaving frees memory: allowed when Redis has none left.
 redis.register_function{ function_name = 'gate25_leave', callback = leave, flags = { 'allow-oom' } }

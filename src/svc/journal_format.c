@@ -171,6 +171,7 @@ static void put_dialog(struct object *o, const struct conf *conf, const struct j
     put_turns(o, line->turns);
     put(o, "duration_ms", json_integer(line->duration_ms));
     put(o, "spf", string(spf_result_name(d->spf)));
+    put(o, "spf_helo", string(spf_result_name(d->spf_helo)));
     put(o, "node", string(conf->node));
     if (line->event == JOURNAL_REFUSAL && d->to[0] && conf->envelope != ENVELOPE_NONE) {
         put(o, "to", path(conf, d->to));

@@ -185,11 +185,12 @@ void meter_leave(struct meter *m, const struct meter_subject *subject, const str
     struct meter_words words;
     unsigned kinds = (last->bytes > 0 ? METER_KIND(LIMIT_BYTES) : 0) |
                      (last->messages > 0 ? METER_KIND(LIMIT_MESSAGES) : 0);
+    bool concurrent = subject->class->limit[LIMIT_CONCURRENT].windows > 0;
     bool charged = false;
 
     meter_windows_of(subject->class, kinds, &windows);
-    if (subject->class->limit[LIMIT_CONCURRENT].windows > 0 || windows.count > 0) {
-        meter_words_leave(&words, subject->id, subject->slot, last, &windows);
+    if (concurrent || windows.count > 0) {
+        meter_words_leave(&words, subject->id, concurrent ? subject->slot : "", last, &windows);
         charged = redis_call(m->redis, words.at, words.count, 0, NULL, NULL, 0) == 0;
     }
     /* Its slot may be held here since Redis was away, whoever gets the bytes. */

@@ -4,10 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#define KEYS_MOST 3
+
 static const char *const question_names[] = {
     [QUESTION_SESSION] = "session",
     [QUESTION_ENVELOPE] = "envelope",
     [QUESTION_CHECKPOINT] = "checkpoint",
+    [QUESTION_CONTENT] = "content",
 };
 
 unsigned meter_kinds(const struct question *question)
@@ -78,16 +81,35 @@ static void add_key(struct meter_words *w, enum store_key key, const char *id)
     w->used += s.len;
 }
 
-static void begin(struct meter_words *w, const char *function, const char *id)
+static void begin(
+    struct meter_words *w, const char *command, const char *function, const char *id, unsigned keys)
 {
+    static const enum store_key names[KEYS_MOST] = {
+        STORE_KEY_METER, STORE_KEY_OPEN, STORE_KEY_SPREAD};
+
     w->count = 0;
     w->used = 0;
-    add(w, "FCALL");
+    add(w, command);
     add(w, function);
-    add(w, "3");
-    add_key(w, STORE_KEY_METER, id);
-    add_key(w, STORE_KEY_OPEN, id);
-    add_key(w, STORE_KEY_SPREAD, id);
+    add_number(w, keys);
+    for (unsigned i = 0; i < keys && i < KEYS_MOST; i++) {
+        add_key(w, names[i], id);
+    }
+}
+
+/* As few as do: while a cluster moves a slot, a call about one key is answered by one side or the
+ * other, a call about several may have to wait until all of them have arrived. */
+static unsigned keys_for(const struct meter_windows *windows)
+{
+    unsigned keys = 1;
+
+    for (size_t i = 0; i < windows->count; i++) {
+        if (windows->at[i].kind == LIMIT_SPREAD) {
+            return KEYS_MOST;
+        }
+        keys = windows->at[i].kind == LIMIT_CONCURRENT ? 2 : keys;
+    }
+    return keys;
 }
 
 static void add_windows(struct meter_words *w, const struct meter_windows *windows)
@@ -104,7 +126,7 @@ void meter_words_take(
     struct meter_words *w, const char *id, const char *slot, const char *destination,
     const struct question *question, const struct meter_windows *windows)
 {
-    begin(w, "gate25_take", id);
+    begin(w, "FCALL", "gate25_take", id, keys_for(windows));
     add(w, question_names[question->kind]);
     add_number(w, question->messages);
     add_number(w, question->recipients);
@@ -118,7 +140,7 @@ void meter_words_leave(
     struct meter_words *w, const char *id, const char *slot, const struct question *last,
     const struct meter_windows *windows)
 {
-    begin(w, "gate25_leave", id);
+    begin(w, "FCALL", "gate25_leave", id, slot[0] ? 2 : 1);
     add(w, "leave");
     add_number(w, last->messages);
     add_number(w, 0);
@@ -130,7 +152,7 @@ void meter_words_leave(
 
 void meter_words_peek(struct meter_words *w, const char *id, const struct meter_windows *windows)
 {
-    begin(w, "gate25_peek", id);
+    begin(w, "FCALL_RO", "gate25_peek", id, keys_for(windows));
     add_windows(w, windows);
 }
 

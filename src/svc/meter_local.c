@@ -24,6 +24,7 @@ struct subscriber {
     struct seen_set open;     /* slot -> last sign of life */
     struct bucket *bucket;
     size_t buckets;
+    double awaited_us; /* until when sessions wait for a message's token */
     char id[];
 };
 
@@ -261,6 +262,18 @@ static void check_buckets(struct decision *d)
     }
 }
 
+/* An encrypted message's content was refused: its sender is told in place of a banner. */
+static void check_awaited(struct decision *d)
+{
+    for (size_t i = 0; i < d->windows->count && d->who->awaited_us > d->now_us; i++) {
+        const struct meter_window *w = &d->windows->at[i];
+        double tat = *tat_of(d, i);
+        if (w->kind == LIMIT_MESSAGES && rate_available(&w->rate, tat, d->now_us, 1) < 1) {
+            refuse(d, w, rate_wait_us(&w->rate, tat, d->now_us, 1));
+        }
+    }
+}
+
 static uint32_t grant_recipients(const struct decision *d)
 {
     uint64_t granted = d->question->recipients;
@@ -356,10 +369,29 @@ static void take(struct decision *d, uint32_t recipients)
     }
 }
 
+static void decide_content(struct decision *d, struct answer *out)
+{
+    check_buckets(d);
+    if (d->refusal) {
+        d->who->awaited_us = d->now_us + d->refusal_us;
+        out->state = METER_OVER;
+        return;
+    }
+    take(d, 0);
+    out->state = METER_WITHIN;
+    if (d->debt) {
+        refuse(d, d->debt, d->debt_us);
+    }
+}
+
 static void decide(struct decision *d, struct answer *out)
 {
     const struct question *q = d->question;
 
+    if (q->kind == QUESTION_CONTENT) {
+        decide_content(d, out);
+        return;
+    }
     if (q->kind == QUESTION_CHECKPOINT) {
         charge(d, LIMIT_MESSAGES, q->messages);
         out->state = check_message_debt(d) ? METER_OVER : METER_WITHIN;
@@ -372,6 +404,7 @@ static void decide(struct decision *d, struct answer *out)
     }
     if (q->kind == QUESTION_SESSION) {
         (void)check_message_debt(d);
+        check_awaited(d);
     }
     check_buckets(d);
     uint32_t granted = grant_recipients(d);

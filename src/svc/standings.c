@@ -11,21 +11,31 @@
 #define MAX_WORDS    24
 #define NUMBER       24
 #define ERROR_TEXT   200
+#define REPLICAS_MS  500 /* for a replica to confirm */
+#define UNCONFIRMED                                                                                \
+    "written, but no replica has confirmed it: if its server fails now, it may be lost"
 
-/* One standing on its way: several requests, pipelined, and one report when all are answered. */
+struct command {
+    struct span words[MAX_WORDS];
+    size_t count;
+};
+
+/* What is done one after the other; the requests of a step go out together. */
+enum step { STEP_PLACE, STEP_CHANGE, STEP_REPLICAS, STEP_DONE };
+
+/* One standing on its way. */
 struct write {
     struct redis *redis;
     uint32_t deadline_ms;
     standings_done_cb done;
     void *context;
-    unsigned waiting;
+    enum step step;
+    unsigned waiting; /* for answers of this step */
     bool failed;
-    char error[ERROR_TEXT];
-};
-
-struct command {
-    struct span words[MAX_WORDS];
-    size_t count;
+    char error[ERROR_TEXT]; /* or warning */
+    char key[STORE_KEY];    /* of the standing */
+    struct command change;  /* its words are behind this structure */
+    char text[];
 };
 
 static void add(struct command *c, struct span word)
@@ -52,14 +62,7 @@ static void fail(struct write *w, struct span why)
     }
 }
 
-static void finish(struct write *w)
-{
-    if (w->waiting > 0) {
-        return;
-    }
-    w->done(w->context, !w->failed, span_of(w->error));
-    free(w);
-}
+static void advance(struct write *w);
 
 static void on_reply(void *context, uint64_t ticket, const struct redis_reply *reply)
 {
@@ -73,7 +76,7 @@ static void on_reply(void *context, uint64_t ticket, const struct redis_reply *r
     } else if (redis_reply_is_error(reply, &message)) {
         fail(w, message);
     }
-    finish(w);
+    advance(w);
 }
 
 static void request(struct write *w, const struct command *c)
@@ -88,83 +91,165 @@ static void request(struct write *w, const struct command *c)
     w->waiting++;
 }
 
+static void on_replicas(void *context, uint64_t ticket, const struct redis_reply *reply)
+{
+    struct write *w = context;
+    int64_t replicas;
+
+    (void)ticket;
+    w->waiting--;
+    if (reply == NULL || !redis_reply_integer(reply, &replicas) || replicas == 0) {
+        snprintf(w->error, sizeof(w->error), UNCONFIRMED);
+    }
+    advance(w);
+}
+
+static void ask_replicas(struct write *w)
+{
+    const struct span keys[] = {
+        span_of(w->key), SPAN_LITERAL(STORE_STANDINGS), SPAN_LITERAL(STORE_CHANGES)};
+    int asked = redis_ask_replicas(w->redis, keys, 3, REPLICAS_MS, on_replicas, w);
+
+    if (asked < 0) {
+        snprintf(w->error, sizeof(w->error), UNCONFIRMED);
+    } else {
+        w->waiting += (unsigned)asked;
+    }
+}
+
+static void send_change(struct write *w)
+{
+    w->step = STEP_CHANGE;
+    request(w, &w->change);
+}
+
+/* Begins the next step once all of this one is answered. */
+static void advance(struct write *w)
+{
+    while (w->waiting == 0 && w->step != STEP_DONE) {
+        if (w->failed || w->step == STEP_REPLICAS) {
+            w->step = STEP_DONE;
+        } else if (w->step == STEP_PLACE) {
+            send_change(w);
+        } else {
+            w->step = STEP_REPLICAS;
+            ask_replicas(w);
+        }
+    }
+    if (w->waiting == 0) {
+        w->done(w->context, !w->failed, span_of(w->error));
+        free(w);
+    }
+}
+
 static struct span number(int64_t value, char out[NUMBER])
 {
     snprintf(out, NUMBER, "%" PRId64, value);
     return span_of(out);
 }
 
+/* Keeps a copy of the words for later. NULL: out of memory, and said so. */
 static struct write *write_new(
-    struct redis *r, uint32_t deadline_ms, standings_done_cb done, void *context)
+    struct redis *r, const struct standing *s, const struct command *change, uint32_t deadline_ms,
+    standings_done_cb done, void *context)
 {
-    struct write *w = calloc(1, sizeof(*w));
+    size_t len = 0, used = 0;
 
+    for (size_t i = 0; i < change->count; i++) {
+        len += change->words[i].len;
+    }
+    struct write *w = calloc(1, sizeof(*w) + len);
     if (w == NULL) {
         done(context, false, SPAN_LITERAL("out of memory"));
         return NULL;
     }
-    *w = (struct write){.redis = r, .deadline_ms = deadline_ms, .done = done, .context = context};
+    w->redis = r;
+    w->deadline_ms = deadline_ms;
+    w->done = done;
+    w->context = context;
+    store_key(STORE_KEY_STANDING, s->id, w->key);
+    for (size_t i = 0; i < change->count; i++) {
+        struct span word = change->words[i];
+        memcpy(w->text + used, word.at, word.len);
+        add(&w->change, (struct span){w->text + used, word.len});
+        used += word.len;
+    }
     return w;
 }
 
-static void send_hash(struct write *w, const struct standing *s, struct span until)
+size_t standing_fields(
+    const struct standing *s, char room[STANDING_ROOM], struct span out[STANDING_WORDS])
 {
-    char key[STORE_KEY], since[NUMBER];
     struct command c = {.count = 0};
 
-    add(&c, SPAN_LITERAL("HSET"));
-    add(&c, store_key(STORE_KEY_STANDING, s->id, key));
     add(&c, SPAN_LITERAL("class"));
     add(&c, s->class);
     add(&c, SPAN_LITERAL("since"));
-    add(&c, number(s->since_s, since));
-    add_field(&c, "until", s->until_s == 0 ? (struct span){0} : until);
+    add(&c, number(s->since_s, room));
+    if (s->until_s != 0) {
+        add_field(&c, "until", number(s->until_s, room + NUMBER));
+    }
     add_field(&c, "by", s->by);
     add_field(&c, "reason", s->reason);
     add_field(&c, "note", s->note);
+    memcpy(out, c.words, c.count * sizeof(*out));
+    return c.count;
+}
+
+static void send_hash(struct write *w, const struct standing *s)
+{
+    char room[STANDING_ROOM];
+    struct command c = {.count = 0};
+
+    add(&c, SPAN_LITERAL("HSET"));
+    add(&c, span_of(w->key));
+    c.count += standing_fields(s, room, c.words + c.count);
     request(w, &c);
 }
 
-static void send_delete(struct write *w, const struct standing *s)
+static void send_delete(struct write *w)
 {
-    char key[STORE_KEY];
     struct command c = {.count = 0};
 
     add(&c, SPAN_LITERAL("DEL"));
-    add(&c, store_key(STORE_KEY_STANDING, s->id, key));
+    add(&c, span_of(w->key));
     request(w, &c);
 }
 
-/* An empty class says that the standing is removed. */
-static void send_change(struct write *w, const struct standing *s, struct span class)
-{
+/* What make_change() writes numbers into; its command points there. */
+struct change_numbers {
     char since[NUMBER], until[NUMBER];
-    struct command c = {.count = 0};
+};
+
+/* An empty class says that the standing is removed. */
+static void make_change(
+    struct command *c, const struct standing *s, struct span class, struct change_numbers *n)
+{
     struct span verb = s->verb;
 
     if (verb.len == 0) {
         verb = class.len == 0 ? SPAN_LITERAL("remove") : SPAN_LITERAL("set");
     }
-    add(&c, SPAN_LITERAL("XADD"));
-    add(&c, SPAN_LITERAL(STORE_CHANGES));
-    add(&c, SPAN_LITERAL("MAXLEN"));
-    add(&c, SPAN_LITERAL("~"));
-    add(&c, SPAN_LITERAL(KEPT_CHANGES));
-    add(&c, SPAN_LITERAL("*"));
-    add(&c, SPAN_LITERAL("id"));
-    add(&c, s->id);
-    add(&c, SPAN_LITERAL("class"));
-    add(&c, class);
-    add(&c, SPAN_LITERAL("since"));
-    add(&c, number(s->since_s, since));
-    add(&c, SPAN_LITERAL("until"));
-    add(&c, number(s->until_s, until));
-    add(&c, SPAN_LITERAL("verb"));
-    add(&c, verb);
-    add_field(&c, "by", s->by);
-    add_field(&c, "reason", s->reason);
-    add_field(&c, "note", s->note);
-    request(w, &c);
+    *c = (struct command){.count = 0};
+    add(c, SPAN_LITERAL("XADD"));
+    add(c, SPAN_LITERAL(STORE_CHANGES));
+    add(c, SPAN_LITERAL("MAXLEN"));
+    add(c, SPAN_LITERAL("~"));
+    add(c, SPAN_LITERAL(KEPT_CHANGES));
+    add(c, SPAN_LITERAL("*"));
+    add(c, SPAN_LITERAL("id"));
+    add(c, s->id);
+    add(c, SPAN_LITERAL("class"));
+    add(c, class);
+    add(c, SPAN_LITERAL("since"));
+    add(c, number(s->since_s, n->since));
+    add(c, SPAN_LITERAL("until"));
+    add(c, number(s->until_s, n->until));
+    add(c, SPAN_LITERAL("verb"));
+    add(c, verb);
+    add_field(c, "by", s->by);
+    add_field(c, "reason", s->reason);
+    add_field(c, "note", s->note);
 }
 
 static void send_index(struct write *w, const struct standing *s, struct span until)
@@ -182,42 +267,84 @@ static void send_index(struct write *w, const struct standing *s, struct span un
     request(w, &c);
 }
 
+/* Behind the parts that come first. */
+static void begin(struct write *w)
+{
+    if (redis_keeps_order(w->redis)) {
+        send_change(w);
+    }
+    advance(w);
+}
+
 void standings_set(
     struct redis *r, const struct standing *s, uint32_t deadline_ms, standings_done_cb done,
     void *context)
 {
-    struct write *w = write_new(r, deadline_ms, done, context);
+    struct change_numbers numbers;
+    struct command change;
+    struct write *w;
     char until_text[NUMBER];
     struct span until = number(s->until_s, until_text);
 
+    make_change(&change, s, s->class, &numbers);
+    w = write_new(r, s, &change, deadline_ms, done, context);
     if (w == NULL) {
         return;
     }
-    /* The change comes last: whoever hears of it finds the rest in place. */
-    send_delete(w, s);
-    send_hash(w, s, until);
+    send_delete(w);
+    send_hash(w, s);
     send_index(w, s, until);
-    send_change(w, s, s->class);
-    finish(w);
+    begin(w);
+}
+
+static void send_unindex(struct write *w, const struct standing *s)
+{
+    struct command c = {.count = 0};
+
+    add(&c, SPAN_LITERAL("HDEL"));
+    add(&c, SPAN_LITERAL(STORE_STANDINGS));
+    add(&c, s->id);
+    request(w, &c);
+}
+
+void standings_publish(
+    struct redis *r, const struct standing *s, uint32_t deadline_ms, standings_done_cb done,
+    void *context)
+{
+    struct change_numbers numbers;
+    struct command change;
+    struct write *w;
+    char until[NUMBER];
+
+    make_change(&change, s, s->class, &numbers);
+    w = write_new(r, s, &change, deadline_ms, done, context);
+    if (w == NULL) {
+        return;
+    }
+    if (s->class.len > 0) {
+        send_index(w, s, number(s->until_s, until));
+    } else {
+        send_unindex(w, s);
+    }
+    begin(w);
 }
 
 void standings_remove(
     struct redis *r, const struct standing *s, uint32_t deadline_ms, standings_done_cb done,
     void *context)
 {
-    struct write *w = write_new(r, deadline_ms, done, context);
-    struct command c = {.count = 0};
+    struct change_numbers numbers;
+    struct command change;
+    struct write *w;
 
+    make_change(&change, s, (struct span){"", 0}, &numbers);
+    w = write_new(r, s, &change, deadline_ms, done, context);
     if (w == NULL) {
         return;
     }
-    add(&c, SPAN_LITERAL("HDEL"));
-    add(&c, SPAN_LITERAL(STORE_STANDINGS));
-    add(&c, s->id);
-    request(w, &c);
-    send_delete(w, s);
-    send_change(w, s, (struct span){"", 0});
-    finish(w);
+    send_unindex(w, s);
+    send_delete(w);
+    begin(w);
 }
 
 int standings_ask_reason(

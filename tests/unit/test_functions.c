@@ -14,7 +14,7 @@
 #define DAY       " 86400000000"
 #define TWO_DAYS  " 172800000000"
 #define SLACK_S   3600.0 /* so long a whole test may take */
-#define DECISIONS 20000
+#define DECISIONS 20000  /* a round */
 
 struct bench {
     struct real_redis server;
@@ -129,6 +129,22 @@ static const struct scenario scenarios[] = {
     {"bytes: used up is not yet a debt",
      {{"envelope 1 0 1000 s '' bytes 1000" DAY, WITHIN, 0, 0, 0, 0},
       {"checkpoint 0 0 0 s '' bytes 1000" DAY, WITHIN, 0, 0, 0, 0},
+      LAST}},
+    {"content: takes a token or none, and whoever got none may not begin a session before there is "
+     "one",
+     {{"content 1 0 0 s '' messages 2" DAY, WITHIN, 0, 0, 0, 0},
+      {"content 1 0 0 s '' messages 2" DAY, WITHIN, 0, 0, 0, 0},
+      {SESSION "t a messages 2" DAY, WITHIN, 0, 0, 0, 0},
+      {"content 1 0 0 s '' messages 2" DAY, OVER, 0, 0, 1, 43200},
+      {"content 1 0 0 s '' messages 2" DAY, OVER, 0, 0, 1, 43200},
+      {SESSION "t a messages 2" DAY, OVER, 0, 0, 1, 43200},
+      {SESSION "t a messages 2" TWO_DAYS, WITHIN, 0, 0, 0, 0},
+      {SESSION "t a sessions 3" DAY, WITHIN, 0, 0, 0, 0},
+      LAST}},
+    {"content: byte debt refuses nothing",
+     {{"content 1 0 2000 s '' messages 2" DAY " bytes 1000" DAY, WITHIN, 0, 1, 2, 86400},
+      {"content 1 0 0 s '' messages 2" DAY " bytes 1000" DAY, WITHIN, 0, 1, 2, 86400},
+      {"content 1 0 0 s '' messages 2" DAY " bytes 1000" DAY, OVER, 0, 1, 1, 43200},
       LAST}},
     {"spread: a new destination costs, a known one is free, a refused one leaves nothing",
      {{SESSION "s a spread 2" DAY, WITHIN, 0, 0, 0, 0},
@@ -449,15 +465,11 @@ static bool last_compared(const void *decisions)
     return ((const struct decision *)decisions)[DECISIONS - 1].compared;
 }
 
-static void test_same_as_rate(void **state)
+static void compare_a_round(struct bench *b, struct decision *d, uint64_t *seed)
 {
-    struct bench *b = *state;
-    struct decision *d = calloc(DECISIONS, sizeof *d);
-    uint64_t seed = 88172645463325252u;
-
     for (size_t i = 0; i < DECISIONS; i++) {
         char text[5][32];
-        d[i] = random_decision(&seed);
+        d[i] = random_decision(seed);
         snprintf(text[0], sizeof text[0], "%" PRIu64, d[i].rate.count);
         snprintf(text[1], sizeof text[1], "%" PRIu64, d[i].rate.period_us);
         snprintf(text[2], sizeof text[2], "%.17g", d[i].tat);
@@ -472,7 +484,23 @@ static void test_same_as_rate(void **state)
         assert_int_equal(redis_call(b->redis, words, 8, 0, on_decision, &d[i], 0), 0);
     }
     assert_true(real_redis_until(b->base, last_compared, d));
-    free(d);
+}
+
+/* DECISIONS=1000000 in the environment compares so many (make million). */
+static void test_same_as_rate(void **state)
+{
+    const char *wanted = getenv("DECISIONS");
+    size_t rounds = wanted ? strtoul(wanted, NULL, 10) / DECISIONS : 1;
+    uint64_t seed = 88172645463325252u;
+
+    assert_true(rounds > 0);
+    for (size_t i = 0; i < rounds; i++) {
+        struct decision *d = calloc(DECISIONS, sizeof *d);
+
+        assert_non_null(d);
+        compare_a_round(*state, d, &seed);
+        free(d);
+    }
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)

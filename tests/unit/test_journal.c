@@ -92,7 +92,7 @@ static int make_fixture(void **state)
         .messages = 3,
         .recipients = 4,
         .tls = true};
-    f->turns = (struct turns){.count = 9, .least = 3, .most = {5, -1, -1, -1}};
+    f->turns = (struct turns){.count = 9, .least = 3, .used = 15, .up = 5000};
     f->line = (struct journal_line){
         .event = JOURNAL_REFUSAL,
         .turns = &f->turns,
@@ -170,6 +170,7 @@ static void test_whole_line(void **state)
         "\"retry_after_s\":6,\"helo\":\"pc.example\",\"from\":\"a@b.example\",\"messages\":3,"
         "\"recipients\":4,\"bytes_up\":5000000000,\"bytes_down\":12,\"tls\":true,"
         "\"turns\":9,\"messages_least\":3,\"messages_most\":5,\"duration_ms\":1234,\"spf\":null,"
+        "\"spf_helo\":null,"
         "\"node\":\"gate1\",\"to\":\"c@d.example\",\"detail\":\"why\"}\n");
     free(text);
 }
@@ -187,7 +188,8 @@ static void test_bare_line(void **state)
         "\"client\":null,\"server\":null,\"class\":null,\"verdict\":\"forward\",\"rule\":null,"
         "\"retry_after_s\":null,\"helo\":null,\"from\":null,\"messages\":0,\"recipients\":0,"
         "\"bytes_up\":0,\"bytes_down\":0,\"tls\":false,\"turns\":null,\"messages_least\":null,"
-        "\"messages_most\":null,\"duration_ms\":0,\"spf\":null,\"node\":\"gate1\"}\n");
+        "\"messages_most\":null,\"duration_ms\":0,\"spf\":null,\"spf_helo\":null,\"node\":"
+        "\"gate1\"}\n");
     free(text);
 }
 

@@ -265,6 +265,34 @@ static void test_message_debt(void **state)
     }
 }
 
+/* The content of an encrypted message takes its token before; who got none waits for it, and gets
+ * it then, for nothing was taken. */
+static void test_content(void **state)
+{
+    struct bench *b = *state;
+    struct conf_class class = {.name = "x"};
+    struct question open = OPEN;
+    struct question question = {QUESTION_CONTENT, 1, 0, 0};
+    struct ask session = {1, "a", open, 1, WHEN_DOWN_LOCAL, 0};
+    struct ask content = {1, "a", question, 1, WHEN_DOWN_LOCAL, 0};
+
+    for (int local = 0; local < 2; local++) {
+        class.limit[LIMIT_MESSAGES] = (struct limit){1, {{2, DAY_US}}};
+        assert_int_equal(ask(b, &class, &content)->state, METER_WITHIN);
+        assert_int_equal(ask(b, &class, &content)->state, METER_WITHIN);
+        assert_int_equal(ask(b, &class, &session)->state, METER_WITHIN);
+        assert_int_equal(ask(b, &class, &content)->state, METER_OVER);
+        const struct answer *refused = ask(b, &class, &session);
+        assert_int_equal(refused->state, METER_OVER);
+        assert_int_equal(refused->limit, LIMIT_MESSAGES);
+        class.limit[LIMIT_MESSAGES].window[0].period_us *= 2; /* a bucket that is full */
+        assert_int_equal(ask(b, &class, &session)->state, METER_WITHIN);
+        assert_int_equal(ask(b, &class, &content)->state, METER_WITHIN);
+        real_redis_kill(&b->server);
+        assert_true(real_redis_until(b->base, real_redis_is_down, b->redis));
+    }
+}
+
 /* What nobody limits, nobody is asked for. */
 static void test_without_windows(void **state)
 {
@@ -539,6 +567,7 @@ int main(void)
         TEST(test_local),
         TEST(test_leave),
         TEST(test_message_debt),
+        TEST(test_content),
         TEST(test_without_windows),
         TEST(test_when_down),
         TEST(test_error_reply),
