@@ -1,0 +1,158 @@
+/* The page `register` as values for its template. */
+#include <string.h>
+
+#include "signup_internal.h"
+
+static json_t *time_of(int64_t unix_s)
+{
+    return visit_time(unix_s * 1000);
+}
+
+static json_t *check_of(const struct registration *r, enum signup_check check)
+{
+    const struct signup_checks *c = &r->checks;
+    char server[ADDR_TEXT] = "";
+
+    if (c->server.family != ADDR_NONE) {
+        addr_format(&c->server, server);
+    }
+    const char *spf = spf_result_name(c->spf);
+    return json_pack(
+        "{s:s, s:s, s:o, s:o, s:o, s:s, s:s, s:b}", "name", signup_check_name(check), "result",
+        signup_result_name(c->result[check]), "host", visit_text(span_of(r->request.host)),
+        "domain", visit_text(span_of(r->request.domain)), "reverse",
+        visit_text(span_of(c->reverse)), "server", server, "spf", spf ? spf : "unknown",
+        "other_name", strcmp(c->reverse, r->request.host) != 0);
+}
+
+static json_t *checks_of(const struct registration *r)
+{
+    json_t *list = json_array();
+
+    for (unsigned i = 0; i < SIGNUP_CHECKS; i++) {
+        json_array_append_new(list, check_of(r, i));
+    }
+    return list;
+}
+
+json_t *signup_json(const struct registration *r)
+{
+    return json_pack(
+        "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "state",
+        registration_state_name(r->state), "contact", visit_text(span_of(r->request.contact)),
+        "domain", visit_text(span_of(r->request.domain)), "host",
+        visit_text(span_of(r->request.host)), "reason", visit_text(span_of(r->request.reason)),
+        "checks", checks_of(r), "confirmed", time_of(r->confirmed_s), "decided",
+        time_of(r->decided_s), "until", time_of(r->until_s), "probation_until",
+        time_of(r->probation_until_s), "why", visit_text(span_of(r->why)), "class",
+        visit_text(span_of(r->class)));
+}
+
+/* What the form shows: what was just sent, else what waits for its link, or was given before. */
+static json_t *form_of(const struct signup_view *view)
+{
+    const struct signup_request *r =
+        view->asked ? &view->fresh.request : &view->seen.registration.request;
+    struct signup_form form = view->sent ? view->form
+                                         : (struct signup_form){
+                                               span_of(r->contact), span_of(r->domain),
+                                               span_of(r->host), span_of(r->reason)};
+
+    return json_pack(
+        "{s:o, s:o, s:o, s:o}", "contact", visit_text(form.contact), "domain",
+        visit_text(form.domain), "host", visit_text(form.host), "reason", visit_text(form.reason));
+}
+
+static json_t *faults_of(const struct signup_view *view)
+{
+    json_t *faults = json_object();
+
+    for (unsigned f = 0; f < SIGNUP_FIELDS; f++) {
+        if (view->faults[f] != SIGNUP_OK) {
+            json_object_set_new(
+                faults, signup_field_name(f), json_string(signup_fault_name(view->faults[f])));
+        }
+    }
+    return faults;
+}
+
+/* In what case the page finds the line. */
+static const char *case_of(
+    const struct visit *v, const struct signup_view *view, const struct registration_line *line,
+    enum registration_state now)
+{
+    if (line->refused) {
+        return "quarantined";
+    }
+    if (registration_is_active(now)) {
+        return "active";
+    }
+    if (strcmp(line->class, REGISTRATION_CLASS) == 0) {
+        return "by-desk"; /* by an operator, without a registration */
+    }
+    if (!signup_of(v->site)->mailer) {
+        return "closed";
+    }
+    if (now == REGISTRATION_PENDING) {
+        return "pending";
+    }
+    return view->asked ? "asked" : "none";
+}
+
+/* Only words that the templates know. */
+static const char *done_of(const struct visit *v)
+{
+    static const char *const words[] = {"asked",     "approved", "pending", "renewed",
+                                        "withdrawn", "mailed",   "early"};
+    struct span done = form_value(&v->query, "done");
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+        if (span_equal(done, span_of(words[i]))) {
+            return words[i];
+        }
+    }
+    return "";
+}
+
+void signup_show(struct visit *v, int status, const struct signup_checks *checks)
+{
+    struct signup_view *view = signup_view(v);
+    const struct registration *r = &view->seen.registration;
+    char id[SIGNUP_ID];
+    struct registration_line line = signup_line(v->site, signup_line_id(v, id), view->seen.class);
+    struct registration_rules rules = signup_rules(v->conf);
+    int64_t now_s = v->now_ms / 1000;
+    enum registration_state now = registration_now(r, &line, now_s);
+    bool show_checks = checks || view->asked;
+    json_t *values = json_pack(
+        "{s:s, s:s, s:s, s:o, s:o, s:o, s:b, s:b, s:b, s:s, s:s, s:b, s:b, s:o}", "case",
+        case_of(v, view, &line, now), "was", registration_state_name(now), "done", done_of(v),
+        "registration", signup_json(r), "form", form_of(view), "faults", faults_of(view), "wrong",
+        view->sent && status == 422, "early", view->wait_s > 0, "renewable",
+        registration_renewable(r, &rules, now_s), "mail", view->mail, "line", id, "checked",
+        show_checks, "shared", !v->own, "term",
+        visit_duration(v, v->conf->registration.term_s * 1000000));
+
+    if (show_checks) {
+        json_object_set_new(values, "checks", checks_of(&view->fresh));
+        json_object_set_new(
+            values, "at_once",
+            json_boolean(
+                !rules.desk_only && now != REGISTRATION_REFUSED && !line.class[0] &&
+                signup_checks_hold(&view->fresh.checks, rules.required)));
+    }
+    if (view->asked) {
+        json_object_set_new(
+            values, "asked",
+            json_pack(
+                "{s:o, s:o}", "contact", visit_text(span_of(view->fresh.request.contact)), "at",
+                time_of(view->asked_s)));
+    }
+    if (view->wait_s > 0) {
+        json_object_set_new(values, "wait", visit_duration(v, (uint64_t)view->wait_s * 1000000));
+    }
+    if (rules.probation_s > 0) {
+        json_object_set_new(values, "probation", visit_duration(v, rules.probation_s * 1000000));
+    }
+    visit_page(v, status, "register", values);
+}
