@@ -1,0 +1,295 @@
+/* From what somebody on the telephone says to a subscriber: an address, a prefix, an account, a
+ * case id, a domain. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "desk_subscriber.h"
+#include "svc/registration_names.h"
+#include "svc/registrations.h"
+#include "web/signup.h"
+
+#define PATH_MOST  1024
+#define WORDS_MOST 256
+#define NAMED_MOST 50 /* registrations of one name that are shown */
+
+struct search {
+    struct span words;
+    char case_id[CASE_TEXT]; /* empty: it cannot be one */
+    bool found;
+    char id[DESK_ID];
+    json_t *named; /* registrations of a domain or a contact address */
+    bool more;     /* of them, than are shown */
+};
+
+static struct search *search_of(struct visit *v)
+{
+    return desk_view(v)->more;
+}
+
+static void lead_to(struct visit *v, struct span id, const char *case_id)
+{
+    char path[PATH_MOST];
+    struct text t;
+
+    text_init(&t, path, sizeof(path));
+    desk_path(&t, "/desk/subscriber", id);
+    if (case_id[0] != '\0') {
+        text_addf(&t, "&case=%s#case", case_id);
+    }
+    visit_redirect(v, path);
+}
+
+/* `notice` says what was found out: "" (nothing was asked), "nothing", "foreign", ... */
+static void show(struct visit *v, const char *notice)
+{
+    const struct search *s = search_of(v);
+
+    desk_put(v, "words", visit_text(s->words));
+    desk_put(v, "notice", json_string(notice));
+    desk_show(v, 200, "desk_search");
+}
+
+/* --- addresses --- */
+
+static bool is_subscribers(const struct visit *v, const struct prefix *p)
+{
+    for (size_t i = 0; i < v->conf->prefix_count; i++) {
+        const struct prefix *q = &v->conf->prefixes[i];
+
+        if (p->len >= q->len && prefix_contains(q, &p->addr)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An address leads to whatever standing holds for it; a prefix to exactly itself. */
+static void look_up_prefix(struct visit *v, const struct prefix *p)
+{
+    struct registry_entry entry;
+    struct prefix target = *p;
+    char id[PREFIX_TEXT];
+
+    if (!is_subscribers(v, p)) {
+        show(v, "foreign");
+        return;
+    }
+    if (p->len == addr_bits(p->addr.family)) {
+        registry_find(site_registry(v->site), v->conf, &p->addr, v->now_ms / 1000, &entry);
+        target = entry.standing ? entry.unit : prefix_unit(&p->addr, v->conf->ipv6_unit);
+    }
+    prefix_format(&target, id);
+    lead_to(v, span_of(id), "");
+}
+
+/* --- cases and accounts --- */
+
+static void set_found(struct search *s, struct span id)
+{
+    if (id.len < sizeof(s->id)) {
+        memcpy(s->id, id.at, id.len);
+        s->id[id.len] = '\0';
+        s->found = true;
+    }
+}
+
+static void take_cases(struct visit *v, const struct redis_reply *reply)
+{
+    struct search *s = search_of(v);
+    struct span id;
+
+    if (tally_case_owner(reply, s->case_id, &id)) {
+        set_found(s, id);
+    }
+}
+
+static void take_exists(struct visit *v, const struct redis_reply *reply)
+{
+    struct search *s = search_of(v);
+    int64_t n = 0;
+
+    if (redis_reply_integer(reply, &n) && n > 0) {
+        set_found(s, s->words);
+    }
+}
+
+static void tell_account(struct visit *v)
+{
+    struct search *s = search_of(v);
+
+    if (s->found) {
+        lead_to(v, span_of(s->id), "");
+    } else {
+        show(v, s->case_id[0] != '\0' ? "no_case" : "nothing");
+    }
+}
+
+/* An account is known by its standing or its log. */
+static void look_up_account(struct visit *v)
+{
+    struct search *s = search_of(v);
+    char log[STORE_KEY], standing[STORE_KEY];
+
+    if (!desk_id_is_good(s->words)) {
+        show(v, "nothing");
+        return;
+    }
+    const struct span in_log[] = {SPAN_LITERAL("EXISTS"), store_key(STORE_KEY_LOG, s->words, log)};
+    const struct span in_standing[] = {
+        SPAN_LITERAL("EXISTS"), store_key(STORE_KEY_STANDING, s->words, standing)};
+
+    visit_ask(v, in_log, 2, take_exists);
+    visit_ask(v, in_standing, 2, take_exists);
+    visit_then(v, tell_account);
+}
+
+/* --- domains and contact addresses --- */
+
+struct named {
+    struct site *site;
+    uint64_t ticket;
+    char id[DESK_ID];
+};
+
+/* The set is of ids that had the name once. */
+static void forget(struct visit *v, const char *id)
+{
+    char key[STORE_KEY];
+    struct span words[] = {SPAN_LITERAL("SREM"), {"", 0}, span_of(id)};
+
+    if (registration_names_key(search_of(v)->words, key, &words[1])) {
+        visit_ask(v, words, 3, NULL);
+    }
+}
+
+static void on_registration(void *context, const struct registration_seen *seen)
+{
+    struct named *n = context;
+    struct visit *v = visit_of(n->site, n->ticket);
+
+    if (v && !seen) {
+        desk_lose(v);
+    } else if (
+        v && seen->found && registration_names_fit(&seen->registration, search_of(v)->words)) {
+        json_t *one = signup_json(&seen->registration);
+
+        json_object_set_new(one, "id", visit_text(span_of(n->id)));
+        json_array_append_new(search_of(v)->named, one);
+    } else if (v) {
+        forget(v, n->id);
+    }
+    if (v) {
+        visit_got(v);
+    }
+    free(n);
+}
+
+static void read_named(struct visit *v, struct span id)
+{
+    struct named *n = calloc(1, sizeof(*n));
+
+    if (!n) {
+        log_error("out of memory");
+        abort();
+    }
+    n->site = v->site;
+    n->ticket = visit_wait(v);
+    snprintf(n->id, sizeof(n->id), "%.*s", (int)id.len, id.at);
+    registrations_read(site_redis(v->site), id, on_registration, n);
+}
+
+static void take_names(struct visit *v, const struct redis_reply *reply)
+{
+    size_t count = redis_reply_count(reply);
+    struct span id;
+
+    search_of(v)->more = count > NAMED_MOST;
+    for (size_t i = 0; i < count && i < NAMED_MOST; i++) {
+        if (redis_reply_text(redis_reply_at(reply, i), &id)) {
+            read_named(v, id);
+        }
+    }
+}
+
+static void tell_named(struct visit *v)
+{
+    struct search *s = search_of(v);
+    size_t count = json_array_size(s->named);
+
+    if (count == 1) {
+        const char *id = json_string_value(json_object_get(json_array_get(s->named, 0), "id"));
+
+        lead_to(v, span_of(id), "");
+    } else if (count > 1) {
+        desk_put(v, "results", json_incref(s->named));
+        desk_put(v, "more", json_boolean(s->more));
+        show(v, "named");
+    } else {
+        look_up_account(v);
+    }
+}
+
+static void look_up_name(struct visit *v)
+{
+    struct search *s = search_of(v);
+    char key[STORE_KEY];
+    struct span words[] = {SPAN_LITERAL("SMEMBERS"), {"", 0}};
+
+    if (!registration_names_key(s->words, key, &words[1]) || !desk_id_is_good(s->words)) {
+        look_up_account(v);
+        return;
+    }
+    s->named = json_array();
+    visit_own(v, s->named);
+    visit_ask(v, words, 2, take_names);
+    visit_then(v, tell_named);
+}
+
+static void tell_case(struct visit *v)
+{
+    struct search *s = search_of(v);
+
+    if (s->found) {
+        lead_to(v, span_of(s->id), s->case_id);
+    } else {
+        look_up_account(v);
+    }
+}
+
+static void look_up_case(struct visit *v)
+{
+    struct search *s = search_of(v);
+    char key[STORE_KEY];
+    const struct span words[] = {
+        SPAN_LITERAL("XREVRANGE"), tally_cases_key(s->case_id, key), SPAN_LITERAL("+"),
+        SPAN_LITERAL("-")};
+
+    visit_ask(v, words, 4, take_cases);
+    visit_then(v, tell_case);
+}
+
+void desk_search(struct visit *v)
+{
+    struct search *s = visit_alloc(v, sizeof(*s));
+    enum prefix_error error;
+    struct prefix p;
+
+    desk_view(v)->more = s;
+    s->words = form_value(&v->query, "q");
+    if (s->words.len > WORDS_MOST || !text_is_plain(s->words, false)) {
+        s->words = SPAN_LITERAL("");
+    }
+    error = prefix_parse(s->words, &p);
+    if (s->words.len == 0) {
+        show(v, "");
+    } else if (error == PREFIX_OK || error == PREFIX_HOST_BITS) {
+        look_up_prefix(v, &p);
+    } else if (tally_case_parse(s->words, s->case_id)) {
+        look_up_case(v);
+    } else {
+        s->case_id[0] = '\0';
+        look_up_name(v);
+    }
+}

@@ -1,0 +1,148 @@
+"""Chromium at the desk: its daily work; each page looked at with axe-core, at phone and desktop widths, light and dark."""
+
+import pytest
+
+from tests.integration.test_signup import (OTHER, SLOPPY, mailbox_fixture, nsd_fixture, running_fixture,  # noqa: F401
+                                           sign_up, text_of)
+from tests.integration.wire import Client, first_reply, send
+from tests.lab import desk
+from tests.lab.chromium import Chromium
+from tests.lab.process import wait_for
+
+OFFICE, SPAMMER = "10.20.200.1", "10.20.66.6"
+XSS = "<img/src=x/onerror=document.title='owned'>"
+
+
+@pytest.fixture(name="web")
+def web_fixture(running, sink):
+    sink()
+    web = running({"registration": {"approve": "desk"}})
+    desk.add_operators(web)
+    return web
+
+
+@pytest.fixture(name="chromium")
+def chromium_fixture(lab, started):
+    return lambda web: started(Chromium(lab.subscribers, web, OFFICE))
+
+
+def log_in(page, name):
+    assert page.goto("/desk") == 200
+    assert page.url().endswith("/desk/login?to=/desk")
+    page.fill("#name", name)
+    page.fill("#password", desk.PASSWORDS[name])
+    assert page.submit("main button") == 200
+    assert page.url().endswith("/desk")
+
+
+def spray(lab, web, source, count):
+    """So many sessions through the gate, each with a mail where that is let."""
+    for _ in range(count):
+        send(lab, source)
+    wait_for(lambda: sum(float(web.redis.cli("zscore", key, source) or 0)
+                         for key in web.redis.cli("keys", "g25:tally:*:sessions")) >= count, 30, "the tally has it")
+
+
+def test_a_deferred_subscriber_is_quarantined_and_released(lab, running, web, chromium):
+    spray(lab, web, SPAMMER, 9)
+    spray(lab, web, "10.20.66.7", 4)
+    spray(lab, web, "10.20.1.1", 1)
+    running.gate.ctl("register", "10.20.0.25", "--reason", "runs a mail server", "--until", "365d")
+    page = chromium(web).page()
+    assert page.goto("/desk/login") == 200
+    page.inspect("desk-login")
+    log_in(page, "agent")
+    assert page.texts("section:has(#list-deferrals) th[scope=row]")[0] == SPAMMER
+    label = page.attribute("section:has(#list-deferrals) svg", "aria-label")
+    assert label.startswith("Last 24 hours: 9 sessions") and "8 deferred or refused" in label
+    page.inspect("desk-overview")
+    page.click(f"section:has(#list-deferrals) a >> text={SPAMMER}")
+    assert "1 messages in 1 hour" in page.text() and "me@home.example" in page.text()
+    page.fill("#reason", "sends spam to many servers")
+    page.fill("#note", "ticket 4711")
+    assert page.submit("button.danger") == 200
+    assert "is in quarantine" in page.text("[role=status]")
+    assert wait_for(lambda: (said := first_reply(lab, SPAMMER)).startswith("554 ") and said, 20).count("sends spam")
+    page.goto(f"/desk/subscriber?id={SPAMMER}")
+    page.inspect("desk-subscriber")
+    page.fill("#release-reason", "cleaned")
+    assert page.submit("form[action='/desk/release'] button") == 200
+    assert "The quarantine is ended" in page.text("[role=status]").replace("Done: the", "The")
+    wait_for(lambda: not first_reply(lab, SPAMMER).startswith("554 "), 20)
+
+
+def test_registrations_in_the_browser(running, web, chromium):
+    for source, host in ((OTHER, "mail.customer.example"), (SLOPPY, "odd.customer.example")):
+        sign_up(web, running.mailbox, source, host=host, contact=f"{host.split('.')[0]}@customer.example")
+    page = chromium(web).page()
+    log_in(page, "agent")
+    page.click("text=2 registrations wait")
+    page.inspect("desk-pending")
+    assert page.submit(f"article:has-text('{OTHER}') form[action='/desk/approve'] button") == 200
+    assert "Approved" in page.text("[role=status]")
+    page.fill(f"article:has-text('{SLOPPY}') input[name=reason]", "The host name leads elsewhere.")
+    assert page.submit(f"article:has-text('{SLOPPY}') form[action='/desk/refuse'] button") == 200
+    assert "Refused" in page.text("[role=status]") and "Nobody waits." in page.text()
+    mails = [text_of(mail) for mail in running.mailbox.wait_messages(4)]
+    assert any("The host name leads elsewhere." in mail for mail in mails)
+    assert running.gate.ctl_json("show", OTHER)["class"] == "probation"
+    page.goto("/desk/search?q=customer.example")
+    page.inspect("desk-search")
+
+
+def test_the_rest_of_the_pages(lab, web, chromium):
+    line = web.browser(SPAMMER)
+    line.submit(line.get("/feedback"), "/feedback", {"topic": "objection", "words": "It is my server.\n" + XSS})
+    desk.log_in(web.browser("10.20.204.1"), "agent", "wrong")
+    page = chromium(web).page()
+    log_in(page, "admin")
+    page.goto("/desk/feedback")
+    assert "It is my server." in page.text() and XSS in page.text()
+    page.inspect("desk-feedback")
+    page.goto("/desk/audit")
+    assert "logged in" in page.text() and "from 10.20.204.1" in page.text()
+    page.inspect("desk-audit")
+    # By keyboard: the first stop leads past the navigation.
+    page.goto("/desk")
+    page.press("Tab")
+    assert page.focused()["text"] == "Skip to the content"
+    page.goto("/desk/search")
+    page.fill("#q", "192.0.2.7")
+    page.press("Enter")
+    page.wait("[role=status]")
+    assert page.submit("text=Log out") == 200
+    assert "You are logged out." in page.text()
+    assert page.goto("/desk") == 200 and "/desk/login" in page.url()
+
+
+def test_without_javascript_and_in_german(lab, web, chromium):
+    spray(lab, web, SPAMMER, 3)
+    page = chromium(web).page(script=False, language="de")
+    log_in(page, "agent")
+    assert "Überblick" in page.text() and "Am meisten aufgeschoben" in page.text()
+    page.shoot("desk-overview-german")
+    page.goto(f"/desk/subscriber?id={SPAMMER}")
+    page.fill("#reason", "sends spam")
+    assert page.submit("button.danger") == 200
+    assert "ist in Quarantäne" in page.text("[role=status]")
+    page.shoot("desk-subscriber-german")
+    page.goto("/desk/pending")
+    assert "Niemand wartet." in page.text()
+
+
+def test_what_a_client_says_stays_text(lab, web, chromium):
+    """HELO and MAIL of a real session, with what would be a script in a page."""
+    send(lab, SPAMMER)
+    with Client(lab, SPAMMER) as client:
+        client.reply()
+        client.say(f"HELO {XSS}")
+        client.say(f"MAIL FROM:<{XSS}@home.example>")
+        client.say("QUIT")
+    page = chromium(web).page()
+    log_in(page, "viewer")
+    wait_for(lambda: page.goto(f"/desk/subscriber?id={SPAMMER}") == 200 and "onerror" in page.text(), 20)
+    assert page.count("main img") == 0 and page.evaluate("document.title") != "owned"
+    assert XSS in page.text()
+    assert page.call("faults") == []
+    # A viewer sees no form but the one to leave.
+    assert page.count("main form") == 0
