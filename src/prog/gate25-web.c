@@ -1,0 +1,183 @@
+/* The sign-up site: wires its modules together. */
+#include <event2/event.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <systemd/sd-daemon.h>
+
+#include "base/log.h"
+#include "svc/conf_file.h"
+#include "web/desk.h"
+#include "web/signup.h"
+#include "web/site.h"
+#include "web/subscriber.h"
+
+#define EXIT_USAGE 2
+#define ERROR_TEXT 1024
+#define SIGNALS    3
+
+static const char usage[] =
+    "usage: gate25-web [--config FILE] [--check]\n"
+    "       gate25-web --help | --version\n"
+    "\n"
+    "The sign-up site of gate25: what a subscriber can see and do about port 25, and the desk.\n"
+    "Stays in the foreground. SIGHUP reads configuration, pages and certificate anew; SIGTERM "
+    "ends\n"
+    "it.\n"
+    "\n"
+    "  --config FILE  default " CONF_FILE_DEFAULT "\n"
+    "  --check        only read configuration, pages and certificate: status 0, or 1 and the "
+    "reason\n";
+
+static const struct site_module *const modules[] = {
+    &subscriber_module, &signup_module, &desk_module, NULL};
+
+struct program {
+    struct event_base *base;
+    struct site *site;
+    const char *file;
+};
+
+static void reload(struct program *p)
+{
+    char array[ERROR_TEXT];
+    struct text error;
+    struct conf *conf;
+
+    text_init(&error, array, sizeof(array));
+    conf = conf_file_read(p->file, &error);
+    if (conf && site_set_conf(p->site, conf, &error) == 0) {
+        log_info("reloaded");
+    } else {
+        log_error("not reloaded: %s", array);
+    }
+    conf_release(conf);
+}
+
+static void on_signal(evutil_socket_t number, short what, void *context)
+{
+    struct program *p = context;
+
+    (void)what;
+    if (number == SIGHUP) {
+        reload(p);
+    } else {
+        event_base_loopbreak(p->base);
+    }
+}
+
+static int serve(struct program *p)
+{
+    static const int numbers[SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
+    struct event *events[SIGNALS] = {NULL};
+    bool good = true;
+
+    for (size_t i = 0; i < SIGNALS; i++) {
+        events[i] = evsignal_new(p->base, numbers[i], on_signal, p);
+        good = good && events[i] && event_add(events[i], NULL) == 0;
+    }
+    if (good) {
+        good = event_base_dispatch(p->base) >= 0;
+    }
+    for (size_t i = 0; i < SIGNALS; i++) {
+        if (events[i]) {
+            event_free(events[i]);
+        }
+    }
+    return good ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static void on_ready(void *context)
+{
+    (void)context;
+    log_info("ready");
+    sd_notify(0, "READY=1");
+}
+
+static int run(struct conf *conf, const char *file)
+{
+    char array[ERROR_TEXT] = "out of memory";
+    struct text error;
+    struct program p = {.base = event_base_new(), .file = file};
+    int status = EXIT_FAILURE;
+
+    text_init(&error, array, sizeof(array));
+    if (p.base) {
+        p.site = site_new(&(struct site_options){p.base, conf, modules, on_ready, NULL}, &error);
+    }
+    if (p.site) {
+        status = serve(&p);
+    } else {
+        log_error("%s", array);
+    }
+    site_free(p.site);
+    if (p.base) {
+        event_base_free(p.base);
+    }
+    return status;
+}
+
+static int start(const char *file, bool check)
+{
+    char array[ERROR_TEXT];
+    struct text error;
+    int status = EXIT_FAILURE;
+
+    text_init(&error, array, sizeof(array));
+    struct conf *conf = conf_file_read(file, &error);
+    if (conf && conf->web.listen.count == 0) {
+        text_addf(
+            &error, "%s:1: there is no site; allowed: web { listen = { \"ADDRESS:PORT\" } ... }",
+            file);
+    } else if (conf && site_check(conf, modules, &error) == 0) {
+        status = EXIT_SUCCESS;
+    }
+    if (status != EXIT_SUCCESS) {
+        (void)fprintf(stderr, "%s\n", array);
+    } else if (!check) {
+        status = run(conf, file);
+    }
+    conf_release(conf);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"check", no_argument, NULL, 'k'},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'},
+        {0},
+    };
+    const char *file = CONF_FILE_DEFAULT;
+    bool check = false;
+    int option;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            file = optarg;
+            break;
+        case 'k':
+            check = true;
+            break;
+        case 'h':
+            (void)fputs(usage, stdout);
+            return EXIT_SUCCESS;
+        case 'v':
+            (void)puts("gate25-web " GATE25_VERSION);
+            return EXIT_SUCCESS;
+        default:
+            (void)fputs(usage, stderr);
+            return EXIT_USAGE;
+        }
+    }
+    if (optind < argc) {
+        (void)fputs(usage, stderr);
+        return EXIT_USAGE;
+    }
+    (void)signal(SIGPIPE, SIG_IGN);
+    log_open("gate25-web", LOG_LEVEL_INFO);
+    return start(file, check);
+}
