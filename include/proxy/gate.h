@@ -7,12 +7,14 @@
 #include "net/stream.h"
 #include "proxy/loopguard.h"
 #include "proxy/sessions.h"
+#include "proxy/verdict_counts.h"
 #include "svc/conf_file.h"
 #include "svc/journal.h"
 #include "svc/meter.h"
 #include "svc/redis.h"
 #include "svc/registry.h"
 #include "svc/spf.h"
+#include "svc/tally.h"
 
 #define GATE_CASES 32 /* random numbers drawn at once */
 
@@ -22,12 +24,14 @@ struct gate {
     struct conf *boot; /* of the sockets: what a reload cannot change */
     unsigned worker;
     struct metrics *metrics;
+    struct verdict_counts *verdicts;
     struct loopguard *loopguard;
     struct redis *redis;
     struct registry *registry;
     struct meter *meter;
     struct spf *spf;
     struct journal *journal;
+    struct tally *tally;
     struct addr *own; /* this host's addresses */
     size_t own_count;
     struct stream_owner streams;
@@ -42,6 +46,7 @@ struct gate_setup {
     struct conf *boot; /* the one that the listening sockets were made by */
     unsigned worker;   /* number 0 keeps the registry's copy */
     struct metrics *metrics;
+    struct verdict_counts *verdicts;
     struct loopguard *loopguard;
     int spf; /* the way to gate25-spfd; stays the caller's */
     sessions_count_cb counted;
@@ -61,6 +66,8 @@ void gate_reload(struct gate *g, struct conf *conf);
 /* Asks why `id` has the standing it has; session_reason() is told. -1: Redis cannot be asked now.
  */
 int gate_ask_reason(struct gate *g, uint64_t session, const char *id);
+/* Sends what is gathered and not yet written: the process ends soon. */
+void gate_last_words(struct gate *g);
 /* A fresh random number for a case id. */
 uint64_t gate_case(struct gate *g);
 

@@ -10,4 +10,7 @@ void privileges_raise_descriptors(void);
  * -1: `error` says why. */
 int privileges_drop(bool keep_raw, struct text *error) __attribute__((warn_unused_result));
 
+/* In a child that is to run this program anew: what was kept goes on to it. -1: errno. */
+int privileges_pass_on(void) __attribute__((warn_unused_result));
+
 #endif

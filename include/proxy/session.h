@@ -14,7 +14,7 @@ struct session;
 int session_start(struct gate *gate, int fd, const struct endpoint *peer)
     __attribute__((warn_unused_result));
 void session_answer(struct session *s, const struct answer *answer); /* the meter's */
-void session_spf(struct session *s, enum spf_result result, struct span explanation);
+void session_spf(struct session *s, const struct spf_answer *answer);
 void session_reason(struct session *s, struct span reason); /* of its standing; empty: unknown */
 void session_shut_down(struct session *s);                  /* asks it to end between commands */
 void session_abort(struct session *s);                      /* ends it at once */

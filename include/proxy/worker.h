@@ -7,6 +7,7 @@
 #include "base/metrics.h"
 #include "core/conf.h"
 #include "proxy/loopguard.h"
+#include "proxy/verdict_counts.h"
 
 struct worker_setup {
     struct conf *conf;
@@ -16,6 +17,7 @@ struct worker_setup {
     const int *listeners; /* the worker closes them */
     size_t listener_count;
     struct metrics *metrics;
+    struct verdict_counts *verdicts;
     struct loopguard *loopguard;
     int spf;   /* the way to gate25-spfd */
     int ready; /* a pipe: the worker's number is written to it once it listens */

@@ -7,9 +7,11 @@
 #include "ctl/control.h"
 #include "proxy/master.h"
 #include "svc/conf_file.h"
+#include "svc/conf_warnings.h"
 
 #define EXIT_USAGE 2
 #define ERROR_TEXT 512
+#define UPGRADE_MS 90000 /* more than the master gives the new gate */
 
 static const char usage[] =
     "usage: gate25d [--config FILE] [--check]\n"
@@ -24,37 +26,68 @@ static const char usage[] =
 
 static const struct control_verb verbs[] = {
     {.name = "status", .run = master_status_json},
+    {.name = "health", .run = master_health_json},
     {.name = "reload", .run = master_reload_json},
+    {.name = "drain", .run = master_drain_json},
+    {.name = "undrain", .run = master_undrain_json},
+    {.name = "upgrade", .begin = master_upgrade_json, .patience_ms = UPGRADE_MS},
     {.name = "spf", .begin = master_spf_json},
 };
+
+struct daemon {
+    struct conf *conf;
+    struct master *master;
+    struct control *control; /* NULL: closed, or the configuration names none */
+};
+
+static int open_control(void *context, struct text *error)
+{
+    struct daemon *d = context;
+    if (!d->conf->control_socket) {
+        return 0;
+    }
+    d->control = control_new(
+        master_base(d->master), d->conf->control_socket, verbs, sizeof(verbs) / sizeof(verbs[0]),
+        d->master, error);
+    return d->control ? 0 : -1;
+}
+
+static void close_control(void *context)
+{
+    struct daemon *d = context;
+    if (d->control) {
+        control_close_door(d->control);
+    }
+}
 
 static int run(struct conf *conf, const char *file)
 {
     char array[ERROR_TEXT];
     struct text error;
     text_init(&error, array, sizeof(array));
-    struct master *master = master_new(conf, file, &error);
-    if (!master) {
+    struct daemon d = {.conf = conf};
+    const struct master_doors doors = {open_control, close_control, &d};
+    d.master = master_new(conf, file, &doors, &error);
+    if (!d.master) {
         log_error("%s", array);
         return EXIT_FAILURE;
     }
-    struct control *control = NULL;
-    if (conf->control_socket) {
-        control = control_new(
-            master_base(master), conf->control_socket, verbs, sizeof(verbs) / sizeof(verbs[0]),
-            master, &error);
-    }
-    int status = EXIT_FAILURE;
-    if (conf->control_socket && !control) {
-        log_error("%s", array);
-    } else {
-        status = master_run(master);
-    }
-    if (control) {
-        control_free(control);
-    }
-    master_free(master);
+    int status = master_run(d.master);
+    control_free(d.control);
+    master_free(d.master);
     return status;
+}
+
+static void print_warning(void *context, const char *words)
+{
+    const char *const *file = context;
+    (void)fprintf(stderr, "%s: warning: %s\n", *file, words);
+}
+
+static void log_a_warning(void *context, const char *words)
+{
+    (void)context;
+    log_warning("configuration: %s", words);
 }
 
 static int start(const char *file, bool check)
@@ -67,6 +100,7 @@ static int start(const char *file, bool check)
         (void)fprintf(stderr, "%s\n", array);
         return EXIT_FAILURE;
     }
+    conf_warnings(conf, check ? print_warning : log_a_warning, &file);
     int status = check ? EXIT_SUCCESS : run(conf, file);
     conf_release(conf);
     return status;

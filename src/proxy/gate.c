@@ -20,15 +20,16 @@ static void on_answer(void *context, uint64_t id, const struct answer *answer)
     }
 }
 
-static void on_spf(void *context, uint64_t id, enum spf_result result, struct span explanation)
+static void on_spf(void *context, uint64_t id, const struct spf_answer *answer)
 {
     struct gate *g = context;
     metrics_add(g->metrics, METRIC_SPF_ASKED, 1);
-    metrics_add(g->metrics, METRIC_SPF_FAILED, result == SPF_FAIL);
-    metrics_add(g->metrics, METRIC_SPF_UNKNOWN, result == SPF_UNKNOWN);
+    bool failed = answer->sender == SPF_FAIL || answer->helo == SPF_FAIL;
+    metrics_add(g->metrics, METRIC_SPF_FAILED, failed);
+    metrics_add(g->metrics, METRIC_SPF_UNKNOWN, answer->sender == SPF_UNKNOWN);
     struct session *s = sessions_get(&g->sessions, id);
     if (s) {
-        session_spf(s, result, explanation);
+        session_spf(s, answer);
     }
 }
 
@@ -83,7 +84,8 @@ static int open_services(struct gate *g, int spf)
     g->registry = registry_new(g->base, g->conf, g->worker == 0);
     g->journal = journal_new(g->conf, g->redis, g->metrics);
     g->spf = spf_new(g->base, spf, on_spf, g);
-    return g->meter && g->registry && g->journal && g->spf ? 0 : -1;
+    g->tally = tally_new(g->base, g->redis, g->conf->redis.deadline_ms);
+    return g->meter && g->registry && g->journal && g->spf && g->tally ? 0 : -1;
 }
 
 int gate_init(struct gate *g, const struct gate_setup *setup)
@@ -94,6 +96,7 @@ int gate_init(struct gate *g, const struct gate_setup *setup)
     g->boot = conf_hold(setup->boot);
     g->worker = setup->worker;
     g->metrics = setup->metrics;
+    g->verdicts = setup->verdicts;
     g->loopguard = setup->loopguard;
     g->streams.base = setup->base;
     g->streams.event = session_on_stream;
@@ -115,6 +118,7 @@ void gate_fini(struct gate *g)
         meter_free(g->meter);
     }
     spf_free(g->spf);
+    tally_free(g->tally);
     if (g->registry) {
         registry_free(g->registry);
     }
@@ -149,6 +153,11 @@ void gate_reload(struct gate *g, struct conf *conf)
     }
     journal_reopen(g->journal, g->conf);
     find_own_addresses(g);
+}
+
+void gate_last_words(struct gate *g)
+{
+    tally_write(g->tally);
 }
 
 uint64_t gate_case(struct gate *g)

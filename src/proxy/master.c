@@ -14,22 +14,11 @@
 #include "net/intercept.h"
 #include "proxy/privileges.h"
 #include "svc/conf_file.h"
+#include "svc/conf_warnings.h"
 
 #define KILL_GRACE_MS 5000 /* behind drain_ms, which is the workers' own business */
 #define KILL_SOON_MS  1000 /* asked a second time */
 #define WORKERS_MOST  256
-
-static void close_listeners(struct master *m)
-{
-    for (unsigned i = 0; m->workers && i < m->worker_count; i++) {
-        for (size_t j = 0; m->workers[i].listeners && j < m->boot->listen_count; j++) {
-            if (m->workers[i].listeners[j] >= 0) {
-                close(m->workers[i].listeners[j]);
-                m->workers[i].listeners[j] = -1;
-            }
-        }
-    }
-}
 
 static void arm_kill(struct master *m, int64_t ms)
 {
@@ -43,7 +32,7 @@ void master_stop(struct master *m)
     if (m->stops == 1) {
         log_info("stopping");
         sd_notify(0, "STOPPING=1");
-        close_listeners(m);
+        master_close_listeners(m);
         arm_kill(m, m->conf->timeouts.drain_ms + KILL_GRACE_MS);
     } else {
         arm_kill(m, KILL_SOON_MS);
@@ -77,15 +66,23 @@ static void on_child(evutil_socket_t signal, short what, void *context)
     master_reap(context);
 }
 
+static void log_a_warning(void *context, const char *words)
+{
+    (void)context;
+    log_warning("configuration: %s", words);
+}
+
 /* False: the old configuration stays and `error` says why. */
 static bool reload(struct master *m, struct text *error, struct text *restart)
 {
     sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_monotonic_ms() * 1000);
     struct conf *conf = conf_file_read(m->conf_file, error);
+    m->reload_failed = !conf;
     if (conf) {
         conf_needs_restart(m->boot, conf, restart);
         conf_release(m->conf);
         m->conf = conf;
+        conf_warnings(conf, log_a_warning, NULL);
         master_spf_apply(m);
     }
     master_signal_workers(m, SIGHUP); /* a bad file too: the journal is to be opened anew */
@@ -124,6 +121,21 @@ char *master_reload_json(void *master)
     return line;
 }
 
+void master_say_ready(const struct master *m)
+{
+    sd_notifyf(0, "READY=1\nMAINPID=%ld", (long)getpid());
+    log_info("ready: %u workers", m->worker_count);
+}
+
+static void become_ready(struct master *m)
+{
+    if (master_takes_over(m)) {
+        master_tell_elder(m);
+    } else {
+        master_say_ready(m);
+    }
+}
+
 static void on_ready(evutil_socket_t fd, short what, void *context)
 {
     (void)what;
@@ -136,8 +148,7 @@ static void on_ready(evutil_socket_t fd, short what, void *context)
         m->workers[number].ready = true;
         m->ready_count++;
         if (m->ready_count == m->worker_count) {
-            sd_notify(0, "READY=1");
-            log_info("ready: %u workers", m->worker_count);
+            become_ready(m);
         }
     }
 }
@@ -150,48 +161,17 @@ static void on_restart(evutil_socket_t fd, short what, void *context)
 
 static int open_workers(struct master *m, struct text *error)
 {
-    size_t listens = m->boot->listen_count;
     m->workers = calloc(m->worker_count, sizeof(*m->workers));
     for (unsigned i = 0; m->workers && i < m->worker_count; i++) {
         struct master_worker *w = &m->workers[i];
         w->master = m;
         w->number = i;
-        w->listeners = calloc(listens, sizeof(*w->listeners));
-        if (!w->listeners || evtimer_assign(&w->restart, m->base, on_restart, w) < 0) {
+        if (evtimer_assign(&w->restart, m->base, on_restart, w) < 0) {
             text_addf(error, "out of memory");
             return -1;
         }
-        memset(w->listeners, 0xff, listens * sizeof(*w->listeners)); /* -1: not open */
     }
     return m->workers ? 0 : -1;
-}
-
-static int fail_to_listen(const struct master *m, const struct endpoint *at, struct text *error)
-{
-    bool rights = errno == EPERM && m->boot->mode == INTERCEPT_TPROXY;
-    char where[ENDPOINT_TEXT];
-    endpoint_format(at, where);
-    text_addf(
-        error, "cannot listen on %s: %s%s", where, strerror(errno),
-        rights ? " (mode = \"tproxy\" needs CAP_NET_RAW, or root)" : "");
-    return -1;
-}
-
-static int open_listeners(struct master *m, struct text *error)
-{
-    for (size_t j = 0; j < m->boot->listen_count; j++) {
-        const struct endpoint *at = &m->boot->listen[j];
-        if (intercept_probe(m->boot->mode, at) < 0) {
-            return fail_to_listen(m, at, error);
-        }
-        for (unsigned i = 0; i < m->worker_count; i++) {
-            m->workers[i].listeners[j] = intercept_listen(m->boot->mode, at);
-            if (m->workers[i].listeners[j] < 0) {
-                return fail_to_listen(m, at, error);
-            }
-        }
-    }
-    return 0;
 }
 
 static int open_events(struct master *m)
@@ -228,15 +208,21 @@ static int open_all(struct master *m, struct text *error)
 {
     m->base = event_base_new();
     m->metrics = metrics_new(m->worker_count);
-    m->loopguard = loopguard_new(m->worker_count, m->conf->max_sessions);
-    if (!m->base || !m->metrics || !m->loopguard || open_events(m) < 0 || master_spf_open(m) < 0) {
-        text_addf(error, "cannot start: %s", strerror(errno));
+    m->verdicts = verdict_counts_new(m->worker_count);
+    m->loopguard = loopguard_new(m->worker_count, m->conf->max_sessions, LOOPGUARD_WAIT_MS);
+    if (!m->base || !m->metrics || !m->verdicts || !m->loopguard || open_events(m) < 0 ||
+        master_spf_open(m) < 0 || inherited_read(&m->inherited, m->conf->mode, error) < 0 ||
+        master_upgrade_open(m) < 0) {
+        if (error->len == 0) {
+            text_addf(error, "cannot start: %s", strerror(errno));
+        }
         return -1;
     }
-    return open_workers(m, error) < 0 || open_listeners(m, error) < 0 ? -1 : 0;
+    return open_workers(m, error) < 0 || master_open_listeners(m, error) < 0 ? -1 : 0;
 }
 
-struct master *master_new(struct conf *conf, const char *conf_file, struct text *error)
+struct master *master_new(
+    struct conf *conf, const char *conf_file, const struct master_doors *doors, struct text *error)
 {
     struct master *m = calloc(1, sizeof(*m));
     if (!m) {
@@ -249,6 +235,8 @@ struct master *master_new(struct conf *conf, const char *conf_file, struct text 
     m->worker_count = count_workers(conf);
     m->started_ms = clock_monotonic_ms();
     m->ready[0] = m->ready[1] = -1;
+    m->inherited.elder = -1;
+    m->doors = *doors;
     privileges_raise_descriptors();
     if (open_all(m, error) < 0) {
         master_free(m);
@@ -259,21 +247,20 @@ struct master *master_new(struct conf *conf, const char *conf_file, struct text 
 
 void master_free(struct master *m)
 {
-    close_listeners(m);
-    for (unsigned i = 0; m->workers && i < m->worker_count; i++) {
-        free(m->workers[i].listeners);
-    }
+    master_close_listeners(m);
     free(m->workers);
     if (m->ready[0] >= 0) {
         close(m->ready[0]);
         close(m->ready[1]);
     }
+    master_http_close(m);
     master_spf_close(m);
     if (m->base) {
         event_base_free(m->base);
     }
     loopguard_free(m->loopguard);
     metrics_free(m->metrics, m->worker_count);
+    verdict_counts_free(m->verdicts, m->worker_count);
     conf_release(m->conf);
     conf_release(m->boot);
     free(m);
@@ -289,6 +276,10 @@ int master_run(struct master *m)
     char array[MASTER_ERROR];
     struct text error;
     text_init(&error, array, sizeof(array));
+    if (!master_takes_over(m) && master_open_doors(m, &error) < 0) {
+        log_error("%s", array);
+        return EXIT_FAILURE;
+    }
     if (privileges_drop(m->boot->mode == INTERCEPT_TPROXY, &error) < 0) {
         log_error("%s", array);
         return EXIT_FAILURE;

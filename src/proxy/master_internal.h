@@ -7,8 +7,11 @@
 #include <sys/types.h>
 
 #include "base/metrics.h"
+#include "proxy/health.h"
+#include "proxy/inherited.h"
 #include "proxy/loopguard.h"
 #include "proxy/master.h"
+#include "proxy/metrics_page.h"
 #include "svc/spf.h"
 
 #define MASTER_ERROR 512
@@ -18,6 +21,7 @@ struct master_worker {
     unsigned number;
     pid_t pid; /* 0: not running */
     int *listeners;
+    size_t listener_count;
     int64_t started_ms;
     unsigned early_ends; /* in a row: it died within its first second */
     bool ready;
@@ -34,10 +38,24 @@ struct master_spf {
     int64_t started_ms;
     unsigned early_ends; /* in a row: it died within its first second */
     bool told_to_end;
-    struct event restart;
-    struct spf *ask; /* our own questions: gate25ctl's */
+    struct event restart, watch;
+    struct spf *ask; /* our own questions: gate25ctl's, and the watch's */
+    uint64_t heard;  /* spf_heard() at the watch's last tick */
+    unsigned silent; /* ticks in a row without an answer */
+    bool answers;    /* it has answered since it was started */
     master_answer_cb answer;
     void *answer_context;
+};
+
+/* The handing over to a younger gate, and from an older one. */
+struct master_upgrade {
+    char program[PATH_MAX]; /* where this one was started from: a newer one may lie there now */
+    pid_t pid;              /* the younger; 0: there is none */
+    int younger;            /* the way to it until it serves; -1 */
+    struct event heard, deadline, limit;
+    master_answer_cb answer; /* who asked for it */
+    void *answer_context;
+    uint64_t ticket;
 };
 
 struct master {
@@ -45,6 +63,7 @@ struct master {
     struct conf *conf, *boot;
     const char *conf_file;
     struct metrics *metrics;
+    struct verdict_counts *verdicts;
     struct loopguard *loopguard;
     struct master_worker *workers;
     unsigned worker_count;
@@ -52,8 +71,15 @@ struct master {
     int ready[2]; /* the workers' way to say that they listen */
     struct event signals[4], ready_event, kill_timer;
     struct master_spf spf;
+    struct inherited inherited;
+    struct master_upgrade upgrade;
+    struct master_doors doors;
+    struct http_server *http; /* NULL: the configuration names no place */
     int64_t started_ms;
-    unsigned stops; /* times it was asked to stop */
+    unsigned stops;     /* times it was asked to stop */
+    bool retired;       /* a younger gate has taken over; the workers end with their sessions */
+    bool drained;       /* the operator wants no more traffic sent here */
+    bool reload_failed; /* the last one; an older configuration is in use */
     int status;
 };
 
@@ -64,6 +90,11 @@ void master_close_others(int *keep, size_t count);
 int master_spf_open(struct master *m) __attribute__((warn_unused_result));
 void master_spf_close(struct master *m); /* ends it too */
 int master_spf_socket(const struct master *m, unsigned worker);
+/* master_spf_ask.c: our own end of the ways. -1: errno. */
+int master_spf_open_ask(struct master *m, int socket) __attribute__((warn_unused_result));
+void master_spf_close_ask(struct master *m);
+/* It has just been started: watch it, and kill it once it hangs. */
+void master_spf_watch(struct master *m);
 /* Has it run, run anew or not run, as the configuration wants it now. */
 void master_spf_apply(struct master *m);
 /* If `pid` is its, it has ended, and is started again where it is wanted. */
@@ -71,10 +102,37 @@ void master_spf_reap(struct master *m, pid_t pid, int status);
 
 /* Forks the worker. What cannot be forked is tried again. */
 void master_start_worker(struct master_worker *w);
+unsigned master_running_workers(const struct master *m);
 void master_signal_workers(struct master *m, int signal);
 bool master_has_workers(const struct master *m);
 /* Looks for workers that have ended, and starts them again unless the master is stopping. */
 void master_reap(struct master *m);
 void master_stop(struct master *m);
+/* Every worker listens, and the doors are open: says so to whoever waits for it. */
+void master_say_ready(const struct master *m);
+
+/* Takes the inherited listening sockets, opens what is missing. -1: `error` says why. */
+int master_open_listeners(struct master *m, struct text *error) __attribute__((warn_unused_result));
+void master_close_listeners(struct master *m);
+/* All of them into `out`, as many as there is room for; their number. */
+size_t master_listeners(const struct master *m, int *out, size_t room);
+
+/* -1: out of memory. */
+int master_upgrade_open(struct master *m) __attribute__((warn_unused_result));
+bool master_takes_over(const struct master *m); /* and the older gate still has its doors open */
+void master_tell_elder(struct master *m);       /* that every worker listens */
+bool master_upgrade_reap(struct master *m, pid_t pid, int status); /* false: not the younger gate */
+
+/* Serves what metrics.listen asks for. -1: `error` says why. */
+int master_http_open(struct master *m, struct text *error) __attribute__((warn_unused_result));
+void master_http_close(struct master *m);
+/* These pages, and what else there is one place for. -1: `error` says why. */
+int master_open_doors(struct master *m, struct text *error) __attribute__((warn_unused_result));
+void master_close_doors(struct master *m);
+
+/* Adds why, "; " between. */
+enum health master_health(const struct master *m, struct text *reasons);
+/* Appends the page that Prometheus reads. -1: out of memory. */
+int master_metrics(const struct master *m, struct buf *out) __attribute__((warn_unused_result));
 
 #endif

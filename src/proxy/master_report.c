@@ -1,7 +1,9 @@
 /* What the master tells operators. */
 #include <jansson.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "master_internal.h"
 #include "net/clock.h"
 
@@ -19,9 +21,80 @@ static json_t *counters(const struct master *m)
     json_t *all = json_object();
     for (unsigned i = 0; i < METRIC_COUNT; i++) {
         uint64_t sum = metrics_total(m->metrics, m->worker_count, i);
-        json_object_set_new(all, metric_row(i)->name, json_integer((json_int_t)sum));
+        if (i != METRIC_MIRROR_SEEN) { /* a time that means something to this process alone */
+            json_object_set_new(all, metric_row(i)->name, json_integer((json_int_t)sum));
+        }
     }
     return all;
+}
+
+static int64_t mirror_age_ms(const struct master *m)
+{
+    int64_t seen_ms = (int64_t)metrics_total(m->metrics, m->worker_count, METRIC_MIRROR_SEEN);
+    return clock_monotonic_ms() - (seen_ms > 0 ? seen_ms : m->started_ms);
+}
+
+enum health master_health(const struct master *m, struct text *reasons)
+{
+    struct health_facts facts = {
+        .workers = m->worker_count,
+        .running = master_running_workers(m),
+        .listening = m->ready_count == m->worker_count,
+        .stopping = m->stops > 0,
+        .drained = m->drained,
+        .with_store = (unsigned)metrics_total(m->metrics, m->worker_count, METRIC_STORE_UP),
+        .mirror_age_ms = mirror_age_ms(m),
+        .spf_wanted = m->conf->spf.use != SPF_USE_OFF,
+        .spf_running = m->spf.pid > 0,
+        .reload_failed = m->reload_failed,
+    };
+    return health_judge(&facts, reasons);
+}
+
+static char *set_drained(struct master *m, bool drained)
+{
+    log_info(drained ? "no more traffic is wanted: the health is bad" : "traffic is wanted again");
+    m->drained = drained;
+    return strdup("{\"ok\": true}");
+}
+
+char *master_drain_json(void *master)
+{
+    return set_drained(master, true);
+}
+
+char *master_undrain_json(void *master)
+{
+    return set_drained(master, false);
+}
+
+char *master_health_json(void *master)
+{
+    char array[MASTER_ERROR];
+    struct text reasons;
+    text_init(&reasons, array, sizeof(array));
+    enum health health = master_health(master, &reasons);
+    json_t *said = json_pack("{s:s, s:s}", "health", health_name(health), "reasons", array);
+    char *line = said ? json_dumps(said, JSON_COMPACT) : NULL;
+    json_decref(said);
+    return line;
+}
+
+int master_metrics(const struct master *m, struct buf *out)
+{
+    struct metrics_page page = {
+        .metrics = m->metrics,
+        .verdicts = m->verdicts,
+        .workers = m->worker_count,
+        .running = master_running_workers(m),
+        .now_ms = clock_monotonic_ms(),
+        .started_ms = m->started_ms,
+        .reload_failed = m->reload_failed,
+        .stopping = m->stops > 0,
+        .spf_wanted = m->conf->spf.use != SPF_USE_OFF,
+        .spf_running = m->spf.pid > 0,
+    };
+    return metrics_page_write(&page, out);
 }
 
 char *master_status_json(void *master)
@@ -29,10 +102,11 @@ char *master_status_json(void *master)
     const struct master *m = master;
     uint64_t up = metrics_total(m->metrics, m->worker_count, METRIC_STORE_UP);
     json_t *status = json_pack(
-        "{s:s, s:i, s:s, s:I, s:s, s:o, s:I, s:o}", "version", GATE25_VERSION, "pid", (int)getpid(),
-        "node", m->conf->node, "uptime_s",
+        "{s:s, s:i, s:s, s:I, s:s, s:o, s:I, s:I, s:o}", "version", GATE25_VERSION, "pid",
+        (int)getpid(), "node", m->conf->node, "uptime_s",
         (json_int_t)((clock_monotonic_ms() - m->started_ms) / 1000), "config", m->conf_file,
-        "workers", worker_pids(m), "workers_with_store", (json_int_t)up, "counters", counters(m));
+        "workers", worker_pids(m), "workers_with_store", (json_int_t)up, "mirror_age_ms",
+        (json_int_t)mirror_age_ms(m), "counters", counters(m));
     char *text = status ? json_dumps(status, JSON_COMPACT) : NULL;
     json_decref(status);
     return text;

@@ -41,7 +41,7 @@ void master_close_others(int *keep, size_t count)
 static int become_worker(struct master_worker *w)
 {
     struct master *m = w->master;
-    size_t count = m->boot->listen_count;
+    size_t count = w->listener_count;
     int *keep = calloc(count + 2, sizeof(*keep));
     if (!keep || event_reinit(m->base) < 0) {
         return EXIT_FAILURE;
@@ -61,6 +61,7 @@ static int become_worker(struct master_worker *w)
         .listeners = w->listeners,
         .listener_count = count,
         .metrics = &m->metrics[w->number],
+        .verdicts = verdict_counts_of(m->verdicts, w->number),
         .loopguard = m->loopguard,
         .spf = master_spf_socket(m, w->number),
         .ready = m->ready[1],
@@ -114,14 +115,18 @@ void master_signal_workers(struct master *m, int signal)
     }
 }
 
+unsigned master_running_workers(const struct master *m)
+{
+    unsigned running = 0;
+    for (unsigned i = 0; i < m->worker_count; i++) {
+        running += m->workers[i].pid > 0;
+    }
+    return running;
+}
+
 bool master_has_workers(const struct master *m)
 {
-    for (unsigned i = 0; i < m->worker_count; i++) {
-        if (m->workers[i].pid > 0) {
-            return true;
-        }
-    }
-    return false;
+    return master_running_workers(m) > 0;
 }
 
 /* What the dead one said of the present is no longer true. */
@@ -154,7 +159,7 @@ static void on_end(struct master_worker *w, int status)
     pid_t pid = w->pid;
     w->pid = 0;
     forget_present(w);
-    if (m->stops > 0) {
+    if (m->stops > 0 || m->retired) {
         return;
     }
     log_end(w, pid, status);
@@ -188,13 +193,13 @@ void master_reap(struct master *m)
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         struct master_worker *w = worker_with(m, pid);
-        if (!w) {
-            master_spf_reap(m, pid, status);
-        } else {
+        if (w) {
             on_end(w, status);
+        } else if (!master_upgrade_reap(m, pid, status)) {
+            master_spf_reap(m, pid, status);
         }
     }
-    if (m->stops > 0 && !master_has_workers(m)) {
+    if ((m->stops > 0 || m->retired) && !master_has_workers(m)) {
         event_base_loopbreak(m->base);
     }
 }

@@ -20,6 +20,19 @@ void privileges_raise_descriptors(void)
     }
 }
 
+int privileges_pass_on(void)
+{
+    if (!capng_have_capability(CAPNG_PERMITTED, CAP_NET_RAW)) {
+        return 0;
+    }
+    capng_get_caps_process();
+    if (capng_update(CAPNG_ADD, CAPNG_INHERITABLE, CAP_NET_RAW) < 0 ||
+        capng_apply(CAPNG_SELECT_CAPS) < 0) {
+        return -1;
+    }
+    return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_RAW, 0, 0);
+}
+
 int privileges_drop(bool keep_raw, struct text *error)
 {
     const capng_type_t sets = CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/passage.h"
 #include "net/clock.h"
 
 #define DETAIL 160
@@ -18,6 +19,9 @@ static bool tell_dialog(struct session *s, struct dialog_event *event)
     event->server = stream_input(&s->stream[SIDE_SERVER]);
     event->client_eof = stream_at_eof(&s->stream[SIDE_CLIENT]);
     event->server_eof = stream_at_eof(&s->stream[SIDE_SERVER]);
+    event->server_lost = s->stream[SIDE_SERVER].failed;
+    event->client_full = session_is_full(s, SIDE_CLIENT);
+    event->server_full = session_is_full(s, SIDE_SERVER);
     event->bytes_up = s->bytes_up;
     event->active_ms = s->active_ms;
     dialog_step(&s->dialog, event, &actions);
@@ -25,15 +29,15 @@ static bool tell_dialog(struct session *s, struct dialog_event *event)
     return actions.more && !s->ended;
 }
 
-/* True: the dialog lets the client begin its next turn. Else it stays held, or has ended. */
-static bool may_begin_turn(struct session *s)
+/* True: the dialog lets the client go on. Else it stays held, or has ended. */
+static bool may_go_on(struct session *s)
 {
     struct dialog_event event = {.kind = DIALOG_TURN};
     (void)tell_dialog(s, &event);
     if (!s->ended && s->dialog.asking) {
         stream_rest(&s->stream[SIDE_CLIENT], STREAM_REST_ANSWER, true);
     }
-    return !s->ended && !s->dialog.turns.waiting;
+    return !s->ended && s->dialog.turns.held == TURNS_FREE;
 }
 
 /* Opaque, encrypted: what comes goes on turn by turn. */
@@ -49,7 +53,7 @@ static void pump_turns(struct session *s, enum dialog_side side)
         size_t count = turns_client(&s->dialog.turns, input);
         session_forward(s, side, count);
         input = stream_input(&s->stream[side]);
-    } while (input.len > 0 && may_begin_turn(s));
+    } while (s->dialog.turns.held != TURNS_FREE && may_go_on(s));
 }
 
 static void pump_side(struct session *s, enum dialog_side side)
@@ -90,11 +94,16 @@ static void notice_lost(struct session *s)
     }
 }
 
-static void bound_input(struct session *s)
+/* Whoever does not take what is for him is not read from either, unless the two ways have nothing
+ * to do with each other. */
+static void bound_reading(struct session *s)
 {
     for (enum dialog_side side = SIDE_CLIENT; side <= SIDE_SERVER; side++) {
-        bool enough = stream_input(&s->stream[side]).len >= SESSION_INPUT_MOST;
-        stream_rest(&s->stream[side], STREAM_REST_INPUT, enough);
+        struct stream *stream = &s->stream[side];
+        bool own = side == SIDE_CLIENT && !s->opaque && session_is_full(s, side);
+        bool enough = stream_input(stream).len >= SESSION_INPUT_MOST;
+        stream_rest(stream, STREAM_REST_INPUT, enough);
+        stream_rest(stream, STREAM_REST_PEER, own || session_is_full(s, session_other(side)));
     }
 }
 
@@ -128,7 +137,7 @@ static void step(struct session *s, struct dialog_event *event)
         notice_lost(s);
     }
     if (!s->ended) {
-        bound_input(s);
+        bound_reading(s);
         session_set_timer(s);
     }
 }
@@ -142,7 +151,12 @@ static void step_on(struct session *s, enum dialog_event_kind kind)
 static void on_opaque_input(struct session *s)
 {
     pump(s);
-    if (s->ended || !s->asked || s->bytes_up < s->tick_at) {
+    if (s->ended) {
+        return;
+    }
+    bound_reading(s);
+    session_set_timer(s);
+    if (!s->asked || s->bytes_up < s->tick_at) {
         return;
     }
     if (s->dialog.asking) { /* what overruns a limit is bounded, however fast the line */
@@ -169,13 +183,16 @@ static void on_input(struct session *s, enum dialog_side side)
 
 static void on_end(struct session *s)
 {
-    if (s->opaque) {
-        pump(s);
-        if (!s->ended) {
-            notice_lost(s);
-        }
-    } else {
+    if (!s->opaque) {
         step_on(s, DIALOG_BYTES);
+        return;
+    }
+    pump(s);
+    if (!s->ended) {
+        notice_lost(s);
+    }
+    if (!s->ended) {
+        session_set_timer(s);
     }
 }
 
@@ -189,9 +206,13 @@ static void on_failed(struct session *s, enum dialog_side side)
     on_end(s);
 }
 
-static void on_flushed(struct session *s, enum dialog_side side)
+static void on_flushed(struct session *s)
 {
-    stream_rest(&s->stream[session_other(side)], STREAM_REST_PEER, false);
+    s->active_ms = clock_monotonic_ms();
+    on_end(s); /* there is room again for what was held back */
+    if (!s->ended) {
+        bound_reading(s);
+    }
 }
 
 void session_on_stream(void *context, struct stream *stream, enum stream_event event)
@@ -209,6 +230,7 @@ void session_on_stream(void *context, struct stream *stream, enum stream_event e
     switch (event) {
     case STREAM_CONNECTED:
         s->active_ms = clock_monotonic_ms();
+        metrics_time(s->gate->metrics, LATENCY_CONNECT, clock_monotonic_us() - s->connect_us);
         step_on(s, DIALOG_CONNECTED);
         break;
     case STREAM_INPUT:
@@ -218,7 +240,7 @@ void session_on_stream(void *context, struct stream *stream, enum stream_event e
         on_end(s);
         break;
     case STREAM_FLUSHED:
-        on_flushed(s, side);
+        on_flushed(s);
         break;
     case STREAM_FAILED:
         on_failed(s, side);
@@ -226,9 +248,25 @@ void session_on_stream(void *context, struct stream *stream, enum stream_event e
     }
 }
 
+/* The one whose end was read, or who is not to be read from now, may be gone unnoticed. What a
+ * server said before it went is still to be read. */
+static bool is_unwatched(const struct session *s, enum dialog_side side)
+{
+    const struct stream *stream = &s->stream[side];
+    bool at_rest = side == SIDE_CLIENT && !stream_is_watched(stream);
+    return stream_is_open(stream) && (stream_at_eof(stream) || at_rest);
+}
+
 static int64_t due_ms(const struct session *s)
 {
-    return s->ended ? s->close_ms : dialog_deadline(&s->dialog);
+    int64_t due = s->ended ? s->close_ms : dialog_deadline(&s->dialog);
+    bool looks =
+        s->ended ? s->left > 0 : is_unwatched(s, SIDE_CLIENT) || is_unwatched(s, SIDE_SERVER);
+    if (looks) {
+        int64_t look = clock_monotonic_ms() + SESSION_LOOK_MS;
+        due = look < due ? look : due;
+    }
+    return due;
 }
 
 /* Deadlines mostly move away: the timer is left alone then, and looks again when it fires. */
@@ -246,18 +284,46 @@ void session_set_timer(struct session *s)
     s->armed_ms = event_add(&s->timer, &tv) == 0 ? due : 0;
 }
 
+/* True: a connection that nobody reads from was reset, and the session has ended with it. */
+static bool notice_reset(struct session *s)
+{
+    for (enum dialog_side side = SIDE_CLIENT; side <= SIDE_SERVER; side++) {
+        if (is_unwatched(s, side) && stream_notice_reset(&s->stream[side])) {
+            on_failed(s, side);
+            return true;
+        }
+    }
+    return false;
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *context)
 {
     (void)fd, (void)what;
     struct session *s = context;
     s->armed_ms = 0;
-    if (clock_monotonic_ms() < due_ms(s)) {
-        session_set_timer(s);
-    } else if (s->ended) {
+    if (s->ended) {
         session_linger(s);
+        return;
+    }
+    if (notice_reset(s)) {
+        return;
+    }
+    if (clock_monotonic_ms() < dialog_deadline(&s->dialog)) {
+        session_set_timer(s);
     } else {
         step_on(s, DIALOG_TICK);
     }
+}
+
+/* What no gate has sent is nobody's return, whatever its port: a subscriber may well use, to the
+ * same server, the port that the kernel gave to a connection of ours. */
+static bool has_returned(struct session *s, int fd, const struct endpoint *server)
+{
+    s->passages = intercept_passages(fd);
+    if (s->passages == 0) {
+        return false;
+    }
+    return s->passages >= PASSAGES_MOST || loopguard_knows(s->gate->loopguard, &s->client, server);
 }
 
 static void identify(struct session *s, int fd)
@@ -272,8 +338,8 @@ static void identify(struct session *s, int fd)
         .mode = g->boot->mode,
     };
     facts.server_known = intercept_destination(facts.mode, fd, &s->client, &facts.server);
-    facts.returned = facts.mode == INTERCEPT_TPROXY && facts.server_known &&
-                     loopguard_knows(g->loopguard, &s->client, &facts.server);
+    facts.returned =
+        facts.mode == INTERCEPT_TPROXY && facts.server_known && has_returned(s, fd, &facts.server);
     s->server = facts.server;
     s->setup.refused = admission_check(s->conf, &facts);
     if (s->setup.refused.action != VERDICT_FORWARD) {
@@ -366,20 +432,34 @@ void session_reason(struct session *s, struct span reason)
     step_on(s, DIALOG_START);
 }
 
+/* Behind SPF's answer the meter may have to be asked before the command has its verdict; behind the
+ * meter's a question is the next command's. */
+static void step_on_answer(struct session *s, struct dialog_event *event, enum latency asked)
+{
+    struct metrics *m = s->gate->metrics;
+    int64_t now_us = clock_monotonic_us();
+    metrics_time(m, asked, now_us - s->question_us);
+    step(s, event);
+    bool waits = s->dialog.asking && !s->ended;
+    if (asked != LATENCY_SPF || !waits) {
+        metrics_time(m, LATENCY_VERDICT, now_us - s->verdict_us);
+        s->verdict_us = waits ? s->question_us : 0;
+    }
+}
+
 void session_answer(struct session *s, const struct answer *answer)
 {
     struct dialog_event event = {.kind = DIALOG_ANSWER, .answer = *answer};
     if (!s->ended) {
         stream_rest(&s->stream[SIDE_CLIENT], STREAM_REST_ANSWER, false);
     }
-    step(s, &event);
+    step_on_answer(s, &event, LATENCY_STORE);
 }
 
-void session_spf(struct session *s, enum spf_result result, struct span explanation)
+void session_spf(struct session *s, const struct spf_answer *answer)
 {
-    struct dialog_event event = {
-        .kind = DIALOG_ANSWER, .spf = result, .spf_explanation = explanation};
-    step(s, &event);
+    struct dialog_event event = {.kind = DIALOG_ANSWER, .spf = *answer};
+    step_on_answer(s, &event, LATENCY_SPF);
 }
 
 void session_shut_down(struct session *s)

@@ -5,6 +5,7 @@
 
 #include "core/proxy_v2.h"
 #include "core/submission.h"
+#include "net/clock.h"
 #include "session_internal.h"
 
 static void count_sent(struct session *s, enum dialog_side to, size_t count)
@@ -26,9 +27,6 @@ void session_forward(struct session *s, enum dialog_side from, size_t count)
     stream_send(target, (struct span){input.at, count});
     count_sent(s, session_other(from), count);
     stream_consume(source, count);
-    if (stream_unsent(target) > SESSION_UNSENT_MOST) {
-        stream_rest(source, STREAM_REST_PEER, true);
-    }
 }
 
 static void act_forward(struct session *s, const struct dialog_action *a)
@@ -47,9 +45,6 @@ static void act_replace(struct session *s, const struct dialog_action *a)
     stream_send(target, a->text);
     count_sent(s, session_other(a->side), a->text.len);
     stream_consume(source, a->count);
-    if (stream_unsent(target) > SESSION_UNSENT_MOST) {
-        stream_rest(source, STREAM_REST_PEER, true);
-    }
 }
 
 static void act_send(struct session *s, const struct dialog_action *a)
@@ -95,7 +90,8 @@ static void act_connect(struct session *s, const struct dialog_action *a)
         s->asked = false; /* what is over its limits holds nothing of the meter's */
     }
     s->upstream = target.server;
-    int fd = intercept_socket(s->gate->boot->mode, &s->client.addr);
+    s->connect_us = clock_monotonic_us();
+    int fd = intercept_socket(s->gate->boot->mode, &s->client.addr, s->passages);
     if (fd < 0) {
         s->connect_error = errno;
         s->connect_failed = true;
@@ -123,6 +119,8 @@ static void ask_spf(struct session *s)
 
 static void act_ask(struct session *s, const struct dialog_action *a)
 {
+    s->question_us = clock_monotonic_us();
+    s->verdict_us = s->verdict_us ? s->verdict_us : s->question_us;
     if (a->question.kind == QUESTION_SPF) {
         ask_spf(s);
         return;

@@ -2,7 +2,7 @@
 #include "net/clock.h"
 #include "session_internal.h"
 
-/* For a peer to take what was said to it. */
+/* For a peer to take more of what was said to it. */
 #define FLUSH_MS 30000
 /* For a peer to stop talking: closing earlier resets the connection, and a reset destroys what the
  * peer has not read yet. */
@@ -30,6 +30,24 @@ static struct journal_line start_line(
     };
 }
 
+/* A class that does not enforce is tallied as if it did: that is what shadow mode is watched for.
+ */
+static void tally_refusal(const struct session *s, const struct verdict *v)
+{
+    static const enum tally_kind kinds[] = {
+        [VERDICT_DEFER] = TALLY_DEFERRALS, [VERDICT_REFUSE] = TALLY_REFUSALS};
+    enum verdict_action action = v->shadow ? v->would : v->action;
+    int64_t now_s = clock_unix_ms() / 1000;
+
+    if (!s->subscriber_known) {
+        return;
+    }
+    if (action == VERDICT_DEFER || action == VERDICT_REFUSE) {
+        tally_add(s->gate->tally, s->subscriber, kinds[action], 1, now_s);
+    }
+    tally_case(s->gate->tally, s->subscriber, s->case_id, now_s);
+}
+
 void session_record_refusal(struct session *s, const struct verdict *v)
 {
     static const enum metric metrics[] = {
@@ -39,7 +57,9 @@ void session_record_refusal(struct session *s, const struct verdict *v)
     };
     struct journal_line line = start_line(s, JOURNAL_REFUSAL, v);
     journal_write(s->gate->journal, &line);
+    verdict_counts_add(s->gate->verdicts, JOURNAL_REFUSAL, s->setup.class, v);
     metrics_add(s->gate->metrics, metrics[v->action], 1);
+    tally_refusal(s, v);
 }
 
 static void write_session_line(struct session *s, const struct verdict *v)
@@ -63,6 +83,7 @@ static void write_session_line(struct session *s, const struct verdict *v)
 static void count_session(struct session *s, const struct verdict *v)
 {
     struct metrics *m = s->gate->metrics;
+    verdict_counts_add(s->gate->verdicts, JOURNAL_SESSION, s->setup.class, v);
     metrics_add(m, METRIC_MESSAGES, s->dialog.record.messages);
     metrics_add(m, METRIC_RECIPIENTS, s->dialog.record.recipients);
     metrics_add(m, METRIC_BYTES_UP, (int64_t)s->bytes_up);
@@ -72,6 +93,19 @@ static void count_session(struct session *s, const struct verdict *v)
     }
     if (v->rule == RULE_TIMEOUT) {
         metrics_add(m, METRIC_TIMED_OUT, 1);
+    }
+}
+
+/* Behind STARTTLS the least that it must have carried counts. */
+static void tally_session(const struct session *s)
+{
+    const struct dialog_record *record = &s->dialog.record;
+    uint64_t messages = record->messages + (record->tls ? s->dialog.turns.least : 0);
+    int64_t now_s = clock_unix_ms() / 1000;
+
+    if (s->subscriber_known) {
+        tally_add(s->gate->tally, s->subscriber, TALLY_SESSIONS, 1, now_s);
+        tally_add(s->gate->tally, s->subscriber, TALLY_MESSAGES, messages, now_s);
     }
 }
 
@@ -98,9 +132,11 @@ void session_close(struct session *s, const struct verdict *v)
     turns_end(&s->dialog.turns);
     write_session_line(s, v);
     count_session(s, v);
+    tally_session(s);
     if (s->asked) {
         leave_meter(s);
     }
+    s->undelivered = s->stream[SIDE_CLIENT].finish && stream_input(&s->stream[SIDE_CLIENT]).len > 0;
     for (enum dialog_side side = SIDE_CLIENT; side <= SIDE_SERVER; side++) {
         struct stream *stream = &s->stream[side];
         stream_consume(stream, stream_input(stream).len);
@@ -110,41 +146,59 @@ void session_close(struct session *s, const struct verdict *v)
     session_linger(s);
 }
 
-static bool has_unsent(const struct session *s)
-{
-    return stream_unsent(&s->stream[SIDE_CLIENT]) > 0 || stream_unsent(&s->stream[SIDE_SERVER]) > 0;
-}
-
 static void bury(struct session *s)
 {
     s->dead = true;
     event_del(&s->timer);
-    stream_close(&s->stream[SIDE_CLIENT]);
+    (s->undelivered ? stream_abort : stream_close)(&s->stream[SIDE_CLIENT]);
     stream_close(&s->stream[SIDE_SERVER]);
     metrics_add(s->gate->metrics, METRIC_SESSIONS_OPEN, -1);
     sessions_bury(&s->gate->sessions, s);
 }
 
+/* A stream that has no more to say, and whose peer has none, is done. The one who was told in no
+ * words that its last bytes went nowhere is told by a reset, once it has heard the rest. */
+static bool close_if_done(struct session *s, enum dialog_side side)
+{
+    struct stream *stream = &s->stream[side];
+    if (side == SIDE_CLIENT && s->undelivered) {
+        if (stream_is_open(stream) && stream_unacknowledged(stream) > 0) {
+            return false;
+        }
+        stream_abort(stream);
+        return true;
+    }
+    if (stream_is_open(stream) && !(stream_at_eof(stream) && stream_unsent(stream) == 0)) {
+        return false;
+    }
+    stream_close(stream);
+    return true;
+}
+
+/* As long as a peer takes something it has time. Behind a close with input unread the kernel throws
+ * away what the peer has not taken yet, so that is waited for too. */
+static void move_close(struct session *s, int64_t now_ms)
+{
+    size_t left = stream_unacknowledged(&s->stream[SIDE_CLIENT]) +
+                  stream_unacknowledged(&s->stream[SIDE_SERVER]);
+    if (left != 0 && left < s->left) {
+        s->close_ms = now_ms + FLUSH_MS;
+    } else if (left == 0 && s->close_ms > now_ms + DISCARD_MS) {
+        s->close_ms = now_ms + DISCARD_MS;
+    }
+    s->left = left;
+}
+
 void session_linger(struct session *s)
 {
-    bool open = false;
-    for (enum dialog_side side = SIDE_CLIENT; side <= SIDE_SERVER; side++) {
-        struct stream *stream = &s->stream[side];
-        bool done = stream_at_eof(stream) && stream_unsent(stream) == 0;
-        if (!stream_is_open(stream) || done) {
-            stream_close(stream);
-        } else {
-            open = true;
-        }
-    }
+    bool client_done = close_if_done(s, SIDE_CLIENT);
+    bool server_done = close_if_done(s, SIDE_SERVER);
     int64_t now_ms = clock_monotonic_ms();
-    if (!open || now_ms >= s->close_ms) {
+    if ((client_done && server_done) || now_ms >= s->close_ms) {
         bury(s);
         return;
     }
-    if (!has_unsent(s) && s->close_ms > now_ms + DISCARD_MS) {
-        s->close_ms = now_ms + DISCARD_MS;
-    }
+    move_close(s, now_ms);
     session_set_timer(s);
 }
 

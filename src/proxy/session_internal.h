@@ -6,11 +6,14 @@
 #include "proxy/gate.h"
 #include "proxy/session.h"
 
-/* Unsent bytes that keep the other side from being read. */
-#define SESSION_UNSENT_MOST (256 * 1024)
+/* What is behind these bounds is not read, so a session holds less than a megabyte whatever is sent
+ * and whoever does not read. Unsent bytes to a side that keep more from being made for it: */
+#define SESSION_UNSENT_MOST (64 * 1024)
 /* Unconsumed bytes that keep a side from being read further. */
 #define SESSION_INPUT_MOST (DIALOG_LINE + 4096)
-#define SESSION_SLOT       96
+/* Between looks at a connection that no event tells of. */
+#define SESSION_LOOK_MS 400
+#define SESSION_SLOT    96
 
 struct session {
     uint64_t id;
@@ -24,12 +27,17 @@ struct session {
     int64_t armed_ms; /* when the timer fires; 0: not armed */
     int64_t started_ms, active_ms;
     int64_t close_ms; /* when ended: what was not sent by then is lost */
+    size_t left;      /* when ended: bytes that the peers had not taken when last looked at */
+    int64_t verdict_us, question_us; /* when what is waited for began; 0: nothing is */
+    int64_t connect_us;              /* the same of the server */
     uint64_t bytes_up, bytes_down;
     uint64_t tick_at, tick_every; /* opaque: bytes up that make a tick due */
     uint64_t loop_mark;
     int connect_error;
+    int passages;        /* core/passage.h */
     bool connect_failed; /* at once: the dialog has yet to hear of it */
     bool subscriber_known, asked, opaque, ended, dead;
+    bool undelivered;   /* the client must not think that all it sent has arrived */
     bool passed_end[2]; /* opaque: this side's half-close was passed on */
     char case_id[CASE_TEXT];
     char subscriber[PREFIX_TEXT];
@@ -46,6 +54,12 @@ static inline enum dialog_side session_other(enum dialog_side side)
 static inline bool session_is_bridged(const struct session *s)
 {
     return s->dialog.admitted.action == VERDICT_SUBMIT;
+}
+
+/* So much waits to be sent to that side that nothing more is to be made for it. */
+static inline bool session_is_full(const struct session *s, enum dialog_side side)
+{
+    return stream_unsent(&s->stream[side]) > SESSION_UNSENT_MOST;
 }
 
 /* Moves `count` bytes off the front of `from`'s input to the other side. */

@@ -29,11 +29,12 @@ struct worker {
     struct listener_options listening;
     struct listener *listeners;
     size_t listener_count; /* that are open */
-    struct event terminate, reload, second, drain, inform;
+    struct event terminate, retire, reload, second, drain, inform;
     int64_t started_ms;
     size_t most_sessions;
     int64_t logged_ms;
     bool held, draining, failed;
+    bool retired; /* ends with its last session */
 };
 
 /* Each session needs two descriptors; an accept that cannot be carried out helps nobody. */
@@ -96,6 +97,7 @@ static void hold_listeners(struct worker *w, bool hold)
 static void stop_soon(struct worker *w)
 {
     static const struct timeval last_words = {.tv_usec = LAST_WORDS_MS * 1000};
+    gate_last_words(&w->gate);
     event_base_loopexit(w->gate.base, &last_words);
 }
 
@@ -103,7 +105,7 @@ static void on_count(void *context, size_t count)
 {
     struct worker *w = context;
     hold_listeners(w, count >= w->most_sessions);
-    if (w->draining && count == 0) {
+    if ((w->draining || w->retired) && count == 0) {
         stop_soon(w);
     }
 }
@@ -130,6 +132,19 @@ static void on_terminate(evutil_socket_t signal, short what, void *context)
     close_listeners(w);
     sessions_shut_down(&w->gate.sessions);
     if (sessions_count(&w->gate.sessions) == 0 || event_add(&w->drain, &limit) < 0) {
+        stop_soon(w);
+    }
+}
+
+/* Another gate serves the listening sockets from now on. */
+static void on_retire(evutil_socket_t signal, short what, void *context)
+{
+    (void)signal, (void)what;
+    struct worker *w = context;
+    w->retired = true;
+    event_del(&w->inform);
+    close_listeners(w);
+    if (sessions_count(&w->gate.sessions) == 0) {
         stop_soon(w);
     }
 }
@@ -162,6 +177,9 @@ static void on_second(evutil_socket_t fd, short what, void *context)
     struct worker *w = context;
     metrics_set(w->setup->metrics, METRIC_STANDINGS, registry_size(w->gate.registry));
     metrics_set(w->setup->metrics, METRIC_STANDINGS_KEPT, registry_kept(w->gate.registry));
+    if (registry_is_current(w->gate.registry)) {
+        metrics_set(w->setup->metrics, METRIC_MIRROR_SEEN, (uint64_t)clock_monotonic_ms());
+    }
 }
 
 static int open_listeners(struct worker *w)
@@ -211,14 +229,16 @@ static int open_events(struct worker *w)
     static const struct timeval soon = {.tv_usec = INFORM_EVERY_MS * 1000};
     struct event_base *base = w->gate.base;
     if (evsignal_assign(&w->terminate, base, SIGTERM, on_terminate, w) < 0 ||
+        evsignal_assign(&w->retire, base, SIGUSR1, on_retire, w) < 0 ||
         evsignal_assign(&w->reload, base, SIGHUP, on_reload, w) < 0 ||
         evtimer_assign(&w->drain, base, on_drained, w) < 0 ||
         event_assign(&w->second, base, -1, EV_PERSIST, on_second, w) < 0 ||
         event_assign(&w->inform, base, -1, EV_PERSIST, on_inform, w) < 0) {
         return -1;
     }
-    return event_add(&w->terminate, NULL) < 0 || event_add(&w->reload, NULL) < 0 ||
-                   event_add(&w->second, &second) < 0 || event_add(&w->inform, &soon) < 0
+    return event_add(&w->terminate, NULL) < 0 || event_add(&w->retire, NULL) < 0 ||
+                   event_add(&w->reload, NULL) < 0 || event_add(&w->second, &second) < 0 ||
+                   event_add(&w->inform, &soon) < 0
                ? -1
                : 0;
 }
@@ -232,6 +252,7 @@ static int open_all(struct worker *w)
         .boot = setup->boot,
         .worker = setup->number,
         .metrics = setup->metrics,
+        .verdicts = setup->verdicts,
         .loopguard = setup->loopguard,
         .spf = setup->spf,
         .counted = on_count,
@@ -250,6 +271,7 @@ static void close_all(struct worker *w)
     free(w->listeners);
     gate_fini(&w->gate);
     event_del(&w->terminate);
+    event_del(&w->retire);
     event_del(&w->reload);
     event_del(&w->second);
     event_del(&w->drain);
