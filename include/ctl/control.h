@@ -20,6 +20,7 @@ struct control_verb {
     void (*begin)(
         void *context, const char *arguments, control_answer_cb answer, void *control,
         uint64_t ticket);
+    uint32_t patience_ms; /* that its answer may take; 0: as long as any client */
 };
 
 /* Listens on the unix socket `path` (mode 0660; one left behind by a dead process is replaced).
@@ -28,6 +29,8 @@ struct control_verb {
 struct control *control_new(
     struct event_base *base, const char *path, const struct control_verb *verbs, size_t count,
     void *context, struct text *error) __attribute__((warn_unused_result));
+/* Removes the socket and takes no more clients; those that are there are answered. */
+void control_close_door(struct control *c);
 /* Removes the socket; but not in a forked child, which only lets go of it. */
 void control_free(struct control *c);
 

@@ -13,13 +13,20 @@ enum ctl_exit {
 
 struct ctl;
 
-enum ctl_argument { CTL_ARGUMENT_NONE, CTL_ARGUMENT_MAY, CTL_ARGUMENT_MUST, CTL_ARGUMENT_THREE };
+enum ctl_argument {
+    CTL_ARGUMENT_NONE,
+    CTL_ARGUMENT_MAY,
+    CTL_ARGUMENT_MUST,
+    CTL_ARGUMENT_THREE,
+    CTL_ARGUMENT_ONE_OR_TWO
+};
 
 /* Options that not every verb takes; a set of them stands in its row. */
 #define CTL_TAKES_CLASS  (1U << 0)
 #define CTL_TAKES_UNTIL  (1U << 1)
 #define CTL_TAKES_REASON (1U << 2) /* and --note, --by */
 #define CTL_TAKES_FOLLOW (1U << 3) /* and --count */
+#define CTL_TAKES_ROLE   (1U << 4) /* and --no-password, --by */
 
 struct ctl_verb {
     const char *name;
@@ -35,9 +42,9 @@ struct ctl_options {
     const char *argument;        /* the first; NULL: none */
     char **arguments;            /* all of them */
     const char *config;
-    const char *class, *until, *reason, *note, *by; /* NULL: not given */
+    const char *class, *until, *reason, *note, *by, *role; /* NULL: not given */
     unsigned count;
-    bool json, follow, help, version;
+    bool json, follow, no_password, help, version;
 };
 
 #define CTL_COUNT_DEFAULT 20

@@ -7,9 +7,10 @@
 #include "svc/redis.h"
 #include "svc/standings.h"
 
-#define CTL_CONNECT_MS 2000
-#define CTL_ANSWER_MS  5000
-#define CTL_TROUBLE    300
+#define CTL_CONNECT_MS  2000
+#define CTL_DISCOVER_MS 5000
+#define CTL_ANSWER_MS   5000
+#define CTL_TROUBLE     300
 
 /* One run of the program. */
 struct ctl {
@@ -23,7 +24,7 @@ struct ctl {
     char trouble[CTL_TROUBLE]; /* why the last question failed */
 };
 
-/* Connects; `functions` as in struct redis_options. -1: not within CTL_CONNECT_MS, and said so. */
+/* Connects; `functions` as in struct redis_options. -1: not in time, and said so. */
 int ctl_connect(struct ctl *c, const char *functions) __attribute__((warn_unused_result));
 
 /* Uses an answer that is no error, while it is there. */

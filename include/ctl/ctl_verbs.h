@@ -23,8 +23,14 @@ enum ctl_exit ctl_list(struct ctl *c);
 enum ctl_exit ctl_log(struct ctl *c);
 /* src/ctl/ctl_explain.c */
 enum ctl_exit ctl_explain(struct ctl *c);
+/* src/ctl/ctl_operator.c */
+enum ctl_exit ctl_operator(struct ctl *c);
 /* src/ctl/ctl_gate.c */
 enum ctl_exit ctl_status(struct ctl *c);
+enum ctl_exit ctl_health(struct ctl *c);
+enum ctl_exit ctl_drain(struct ctl *c);
+enum ctl_exit ctl_undrain(struct ctl *c);
+enum ctl_exit ctl_upgrade(struct ctl *c);
 enum ctl_exit ctl_reload(struct ctl *c);
 enum ctl_exit ctl_spf(struct ctl *c);
 

@@ -64,7 +64,9 @@ static void client_free(struct client *client)
         event_free(client->deadline);
     }
     free(client);
-    evconnlistener_enable(c->listener);
+    if (c->listener != NULL) {
+        evconnlistener_enable(c->listener);
+    }
 }
 
 static void say_unknown(const struct control *c, struct evbuffer *out)
@@ -116,6 +118,10 @@ static void answer(struct client *client, const char *line)
             continue;
         }
         if (verb->begin != NULL) {
+            if (verb->patience_ms > 0) {
+                struct timeval patience = after(verb->patience_ms);
+                evtimer_add(client->deadline, &patience);
+            }
             verb->begin(
                 c->context, line + len + (line[len] == ' '), answer_later, c, client->ticket);
             return;
@@ -228,7 +234,7 @@ static void on_rested(evutil_socket_t fd, short what, void *context)
 
     (void)fd;
     (void)what;
-    if (c->client_count < CLIENTS_MOST) {
+    if (c->listener != NULL && c->client_count < CLIENTS_MOST) {
         evconnlistener_enable(c->listener);
     }
 }
@@ -330,10 +336,23 @@ struct control *control_new(
     return c;
 }
 
+void control_close_door(struct control *c)
+{
+    struct stat st;
+
+    if (c->path != NULL && c->maker == getpid() && lstat(c->path, &st) == 0 &&
+        st.st_dev == c->made.st_dev && st.st_ino == c->made.st_ino) {
+        unlink(c->path);
+    }
+    if (c->listener != NULL) {
+        evconnlistener_free(c->listener);
+        c->listener = NULL;
+    }
+}
+
 void control_free(struct control *c)
 {
     struct client *client, *next;
-    struct stat st;
 
     if (c == NULL) {
         return;
@@ -342,15 +361,9 @@ void control_free(struct control *c)
         next = TAILQ_NEXT(client, next);
         client_free(client);
     }
-    if (c->path != NULL && c->maker == getpid() && lstat(c->path, &st) == 0 &&
-        st.st_dev == c->made.st_dev && st.st_ino == c->made.st_ino) {
-        unlink(c->path);
-    }
+    control_close_door(c);
     if (c->rest != NULL) {
         event_free(c->rest);
-    }
-    if (c->listener != NULL) {
-        evconnlistener_free(c->listener);
     }
     free(c->path);
     free(c);

@@ -2,15 +2,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/prefix.h"
+#include "core/spf_wire.h"
 #include "ctl/control.h"
 #include "ctl/ctl_text.h"
 #include "ctl/ctl_verbs.h"
 
-#define GATE_MS 5000
-#define COLUMN  28
+#define GATE_MS    5000
+#define UPGRADE_MS 90000
+#define COLUMN     28
 
 /* Asks the gate over its control socket. NULL: said why. */
-static json_t *ask_gate(struct ctl *c, const char *verb)
+static json_t *ask_gate_for(struct ctl *c, const char *verb, unsigned ms)
 {
     char why[512];
     struct text error;
@@ -22,7 +25,7 @@ static json_t *ask_gate(struct ctl *c, const char *verb)
         ctl_say("the configuration names no control socket (control { socket = ... })");
         return NULL;
     }
-    if (control_ask(c->conf->control_socket, verb, GATE_MS, &line, &error) != 0) {
+    if (control_ask(c->conf->control_socket, verb, ms, &line, &error) != 0) {
         ctl_say("no answer from the gate: %s", why);
         return NULL;
     }
@@ -34,6 +37,11 @@ static json_t *ask_gate(struct ctl *c, const char *verb)
         return NULL;
     }
     return answer;
+}
+
+static json_t *ask_gate(struct ctl *c, const char *verb)
+{
+    return ask_gate_for(c, verb, GATE_MS);
 }
 
 static void print_value(const char *name, json_t *value);
@@ -132,40 +140,139 @@ enum ctl_exit ctl_reload(struct ctl *c)
     return answer == NULL ? CTL_REFUSED : print_answer(c, answer, print_reload);
 }
 
-static void print_spf(json_t *answer)
+static void print_health(json_t *answer)
 {
-    const char *result = json_string_value(json_object_get(answer, "result"));
-    const char *words = json_string_value(json_object_get(answer, "explanation"));
+    const char *health = json_string_value(json_object_get(answer, "health"));
+    const char *reasons = json_string_value(json_object_get(answer, "reasons"));
+    bool why = reasons != NULL && reasons[0] != '\0';
 
-    printf("%s", result != NULL ? result : "-");
-    if (words != NULL && words[0] != '\0') {
-        printf(": %s", words);
-    }
-    puts("");
+    printf("%s%s%s\n", health != NULL ? health : "-", why ? ": " : "", why ? reasons : "");
 }
 
-/* One line, words between single blanks: none may have one itself. */
+enum ctl_exit ctl_health(struct ctl *c)
+{
+    json_t *answer = ask_gate(c, "health");
+    const char *health = json_string_value(json_object_get(answer, "health"));
+    bool fit = health != NULL && strcmp(health, "bad") != 0;
+
+    if (answer == NULL || print_answer(c, answer, print_health) != CTL_DONE) {
+        return CTL_REFUSED;
+    }
+    return fit ? CTL_DONE : CTL_REFUSED;
+}
+
+static void print_drain(json_t *answer)
+{
+    (void)answer;
+    puts("the gate's health is bad now; it serves what still comes (sessions_open in status)");
+}
+
+enum ctl_exit ctl_drain(struct ctl *c)
+{
+    json_t *answer = ask_gate(c, "drain");
+
+    return answer == NULL ? CTL_REFUSED : print_answer(c, answer, print_drain);
+}
+
+static void print_undrain(json_t *answer)
+{
+    (void)answer;
+    puts("the gate wants traffic again");
+}
+
+enum ctl_exit ctl_undrain(struct ctl *c)
+{
+    json_t *answer = ask_gate(c, "undrain");
+
+    return answer == NULL ? CTL_REFUSED : print_answer(c, answer, print_undrain);
+}
+
+static void print_upgrade(json_t *answer)
+{
+    printf(
+        "pid %" JSON_INTEGER_FORMAT " has taken over; the older gate ends with its sessions\n",
+        json_integer_value(json_object_get(answer, "pid")));
+}
+
+enum ctl_exit ctl_upgrade(struct ctl *c)
+{
+    json_t *answer = ask_gate_for(c, "upgrade", UPGRADE_MS);
+
+    return answer == NULL ? CTL_REFUSED : print_answer(c, answer, print_upgrade);
+}
+
+static void print_spf_result(
+    const json_t *answer, const char *of, const char *result, const char *words)
+{
+    const char *name = json_string_value(json_object_get(answer, result));
+    const char *why = json_string_value(json_object_get(answer, words));
+    bool told = why != NULL && why[0] != '\0';
+
+    printf("%-9s  %s%s%s\n", of, name != NULL ? name : "-", told ? ": " : "", told ? why : "");
+}
+
+static void print_spf(json_t *answer)
+{
+    print_spf_result(answer, "MAIL FROM", "result", "explanation");
+    print_spf_result(answer, "HELO", "helo", "helo_explanation");
+}
+
+/* The gate reads one line, words between single blanks: none may have one itself. */
+static bool check_spf_word(const char *word, const char *what, size_t most)
+{
+    if (strpbrk(word, " \t\r\n") != NULL) {
+        ctl_say("\"%s\" is no %s; allowed: one word", word, what);
+        return false;
+    }
+    if (strlen(word) > most) {
+        ctl_say("%s: is too long; allowed: up to %zu bytes", what, most);
+        return false;
+    }
+    return true;
+}
+
+static bool check_spf_words(char *const words[3])
+{
+    struct addr client;
+
+    if (!addr_parse(span_of(words[0]), &client)) {
+        ctl_say(
+            "\"%s\" is no address; allowed: spf ADDRESS SENDER HELO, such as spf 192.0.2.7 "
+            "user@example.org pc.example.org",
+            words[0]);
+        return false;
+    }
+    if (addr_is_v4_mapped(&client)) {
+        ctl_say("\"%s\" is an IPv4 address in an IPv6 one; allowed: the IPv4 address", words[0]);
+        return false;
+    }
+    if (words[2][0] == '\0') {
+        ctl_say("HELO is empty; allowed: the name that the client calls itself");
+        return false;
+    }
+    return check_spf_word(words[1], "SENDER", SPF_WIRE_SENDER - 1) &&
+           check_spf_word(words[2], "HELO", SPF_WIRE_HELO - 1);
+}
+
 enum ctl_exit ctl_spf(struct ctl *c)
 {
     char line[1024];
     struct text t;
     json_t *answer;
+    char *const *words = c->options->arguments;
+    struct span sender = span_of(words[1]);
 
-    text_init(&t, line, sizeof(line));
-    text_addf(&t, "spf");
-    for (size_t i = 0; i < 3; i++) {
-        const char *word = c->options->arguments[i];
-
-        if (strpbrk(word, " \r\n") != NULL) {
-            ctl_say("\"%s\": no blanks are allowed", word);
-            return CTL_USAGE;
-        }
-        text_addf(&t, " %s", word[0] != '\0' ? word : "<>");
-    }
-    if (t.cut) {
-        ctl_say("this is too long");
+    if (!check_spf_words(words)) {
         return CTL_USAGE;
     }
+    if (sender.len > 2 && sender.at[0] == '<' && sender.at[sender.len - 1] == '>') {
+        sender = (struct span){sender.at + 1, sender.len - 2}; /* as it stands in MAIL */
+    }
+    if (sender.len == 0) {
+        sender = SPAN_LITERAL("<>");
+    }
+    text_init(&t, line, sizeof(line));
+    text_addf(&t, "spf %s %.*s %s", words[0], (int)sender.len, sender.at, words[2]);
     answer = ask_gate(c, line);
     return answer == NULL ? CTL_REFUSED : print_answer(c, answer, print_spf);
 }

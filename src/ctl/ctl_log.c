@@ -3,7 +3,6 @@
 
 #include "core/store_keys.h"
 #include "ctl/ctl_log_line.h"
-#include "ctl/ctl_reach.h"
 #include "ctl/ctl_subject.h"
 #include "ctl/ctl_text.h"
 #include "ctl/ctl_verbs.h"
@@ -88,11 +87,9 @@ static int print_last(struct ctl *c, struct reader *r, struct span key)
 /* After a question that failed. An error that Redis told is told as it is. */
 static void say_waiting(const struct ctl *c)
 {
-    char why[CTL_TROUBLE];
-    struct text reason;
+    const char *why = redis_trouble(c->redis);
 
-    text_init(&reason, why, sizeof(why));
-    ctl_say("waiting for Redis: %s", ctl_reach(&c->conf->redis, &reason) ? c->trouble : why);
+    ctl_say("waiting for Redis: %s", why[0] ? why : c->trouble);
 }
 
 /* The connection comes back by itself (svc/redis.h), and ends the rest when it does. */

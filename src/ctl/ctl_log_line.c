@@ -77,6 +77,7 @@ static void add_rule(struct text *out, struct span rule)
         {"starttls", "it sent text between STARTTLS and the handshake"},
         {"no-starttls", "its class may not use STARTTLS"},
         {"spf", "SPF forbids the sender's domain"},
+        {"spf-helo", "SPF forbids its HELO name"},
         {"reply", "the server's replies are no SMTP"},
         {"shutdown", "the gate was stopped"},
         {"resources", "the gate was out of resources"},

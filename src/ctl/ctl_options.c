@@ -11,6 +11,8 @@ enum {
     OPTION_REASON,
     OPTION_NOTE,
     OPTION_BY,
+    OPTION_ROLE,
+    OPTION_NO_PASSWORD,
     OPTION_CONFIG,
     OPTION_JSON,
     OPTION_HELP,
@@ -23,6 +25,8 @@ static const struct option long_options[] = {
     {"reason", required_argument, NULL, OPTION_REASON},
     {"note", required_argument, NULL, OPTION_NOTE},
     {"by", required_argument, NULL, OPTION_BY},
+    {"role", required_argument, NULL, OPTION_ROLE},
+    {"no-password", no_argument, NULL, OPTION_NO_PASSWORD},
     {"config", required_argument, NULL, OPTION_CONFIG},
     {"follow", no_argument, NULL, 'f'},
     {"count", required_argument, NULL, 'n'},
@@ -42,7 +46,9 @@ static const struct {
     {OPTION_UNTIL, CTL_TAKES_UNTIL, "--until"},
     {OPTION_REASON, CTL_TAKES_REASON, "--reason"},
     {OPTION_NOTE, CTL_TAKES_REASON, "--note"},
-    {OPTION_BY, CTL_TAKES_REASON, "--by"},
+    {OPTION_BY, CTL_TAKES_REASON | CTL_TAKES_ROLE, "--by"},
+    {OPTION_ROLE, CTL_TAKES_ROLE, "--role"},
+    {OPTION_NO_PASSWORD, CTL_TAKES_ROLE, "--no-password"},
     {'f', CTL_TAKES_FOLLOW, "-f"},
     {'n', CTL_TAKES_FOLLOW, "-n"},
 };
@@ -86,6 +92,11 @@ static int set(struct ctl_options *o, int option, const char *value, struct text
         return set_words(&o->note, "--note", value, error);
     case OPTION_BY:
         return set_words(&o->by, "--by", value, error);
+    case OPTION_ROLE:
+        return set_words(&o->role, "--role", value, error);
+    case OPTION_NO_PASSWORD:
+        o->no_password = true;
+        return 0;
     case OPTION_CONFIG:
         return set_words(&o->config, "--config", value, error);
     case 'n':
@@ -164,10 +175,9 @@ static int check_verb(
         int least, most;
         const char *takes, *wants;
     } numbers[] = {
-        [CTL_ARGUMENT_NONE] = {0, 0, "no argument", ""},
-        [CTL_ARGUMENT_MAY] = {0, 1, "one ", ""},
-        [CTL_ARGUMENT_MUST] = {1, 1, "one ", "a "},
-        [CTL_ARGUMENT_THREE] = {3, 3, "only ", ""},
+        [CTL_ARGUMENT_NONE] = {0, 0, "no argument", ""}, [CTL_ARGUMENT_MAY] = {0, 1, "one ", ""},
+        [CTL_ARGUMENT_MUST] = {1, 1, "one ", "a "},      [CTL_ARGUMENT_THREE] = {3, 3, "only ", ""},
+        [CTL_ARGUMENT_ONE_OR_TWO] = {1, 2, "only ", ""},
     };
     int most = numbers[verb->argument].most;
     int least = numbers[verb->argument].least;

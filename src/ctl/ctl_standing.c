@@ -1,18 +1,15 @@
-#include <pwd.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/verdict.h"
 #include "ctl/ctl_subject.h"
 #include "ctl/ctl_text.h"
 #include "ctl/ctl_time.h"
 #include "ctl/ctl_verbs.h"
+#include "ctl/ctl_who.h"
 
 #define REGISTERED  "registered"
 #define QUARANTINED "quarantined"
-#define NAME        320
 #define REASON_TOLD 200 /* bytes; a longer one may be cut in the reply */
 
 /* What one of the four verbs is about to do, and on whom. */
@@ -21,7 +18,7 @@ struct change {
     struct ctl_subject subject;
     struct ctl_standing before;
     struct standing write;
-    char by[NAME];
+    char by[CTL_WHO];
 };
 
 /* Also one of a class that the configuration no longer has counts by its name. */
@@ -31,20 +28,6 @@ static bool is_quarantine(const struct ctl *c, const struct ctl_standing *s)
 
     return s->found && (strcmp(s->class, QUARANTINED) == 0 ||
                         (class != NULL && class->action == ACTION_REFUSE));
-}
-
-static void name_operator(char out[NAME])
-{
-    const char *user = getenv("SUDO_USER");
-    const struct passwd *pw;
-    char host[256] = "";
-
-    if (user == NULL || user[0] == '\0') {
-        pw = getpwuid(getuid());
-        user = pw == NULL ? "unknown" : pw->pw_name;
-    }
-    gethostname(host, sizeof(host) - 1);
-    snprintf(out, NAME, "%.60s@%s", user, host);
 }
 
 static struct span span_or_none(const char *text)
@@ -69,7 +52,7 @@ static enum ctl_exit begin(struct change *h, struct ctl *c)
         ctl_say("%s", why);
         return CTL_REFUSED;
     }
-    name_operator(h->by);
+    ctl_who(h->by);
     h->ctl = c;
     h->write.id = span_of(h->subject.id);
     h->write.since_s = c->now_s;

@@ -4,9 +4,8 @@
 #include <string.h>
 
 #include "core/store_keys.h"
-#include "ctl/ctl_reach.h"
 #include "ctl/ctl_text.h"
-#include "svc/redis_dial.h"
+#include "svc/redis_url.h"
 
 #define LENGTHS 129 /* prefix lengths of IPv6 */
 
@@ -22,24 +21,29 @@ static void on_state(void *context, bool up)
     }
 }
 
+/* Sentinels and a cluster have to be asked first where to go. */
+static unsigned connect_seconds(const struct ctl *c)
+{
+    return (c->conf->redis.kind == REDIS_ALONE ? CTL_CONNECT_MS : CTL_DISCOVER_MS) / 1000;
+}
+
 static void say_unreachable(const struct ctl *c)
 {
-    char place[300], why[CTL_TROUBLE];
-    struct text name, reason;
+    char place[CONF_REDIS_PLACES * 300];
+    struct text name;
 
     text_init(&name, place, sizeof(place));
-    redis_dial_name(&c->conf->redis, &name);
-    text_init(&reason, why, sizeof(why));
+    redis_url_name(&c->conf->redis, &name);
     ctl_say(
-        "no connection to Redis at %s within %u seconds%s%s", place, CTL_CONNECT_MS / 1000,
-        ctl_reach(&c->conf->redis, &reason) ? "" : ": ", why);
+        "no connection to Redis at %s within %u seconds: %s", place, connect_seconds(c),
+        redis_trouble(c->redis));
 }
 
 int ctl_connect(struct ctl *c, const char *functions)
 {
     const struct redis_options options = {
         .where = &c->conf->redis, .functions = functions, .state = on_state, .context = c};
-    const struct timeval most = {CTL_CONNECT_MS / 1000, 0};
+    const struct timeval most = {connect_seconds(c), 0};
 
     c->redis = redis_new(c->base, &options);
     if (c->redis == NULL) {
@@ -132,7 +136,7 @@ int ctl_call(
 
 static void on_written(void *context, bool ok, struct span error)
 {
-    if (!ok) {
+    if (error.len > 0) {
         ctl_say("Redis: %.*s", (int)error.len, error.at);
     }
     settle(context, ok ? 0 : -1);

@@ -32,9 +32,25 @@ const struct ctl_verb ctl_verbs[] = {
      ctl_explain},
     {"spf", CTL_ARGUMENT_THREE, "ADDRESS SENDER HELO", 0,
      "Asks the running gate whether the address may send for the sender (\"\": none, then for the\n"
-     "    HELO name).\n",
+     "    HELO name), and use the HELO name.\n",
      ctl_spf},
+    {"operator", CTL_ARGUMENT_ONE_OR_TWO, "add|passwd|remove|list [NAME]", CTL_TAKES_ROLE,
+     "Says who may work at the desk. The password of add and passwd is asked for, or read from\n"
+     "    standard input.\n",
+     ctl_operator},
     {"status", CTL_ARGUMENT_NONE, NULL, 0, "Asks the running gate how it is.\n", ctl_status},
+    {"health", CTL_ARGUMENT_NONE, NULL, 0,
+     "Is the running gate fit to be sent traffic? Exit 0: good, or impaired and says why; 1: "
+     "not.\n",
+     ctl_health},
+    {"drain", CTL_ARGUMENT_NONE, NULL, 0,
+     "Takes the gate out of service: its health is bad from now on, for routers to turn away from\n"
+     "    it. What still comes is served.\n",
+     ctl_drain},
+    {"undrain", CTL_ARGUMENT_NONE, NULL, 0, "Takes it back into service.\n", ctl_undrain},
+    {"upgrade", CTL_ARGUMENT_NONE, NULL, 0,
+     "Starts the installed gate25d anew and hands over to it; no connection is lost.\n",
+     ctl_upgrade},
     {"reload", CTL_ARGUMENT_NONE, NULL, 0, "Has the running gate read its configuration anew.\n",
      ctl_reload},
 };
@@ -48,8 +64,10 @@ static const struct {
     {CTL_TAKES_CLASS, "  --class CLASS   a class of the configuration\n"},
     {CTL_TAKES_UNTIL, "  --until WHEN    when it ends: " CTL_UNTIL_FORMAT "\n"},
     {CTL_TAKES_REASON, "  --reason TEXT   why; the subscriber may be told\n"
-                       "  --note TEXT     for operators\n"
-                       "  --by NAME       who does it; default: you\n"},
+                       "  --note TEXT     for operators\n"},
+    {CTL_TAKES_REASON | CTL_TAKES_ROLE, "  --by NAME       who does it; default: you\n"},
+    {CTL_TAKES_ROLE, "  --role ROLE     viewer, agent or admin\n"
+                     "  --no-password   the operator comes through single sign-on alone\n"},
     {CTL_TAKES_FOLLOW, "  -n, --count N   so many entries (20)\n"
                        "  -f, --follow    wait for more\n"},
     {0, "  --json          answer in JSON\n"

@@ -257,8 +257,8 @@ def numbered(text, part):
     ({"subscribers": {"prefixes": ["10.20.0.0/16", "10.20.4.0/24"]}}, "prefixes", "10.20.4.0/24"),
     ({"subscribers": {"prefixes": ["10.20.0.1/16"]}}, "prefixes", "10.20.0.0/16"),
     ({"class ordinary": {"sessions": ["30"]}}, "sessions", "30"),
-    ({"metrics": {"listen": "127.0.0.1:9125"}}, "metrics {", "this version"),
-    ({"redis": {"url": "rediss://127.0.0.1"}}, "url = \"rediss", "this version"),
+    ({"metrics": {"listen": "9125"}}, "listen = \"9125\"", "ADDRESS:PORT"),
+    ({"redis": {"url": "redis-sentinel://127.0.0.1"}}, "url = \"redis-sentinel", "name the master"),
 ])
 def test_a_bad_configuration_ends_the_start(lab, redis, overrides, at, said):
     desk = Gate(lab, redis, {**FREE, **overrides})
@@ -291,6 +291,25 @@ def test_a_good_file_is_checked_in_silence(lab, redis):
     desk = Gate(lab, redis, FREE)
     result = gate25d(lab, "--config", desk.config, "--check")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_options_without_effect_are_named(lab, redis, started):
+    """By --check, at the start and at a reload: the gate runs all the same."""
+    submission = {"host": "smtp.isp.example", "address": ["198.51.100.20"], "proxy-protocol": True}
+    desk = Gate(lab, redis, {**FREE, "submission": submission, "class ordinary": {"action": "submit"}})
+    result = gate25d(lab, "--config", desk.config, "--check")
+    assert (result.returncode, result.stdout) == (0, "")
+    first, second = result.stderr.splitlines()
+    assert first.startswith(f"{desk.config}: warning: submission.address: has no effect")
+    assert second.startswith(f"{desk.config}: warning: submission.proxy-protocol: has no effect")
+    started(desk)
+    assert desk.text().count("configuration: submission.address: has no effect") == 1
+    desk.configure({"submission": {"address": None, "proxy-protocol": None}})
+    desk.ctl("reload")
+    desk.configure({"submission": {"host": None}})
+    desk.ctl("reload")
+    assert desk.text().count("configuration: submission.address") == 1
+    assert desk.text().count("configuration: submission.host: is missing") == 1
 
 
 def test_help_version_and_wrong_use(lab):
