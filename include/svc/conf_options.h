@@ -15,6 +15,8 @@ enum option_type {
     OPTION_FLAG,         /* bool */
     OPTION_NAME,         /* char array of `most` bytes: letters, digits, ".", "-", "_" */
     OPTION_WEB,          /* char array of `most` bytes: an http or https URL */
+    OPTION_FILE,         /* char array of `most` bytes: an absolute path */
+    OPTION_SECRET,       /* char array of `most` bytes: printable ASCII, never shown */
     OPTION_PATH,         /* char *, on the heap: an absolute path */
     OPTION_REDIS,        /* struct conf_redis */
     OPTION_COUNT,        /* struct limit with one window and no period */
@@ -24,6 +26,17 @@ enum option_type {
     OPTION_SERVERS,      /* conf.submission.own; a list */
     OPTION_ADDRESSES,    /* conf.submission.service; a list */
     OPTION_RESOLVERS,    /* struct conf_spf; a list */
+    OPTION_TEXT,         /* char array of `most` bytes: one line of UTF-8 */
+    OPTION_DATE,         /* char array of CONF_DATE bytes: YYYY-MM-DD */
+    OPTION_SITE,         /* char array of `most` bytes: an https URL without "/" at its end */
+    OPTION_RATE,         /* struct rate */
+    OPTION_DOORS,        /* struct endpoint_list; a list */
+    OPTION_PROXIES,      /* struct prefix_list; a list */
+    OPTION_LANGUAGES,    /* struct language_list; a list */
+    OPTION_CHECKS,       /* unsigned: bits of enum signup_check; a list */
+    OPTION_SMARTHOST,    /* char array of `most` bytes: an smtp or smtps URL without a path */
+    OPTION_MAILBOX,      /* char array of `most` bytes: a mail address */
+    OPTION_TYPES
 };
 
 struct option_choice {

@@ -6,7 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/registration.h"
 #include "core/submission.h"
+#include "net/tls_client.h"
 #include "svc/conf_options.h"
 #include "svc/conf_syntax.h"
 
@@ -156,6 +158,142 @@ static bool check_submission(const struct reader *r)
     return true;
 }
 
+/* One subscriber is all of a unit: a part of it cannot be one, with the rest somebody else's. */
+static bool check_units(const struct reader *r)
+{
+    cfg_t *section = cfg_getsec(r->cfg, "subscribers");
+    const cfg_opt_t *opt = cfg_getopt(section, "prefixes");
+
+    for (size_t i = 0; i < r->conf->prefix_count; i++) {
+        const struct prefix *p = &r->conf->prefixes[i];
+
+        if (p->addr.family == ADDR_IPV6 && p->len > r->conf->ipv6_unit) {
+            const struct conf_value *value = opt->values[i]->ptr;
+
+            return fail(
+                r, value->line,
+                "subscribers.prefixes: \"%s\" is smaller than one subscriber's prefix "
+                "(ipv6-unit = %u); allowed: a length of up to %u, or a larger ipv6-unit (up to 64)",
+                value->text, r->conf->ipv6_unit, r->conf->ipv6_unit);
+        }
+    }
+    return true;
+}
+
+static bool check_web(const struct reader *r)
+{
+    const struct conf_web *w = &r->conf->web;
+    int line = conf_syntax_line(cfg_getsec(r->cfg, "web"));
+
+    if (w->listen.count == 0) {
+        return w->garden.count == 0 ||
+               fail(
+                   r, line, "web.garden: there is no site; allowed: with `garden`, listen and url");
+    }
+    if (!w->url[0]) {
+        return fail(
+            r, line,
+            "web.url: is missing; allowed: url = \"https://HOST\", as subscribers reach the site");
+    }
+    if (!w->certificate != !w->key) {
+        return fail(
+            r, line, "web.%s: is missing; allowed: certificate and key, or neither of them",
+            w->certificate ? "key" : "certificate");
+    }
+    if (!w->certificate && w->trusted.count == 0) {
+        return fail(
+            r, line,
+            "web.certificate: is missing; allowed: certificate and key, or trusted-proxies = { ... "
+            "}, the proxy that speaks TLS for the site");
+    }
+    if (strcmp(w->languages.at[0], "en") != 0) {
+        return fail(
+            r, line,
+            "web.languages: does not begin with \"en\", the language of pages that others lack; "
+            "allowed: languages = { \"en\", ... }");
+    }
+    return true;
+}
+
+/* Says of a TLS that could never work what is wrong with it, before anybody relies on it. */
+static bool check_redis(const struct reader *r)
+{
+    const struct conf_redis *c = &r->conf->redis;
+    const struct tls_client_files files = {
+        .ca = c->tls_ca, .certificate = c->tls_certificate, .key = c->tls_key};
+    int line = conf_syntax_line(cfg_getsec(r->cfg, "redis"));
+    struct tls_client_context *tls;
+    char why[CONF_FILE_NAME + 100];
+    struct text error;
+
+    if (!c->tls && (c->tls_ca[0] || c->tls_certificate[0] || c->tls_key[0] || c->tls_name[0])) {
+        return fail(
+            r, line,
+            "redis: ca, certificate, key and tls-name are for TLS; allowed: with them, a url that "
+            "begins with rediss://, rediss-sentinel:// or rediss-cluster://");
+    }
+    if (c->kind != REDIS_SENTINEL && (c->sentinel_user[0] || c->sentinel_password[0])) {
+        return fail(
+            r, line,
+            "redis: sentinel-user and sentinel-password are for sentinels; allowed: with them, a "
+            "url that begins with redis-sentinel:// or rediss-sentinel://");
+    }
+    if (c->tls_key[0] && !c->tls_certificate[0]) {
+        return fail(r, line, "redis.key: is of no use; allowed: with it, certificate = FILE");
+    }
+    if (!c->tls) {
+        return true;
+    }
+    text_init(&error, why, sizeof(why));
+    tls = tls_client_context_new(&files, &error);
+    tls_client_context_free(tls);
+    return tls != NULL || fail(r, line, "redis: %s; allowed: files in PEM form", why);
+}
+
+static bool check_desk(const struct reader *r)
+{
+    int line = conf_syntax_line(cfg_getsec(r->cfg, "desk"));
+
+    if (r->conf->desk.sso_header[0] && r->conf->web.trusted.count == 0) {
+        return fail(
+            r, line,
+            "desk.sso-header: nobody may send it; allowed: with web.trusted-proxies = { ... }, the "
+            "proxy that logs operators in");
+    }
+    return true;
+}
+
+/* Without a smarthost nobody registers, and nothing of it has to be there. */
+static bool check_registration(const struct reader *r)
+{
+    const struct conf_registration *g = &r->conf->registration;
+    const char *wanted[] = {REGISTRATION_CLASS, g->probation_s > 0 ? g->probation_class : NULL};
+
+    if (!r->conf->mail.smarthost[0] || r->conf->web.listen.count == 0) {
+        return true;
+    }
+    if (!r->conf->mail.from[0]) {
+        return fail(
+            r, conf_syntax_line(cfg_getsec(r->cfg, "mail")),
+            "mail.from: is missing; allowed: with `smarthost`, from = \"NAME@DOMAIN\"");
+    }
+    for (size_t i = 0; i < 2; i++) {
+        if (wanted[i] && !conf_class_named(r->conf, span_of(wanted[i]))) {
+            return fail(
+                r, conf_syntax_line(cfg_getsec(r->cfg, "registration")),
+                "registration: there is no class %s for registered lines; allowed: class %s { ... "
+                "}%s",
+                wanted[i], wanted[i], i == 0 ? "" : ", or probation = 0s");
+        }
+    }
+    if (g->reminder_s >= g->term_s) {
+        return fail(
+            r, conf_syntax_line(cfg_getsec(r->cfg, "registration")),
+            "registration.reminder: is not shorter than term; allowed: a time before its end");
+    }
+    return true;
+}
+
 static bool set_all(const struct reader *r)
 {
     for (cfg_opt_t *opt = r->cfg->opts; opt->name; opt++) {
@@ -173,7 +311,8 @@ static bool set_all(const struct reader *r)
     if (!r->conf->node[0] && gethostname(r->conf->node, sizeof(r->conf->node) - 1) != 0) {
         memcpy(r->conf->node, "localhost", sizeof("localhost"));
     }
-    return check_submission(r) && set_classes(r);
+    return check_units(r) && check_submission(r) && check_redis(r) && check_web(r) &&
+           check_desk(r) && set_classes(r) && check_registration(r);
 }
 
 struct conf *conf_file_read(const char *file, struct text *error)
@@ -216,8 +355,26 @@ void conf_release(struct conf *c)
     free(c->journal_file);
     free(c->registry_copy);
     free(c->control_socket);
+    free(c->metrics.at);
+    free(c->web.listen.at);
+    free(c->web.garden.at);
+    free(c->web.trusted.at);
+    free(c->desk.from.at);
+    free(c->web.certificate);
+    free(c->web.key);
+    free(c->web.pages);
     explicit_bzero(c, sizeof(*c));
     free(c);
+}
+
+static bool same_endpoints(const struct endpoint *a, const struct endpoint *b, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!endpoint_equal(&a[i], &b[i])) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool same_intercept(const struct conf *a, const struct conf *b)
@@ -226,8 +383,22 @@ static bool same_intercept(const struct conf *a, const struct conf *b)
         a->listen_count != b->listen_count) {
         return false;
     }
-    for (size_t i = 0; i < a->listen_count; i++) {
-        if (!endpoint_equal(&a->listen[i], &b->listen[i])) {
+    return same_endpoints(a->listen, b->listen, a->listen_count);
+}
+
+static bool same_metrics(const struct endpoint_list *a, const struct endpoint_list *b)
+{
+    return a->count == b->count && same_endpoints(a->at, b->at, a->count);
+}
+
+static bool same_places(const struct conf_redis *a, const struct conf_redis *b)
+{
+    if (a->places != b->places) {
+        return false;
+    }
+    for (unsigned i = 0; i < a->places; i++) {
+        if (strcmp(a->place[i].host, b->place[i].host) != 0 ||
+            a->place[i].port != b->place[i].port) {
             return false;
         }
     }
@@ -236,9 +407,28 @@ static bool same_intercept(const struct conf *a, const struct conf *b)
 
 static bool same_redis(const struct conf_redis *a, const struct conf_redis *b)
 {
-    return strcmp(a->path, b->path) == 0 && strcmp(a->host, b->host) == 0 && a->port == b->port &&
-           strcmp(a->user, b->user) == 0 && strcmp(a->password, b->password) == 0 &&
-           a->database == b->database;
+    const struct {
+        const char *a, *b;
+    } texts[] = {
+        {a->path, b->path},
+        {a->master, b->master},
+        {a->user, b->user},
+        {a->password, b->password},
+        {a->sentinel_user, b->sentinel_user},
+        {a->sentinel_password, b->sentinel_password},
+        {a->tls_ca, b->tls_ca},
+        {a->tls_certificate, b->tls_certificate},
+        {a->tls_key, b->tls_key},
+        {a->tls_name, b->tls_name},
+    };
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        if (strcmp(texts[i].a, texts[i].b) != 0) {
+            return false;
+        }
+    }
+    return a->kind == b->kind && a->tls == b->tls && a->database == b->database &&
+           same_places(a, b);
 }
 
 static bool same_text(const char *a, const char *b)
@@ -255,6 +445,7 @@ void conf_needs_restart(const struct conf *old, const struct conf *new, struct t
         {"intercept", same_intercept(old, new)},
         {"redis", same_redis(&old->redis, &new->redis)},
         {"control", same_text(old->control_socket, new->control_socket)},
+        {"metrics", same_metrics(&old->metrics, &new->metrics)},
     };
     const char *between = "";
 

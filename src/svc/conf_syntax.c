@@ -14,8 +14,8 @@
 #include "svc/conf_options.h"
 
 #define FILE_MOST    (1u << 20)
-#define SECTIONS     16 /* room in the tables for libConfuse */
-#define SECTION_KEYS 16
+#define SECTIONS     32 /* room in the tables for libConfuse */
+#define SECTION_KEYS 48
 #define MESSAGE      1024
 
 /* A section of this name is in each class, where nobody asks for it: libConfuse gives it the line
@@ -25,8 +25,6 @@
  * section or comment too; then this key is not where it should be, and half a file is not taken for
  * whole. */
 #define END_MARK "\x02"
-
-static const char *const later_sections[] = {"metrics"};
 
 /* Faults that libConfuse finds, by the start of its format, and what would be right. */
 static const struct {
@@ -60,19 +58,13 @@ static void add_names(const cfg_t *cfg, bool sections, struct text *out)
 static void explain_unknown(const cfg_t *cfg, const char *name, struct text *out)
 {
     bool root = strcmp(cfg->name, "root") == 0;
-    const char *fault = "is unknown";
 
     if (strcmp(name, END_MARK) == 0) {
         text_addf(out, "premature end of file in %s; allowed: every brace closed again", cfg->name);
         return;
     }
-    for (size_t i = 0; root && i < sizeof(later_sections) / sizeof(later_sections[0]); i++) {
-        if (strcmp(name, later_sections[i]) == 0) {
-            fault = "is not in this version";
-        }
-    }
     if (root) {
-        text_addf(out, "section \"%s\" %s; allowed: ", name, fault);
+        text_addf(out, "section \"%s\" is unknown; allowed: ", name);
     } else {
         text_addf(
             out, "key \"%s\" is unknown in %s%s%s; allowed: ", name, cfg->name,

@@ -24,7 +24,7 @@ static void add_quoted(struct text *out, const char *text)
     text_add(out, SPAN_LITERAL("\""));
 }
 
-static bool wrong(struct text *error, const char *text, const char *what, const char *allowed)
+bool conf_wrong(struct text *error, const char *text, const char *what, const char *allowed)
 {
     add_quoted(error, text);
     text_addf(error, " %s; allowed: %s", what, allowed);
@@ -108,7 +108,7 @@ static bool set_flag(const struct option *o, const char *text, void *field, stru
             }
         }
     }
-    return wrong(error, text, "is not allowed", "true, false");
+    return conf_wrong(error, text, "is not allowed", "true, false");
 }
 
 static bool set_name(const struct option *o, const char *text, void *field, struct text *error)
@@ -158,7 +158,7 @@ static bool set_path(const struct option *o, const char *text, void *field, stru
 
     (void)o;
     if (text[0] != '/') {
-        return wrong(error, text, "is not allowed", "an absolute path");
+        return conf_wrong(error, text, "is not allowed", "an absolute path");
     }
     copy = strdup(text);
     if (!copy) {
@@ -166,6 +166,39 @@ static bool set_path(const struct option *o, const char *text, void *field, stru
     }
     free(*(char **)field);
     *(char **)field = copy;
+    return true;
+}
+
+static bool set_file(const struct option *o, const char *text, void *field, struct text *error)
+{
+    size_t len = strlen(text);
+
+    if (text[0] != '/' || len >= o->most) {
+        add_quoted(error, text);
+        text_addf(
+            error, " is not allowed; allowed: an absolute path of up to %" PRIu64 " bytes",
+            o->most - 1);
+        return false;
+    }
+    memcpy(field, text, len + 1);
+    return true;
+}
+
+static bool set_secret(const struct option *o, const char *text, void *field, struct text *error)
+{
+    size_t len = strlen(text);
+    bool good = len > 0 && len < o->most;
+
+    for (size_t i = 0; i < len; i++) {
+        good = good && text[i] >= ' ' && text[i] < 0x7f;
+    }
+    if (!good) {
+        text_addf(
+            error, "is not allowed; allowed: 1 to %" PRIu64 " printable ASCII characters",
+            o->most - 1);
+        return false;
+    }
+    memcpy(field, text, len + 1);
     return true;
 }
 
@@ -184,23 +217,34 @@ static bool set_redis(const struct option *o, const char *text, void *field, str
     return !fault;
 }
 
-static bool add_rate(const struct option *o, const char *text, void *field, struct text *error)
+bool conf_set_rate(const struct option *o, const char *text, void *field, struct text *error)
 {
-    struct limit *limit = field;
     struct rate rate;
 
     (void)o;
     if (!conf_parse_rate(span_of(text), &rate) || rate.period_us % SECOND != 0 ||
         rate.period_us > 366 * DAY || rate.count / rate.period_us >= FASTEST) {
-        return wrong(
+        return conf_wrong(
             error, text, "is not allowed",
             "COUNT/PERIOD, such as \"30/1m\": a count of 1 or more (k, M, G), fewer than 1G a "
             "second,"
             " and whole seconds from 1s to 366d (s, m, h, d)");
     }
+    *(struct rate *)field = rate;
+    return true;
+}
+
+static bool add_rate(const struct option *o, const char *text, void *field, struct text *error)
+{
+    struct limit *limit = field;
+    struct rate rate;
+
+    if (!conf_set_rate(o, text, &rate, error)) {
+        return false;
+    }
     for (unsigned i = 0; i < limit->windows; i++) {
         if (limit->window[i].period_us == rate.period_us) {
-            return wrong(
+            return conf_wrong(
                 error, text, "has the period of an earlier one",
                 "one COUNT/PERIOD for each period");
         }
@@ -227,7 +271,7 @@ static bool append_prefix(
     return true;
 }
 
-static bool add_prefix_to(struct prefix **list, size_t *count, const char *text, struct text *error)
+bool conf_add_prefix(struct prefix **list, size_t *count, const char *text, struct text *error)
 {
     static const char allowed[] = "ADDRESS/LENGTH, such as \"192.0.2.0/24\" or \"2001:db8:1::/48\"";
     static const char *const faults[] = {
@@ -241,13 +285,13 @@ static bool add_prefix_to(struct prefix **list, size_t *count, const char *text,
 
     if (fault == PREFIX_HOST_BITS) {
         prefix_format(&p, nearest);
-        return wrong(error, text, faults[fault], nearest);
+        return conf_wrong(error, text, faults[fault], nearest);
     }
     if (fault != PREFIX_OK) {
-        return wrong(error, text, faults[fault], allowed);
+        return conf_wrong(error, text, faults[fault], allowed);
     }
     if (addr_is_v4_mapped(&p.addr) && p.len >= 96) {
-        return wrong(error, text, "is an IPv4 address in an IPv6 one", allowed);
+        return conf_wrong(error, text, "is an IPv4 address in an IPv6 one", allowed);
     }
     for (size_t i = 0; i < *count; i++) {
         if (prefix_overlaps(&(*list)[i], &p)) {
@@ -266,7 +310,7 @@ static bool add_prefix(const struct option *o, const char *text, void *target, s
     struct conf *c = target;
 
     (void)o;
-    return add_prefix_to(&c->prefixes, &c->prefix_count, text, error);
+    return conf_add_prefix(&c->prefixes, &c->prefix_count, text, error);
 }
 
 static bool add_server(const struct option *o, const char *text, void *target, struct text *error)
@@ -274,7 +318,7 @@ static bool add_server(const struct option *o, const char *text, void *target, s
     struct conf_submission *s = &((struct conf *)target)->submission;
 
     (void)o;
-    return add_prefix_to(&s->own, &s->own_count, text, error);
+    return conf_add_prefix(&s->own, &s->own_count, text, error);
 }
 
 static bool add_service(const struct option *o, const char *text, void *target, struct text *error)
@@ -285,10 +329,10 @@ static bool add_service(const struct option *o, const char *text, void *target, 
 
     (void)o;
     if (!addr_parse(span_of(text), &a) || addr_is_v4_mapped(&a)) {
-        return wrong(error, text, "is no address", allowed);
+        return conf_wrong(error, text, "is no address", allowed);
     }
     if (submission_service(s, a.family)) {
-        return wrong(error, text, "is a second one of its family", allowed);
+        return conf_wrong(error, text, "is a second one of its family", allowed);
     }
     more = reallocarray(s->service, s->service_count + 1, sizeof(*more));
     if (!more) {
@@ -299,28 +343,34 @@ static bool add_service(const struct option *o, const char *text, void *target, 
     return true;
 }
 
-static bool add_endpoint(const struct option *o, const char *text, void *target, struct text *error)
+bool conf_add_endpoint(struct endpoint **list, size_t *count, const char *text, struct text *error)
 {
     static const char allowed[] = "ADDRESS:PORT, such as \"127.0.0.1:2525\" or \"[::1]:2525\"";
-    struct conf *c = target;
     struct endpoint e, *more;
 
-    (void)o;
     if (!endpoint_parse(span_of(text), &e) || e.port == 0 || addr_is_v4_mapped(&e.addr)) {
-        return wrong(error, text, "is not allowed", allowed);
+        return conf_wrong(error, text, "is not allowed", allowed);
     }
-    for (size_t i = 0; i < c->listen_count; i++) {
-        if (endpoint_equal(&c->listen[i], &e)) {
-            return wrong(error, text, "is there twice", "each address and port once");
+    for (size_t i = 0; i < *count; i++) {
+        if (endpoint_equal(&(*list)[i], &e)) {
+            return conf_wrong(error, text, "is there twice", "each address and port once");
         }
     }
-    more = reallocarray(c->listen, c->listen_count + 1, sizeof(*more));
+    more = reallocarray(*list, *count + 1, sizeof(*more));
     if (!more) {
         return no_memory(error);
     }
-    c->listen = more;
-    c->listen[c->listen_count++] = e;
+    *list = more;
+    more[(*count)++] = e;
     return true;
+}
+
+static bool add_endpoint(const struct option *o, const char *text, void *target, struct text *error)
+{
+    struct conf *c = target;
+
+    (void)o;
+    return conf_add_endpoint(&c->listen, &c->listen_count, text, error);
 }
 
 static bool add_resolver(const struct option *o, const char *text, void *field, struct text *error)
@@ -331,7 +381,7 @@ static bool add_resolver(const struct option *o, const char *text, void *field, 
     (void)o;
     if ((!addr_parse(span_of(text), &e.addr) && !endpoint_parse(span_of(text), &e)) ||
         e.port == 0 || addr_is_v4_mapped(&e.addr)) {
-        return wrong(
+        return conf_wrong(
             error, text, "is not allowed",
             "ADDRESS or ADDRESS:PORT, such as \"192.0.2.53\" or \"[2001:db8::53]:5353\"");
     }
@@ -355,6 +405,8 @@ bool option_set(const struct option *o, const char *text, void *target, struct t
         [OPTION_FLAG] = set_flag,
         [OPTION_NAME] = set_name,
         [OPTION_WEB] = set_web,
+        [OPTION_FILE] = set_file,
+        [OPTION_SECRET] = set_secret,
         [OPTION_PATH] = set_path,
         [OPTION_REDIS] = set_redis,
         [OPTION_COUNT] = set_number,
@@ -364,6 +416,16 @@ bool option_set(const struct option *o, const char *text, void *target, struct t
         [OPTION_SERVERS] = add_server,
         [OPTION_ADDRESSES] = add_service,
         [OPTION_RESOLVERS] = add_resolver,
+        [OPTION_TEXT] = conf_set_text,
+        [OPTION_DATE] = conf_set_date,
+        [OPTION_SITE] = conf_set_site,
+        [OPTION_RATE] = conf_set_rate,
+        [OPTION_DOORS] = conf_add_door,
+        [OPTION_PROXIES] = conf_add_proxy,
+        [OPTION_LANGUAGES] = conf_add_language,
+        [OPTION_CHECKS] = conf_add_check,
+        [OPTION_SMARTHOST] = conf_set_smarthost,
+        [OPTION_MAILBOX] = conf_set_mailbox,
     };
 
     return setters[o->type](o, text, (char *)target + o->offset, error);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "svc/conf_file.h"
+#include "svc/conf_warnings.h"
 
 #define SECOND 1000000ull
 #define GOOD                                                                                       \
@@ -127,7 +128,7 @@ static const struct {
     {GOOD "\nrediss { }\n", 4,
      "section \"rediss\" is unknown|subscribers, intercept, redis, class"},
     {GOOD "redis {\n\n uri = \"unix:/r\"\n}\n", 5,
-     "\"uri\" is unknown in redis|: url, when-down, deadline"},
+     "\"uri\" is unknown in redis|: url, ca, certificate, key, tls-name"},
     {GOOD "class a {\n messagess = { \"1/1s\" }\n}\n", 4,
      "\"messagess\" is unknown in class a|: action, sessions, messages, recipients, bytes, spread, "
      "concurrent, over, enforce, opaque-messages, starttls"},
@@ -137,8 +138,8 @@ static const struct {
     {GOOD "redis {\n deadline = 1s\n}\nredis {\n deadline = 2s\n}\n", 7, "twice"},
     {GOOD "class a { action = \"meter\"\n spread = { \"1/1s\" }\n spread = { \"2/2s\" } }", 5,
      "twice"},
-    {GOOD "metrics { listen = \"127.0.0.1:9125\" }\n", 3,
-     "\"metrics\" is not in this version|: subscribers, "},
+    {GOOD "metrics {\n listen = \"9125\"\n}\n", 4, "\"9125\"|ADDRESS:PORT"},
+    {GOOD "metrics { listen = \"127.0.0.1:0\" }\n", 3, "\"127.0.0.1:0\"|ADDRESS:PORT"},
     {GOOD "spf {\n use = \"drop\"\n}\n", 4, "\"drop\"|off, log, meter, refuse"},
     {GOOD "spf {\n deadline = \"1m\"\n}\n", 4, "\"1m\"|from 10ms to 4s"},
     {GOOD "spf {\n fail-cost = 0\n}\n", 4, "\"0\"|from 1 to 1000"},
@@ -154,6 +155,11 @@ static const struct {
      "\"192.0.2.128/25\" overlaps 192.0.2.0/24"},
     {"subscribers {\n prefixes = {\n \"2001:db8:1::/48\",\n \"2001:db8::/32\" }\n}\n", 4,
      "\"2001:db8::/32\" overlaps 2001:db8:1::/48"},
+    {"subscribers {\n prefixes = { \"192.0.2.0/24\",\n \"2001:db8:1::/57\" }\n}\n", 3,
+     "subscribers.prefixes: \"2001:db8:1::/57\" is smaller|ipv6-unit = 56|length of up to 56"},
+    {"subscribers {\n prefixes = \"2001:db8:1::/56\"\n ipv6-unit = 48\n}\n", 2,
+     "\"2001:db8:1::/56\" is smaller|ipv6-unit = 48|up to 48, or a larger ipv6-unit (up to 64)"},
+    {"subscribers {\n prefixes = \"2001:db8:1::7\"\n}\n", 2, "is smaller|ipv6-unit = 56"},
     {"subscribers {\n prefixes = \"192.0.2.1/24\"\n}\n", 2,
      "\"192.0.2.1/24\" has bits behind its length|allowed: 192.0.2.0/24"},
     {"subscribers {\n prefixes = \"192.0.2.0/33\"\n}\n", 2, "bad length"},
@@ -171,10 +177,17 @@ static const struct {
     {GOOD "intercept {\n listen = \"2525\"\n}\n", 4, "\"2525\"|ADDRESS:PORT"},
     {GOOD "intercept {\n listen = \"127.0.0.1:0\"\n}\n", 4, "ADDRESS:PORT"},
     /* Redis */
-    {GOOD "redis {\n url = \"rediss://h\"\n}\n", 4,
-     "redis.url: \"rediss\" is not supported in this version|unix:/PATH|redis://"},
-    {GOOD "redis {\n url = \"redis-sentinel://h\"\n}\n", 4, "not supported in this version"},
-    {GOOD "redis {\n url = \"redis-cluster://h\"\n}\n", 4, "not supported in this version"},
+    {GOOD "redis {\n url = \"redis://h\"\n ca = \"/ca\"\n}\n", 6, "are for TLS|rediss://"},
+    {GOOD "redis {\n url = \"rediss://h\"\n key = \"/k\"\n}\n", 6, "redis.key|certificate = FILE"},
+    {GOOD "redis {\n url = \"rediss://h\"\n ca = \"ca.pem\"\n}\n", 5, "\"ca.pem\"|absolute path"},
+    {GOOD "redis {\n url = \"rediss://h\"\n ca = \"/none.pem\"\n}\n", 6, "redis: /none.pem: |PEM"},
+    {GOOD "redis {\n url = \"rediss://h\"\n certificate = \"/none.pem\"\n}\n", 6,
+     "/none.pem: |PEM"},
+    {GOOD "redis {\n url = \"redis://h\"\n sentinel-user = u\n}\n", 6, "redis-sentinel://"},
+    {GOOD "redis {\n url = \"redis-sentinel://h/m\"\n sentinel-password = \"\"\n}\n", 5,
+     "1 to 127 printable"},
+    {GOOD "redis {\n url = \"redis-sentinel://h\"\n}\n", 4,
+     "redis.url: \"redis-sentinel\" does not name the master|/MASTER"},
     {GOOD "redis {\n url = \"http://h\"\n}\n", 4, "\"http\" has an unknown scheme"},
     {GOOD "redis {\n when-down = \"maybe\"\n}\n", 4, "\"maybe\"|: local, pass, refuse"},
     {GOOD "redis {\n deadline = \"50\"\n}\n", 4, "\"50\"|from 1ms to 10s"},
@@ -302,8 +315,8 @@ static void test_good_after_bad(void **state)
         c = read_text(*state, "\n\n" GOOD);
         assert_non_null(c);
         conf_release(c);
-        assert_null(read_text(*state, "\n\nmetrics"));
-        assert_message(*state, 3, "metrics");
+        assert_null(read_text(*state, "\n\nnonsense"));
+        assert_message(*state, 3, "nonsense");
     }
 }
 
@@ -446,10 +459,10 @@ static void test_everything(void **state)
     assert_int_equal(c->listen[0].port, 25);
     assert_int_equal(c->workers, 256);
     assert_int_equal(c->max_sessions, 7);
-    assert_string_equal(c->redis.host, "2001:db8::9");
+    assert_string_equal(c->redis.place[0].host, "2001:db8::9");
     assert_string_equal(c->redis.user, "gate");
     assert_string_equal(c->redis.password, "p@ss");
-    assert_int_equal(c->redis.port, 6380);
+    assert_int_equal(c->redis.place[0].port, 6380);
     assert_int_equal(c->redis.database, 3);
     assert_int_equal(c->redis.when_down, WHEN_DOWN_REFUSE);
     assert_int_equal(c->redis.deadline_ms, 1000);
@@ -502,6 +515,11 @@ static void test_everything(void **state)
     conf_release(c);
 }
 
+static void take_warning(void *context, const char *words)
+{
+    text_addf(context, "%s%s", ((struct text *)context)->len > 0 ? "|" : "", words);
+}
+
 /* Unit tests run in the project's root. */
 static void test_sample(void **state)
 {
@@ -515,7 +533,63 @@ static void test_sample(void **state)
     }
     assert_int_equal(c->class_count, 3);
     assert_string_equal(c->classes[c->default_class].name, CONF_DEFAULT_CLASS);
+    text_init(&f->error, f->message, sizeof(f->message));
+    conf_warnings(c, take_warning, &f->error);
+    assert_string_equal(f->message, "");
     conf_release(c);
+}
+
+/* The words that the warnings begin with, separated by "|"; each has its own and no other. */
+static void test_warnings(void **state)
+{
+    static const char submit[] = "class a { action = submit }";
+    static const struct {
+        const char *class, *rest, *warnings;
+    } rows[] = {
+        {"", "", ""},
+        {"", "help { url = \"https://x.example/\" }", ""},
+        {"", "submission { host = s.example }", "submission: has no effect"},
+        {"", "submission { port = 588 }", "submission: has no effect"},
+        {"class a { action = refuse over = submit }", "submission { host = s.example }",
+         "submission: has no effect"},
+        {submit, "", "submission.host: is missing"},
+        {"class a { action = meter over = submit concurrent = 1 }", "",
+         "submission.host: is missing"},
+        {submit, "submission { host = s.example }", "help.url: is missing"},
+        {submit, "help { url = \"https://x.example/\" } submission { host = s.example }", ""},
+        {submit, "submission { address = 198.51.100.20 }",
+         "submission.host: is missing|submission.address: has no effect"},
+        {submit, "submission { proxy-protocol = true }",
+         "submission.host: is missing|submission.proxy-protocol: has no effect"},
+        {submit, "submission { for = 198.51.100.10 address = { 198.51.100.20, 2001:db8::20 } }",
+         "submission.host: is missing|submission.address: its IPv6 address has no effect"},
+        {submit, "submission { for = 2001:db8::10 address = { 198.51.100.20, 2001:db8::20 } }",
+         "submission.host: is missing|submission.address: its IPv4 address has no effect"},
+        {submit, "submission { for = 198.51.100.10 address = 198.51.100.20 proxy-protocol = true }",
+         "submission.host: is missing"},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char content[512], array[2048], copy[512], *rest = copy, *said = array;
+        struct text warnings;
+
+        snprintf(content, sizeof(content), GOOD "%s\n%s\n", rows[i].class, rows[i].rest);
+        struct conf *c = read_text(*state, content);
+        if (!c) {
+            fail_msg("%s", ((struct fixture *)*state)->message);
+        }
+        text_init(&warnings, array, sizeof(array));
+        conf_warnings(c, take_warning, &warnings);
+        conf_release(c);
+        snprintf(copy, sizeof(copy), "%s", rows[i].warnings);
+        while (rest && said) {
+            const char *wanted = strsep(&rest, "|"), *got = strsep(&said, "|");
+            if (strncmp(got, wanted, strlen(wanted)) != 0 || (!wanted[0] && got[0])) {
+                fail_msg("%s: wanted \"%s\", got \"%s\"", rows[i].rest, wanted, got);
+            }
+        }
+        assert_true(!rest && !said);
+    }
 }
 
 static void test_references(void **state)
@@ -584,6 +658,7 @@ int main(void)
         TEST(test_spf),
         TEST(test_everything),
         TEST(test_sample),
+        TEST(test_warnings),
         TEST(test_references),
         TEST(test_needs_restart),
     };
