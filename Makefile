@@ -14,7 +14,7 @@ say        = $(if $(V),,@echo '  $(1)')
 
 # Each layer may include itself and the layers named here, and nothing else: its compiler
 # is given only those folders' headers (see $(BUILD)/include below).
-LAYERS    := base core net svc proxy ctl spf
+LAYERS    := base core net svc proxy ctl spf web
 SEES_base  := base
 SEES_core  := base core
 SEES_net   := base core net
@@ -22,14 +22,16 @@ SEES_svc   := base core net svc
 SEES_proxy := base core net svc proxy
 SEES_ctl   := base core net svc ctl
 SEES_spf   := base core net spf
-SEES_prog  := base core net svc proxy ctl spf
+SEES_web   := base core net svc web
+SEES_prog  := base core net svc proxy ctl spf web
 
-PACKAGES  := libevent_core hiredis jansson libconfuse libcap-ng libsystemd
+PACKAGES  := libevent_core libevent_extra libevent_openssl libssl libcrypto hiredis jansson libconfuse libcap-ng libsystemd
 PKG_CFLAGS = $(shell pkg-config --cflags $(PACKAGES))
 PKG_LIBS   = $(shell pkg-config --libs $(PACKAGES))
+$(BUILD)/bin/gate25-web $(BUILD)/tests/unit/test_mailer: MORE_LIBS := -lcurl -lunbound -lresolv
 # What parses hostile DNS data is linked into the program that has nothing to lose, and nowhere else.
-SPF_LIBS  := -lspf2 -lunbound -lseccomp -lresolv
-$(BUILD)/bin/gate25-spfd $(BUILD)/tests/unit/test_spf_check \
+SPF_LIBS  := -lspf2 -lunbound -lseccomp -lidn2 -lresolv
+$(BUILD)/bin/gate25-spfd $(BUILD)/tests/unit/test_spf_check $(BUILD)/tests/unit/test_spf_sender \
     $(BUILD)/tests/unit/test_spf_sandbox: MORE_LIBS := $(SPF_LIBS)
 
 WARNINGS  := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
@@ -47,10 +49,10 @@ UNITS     := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 
 layer_objects = $(patsubst src/$(1)/%.c,$(BUILD)/obj/$(1)/%.o,$(wildcard src/$(1)/*.c)) \
                 $(patsubst src/$(1)/%.S,$(BUILD)/obj/$(1)/%.S.o,$(wildcard src/$(1)/*.S))
-LIBRARIES := $(foreach layer,spf ctl proxy svc net core base,$(BUILD)/lib/libgate25-$(layer).a)
+LIBRARIES := $(foreach layer,web spf ctl proxy svc net core base,$(BUILD)/lib/libgate25-$(layer).a)
 
 .DEFAULT_GOAL := all
-.PHONY: all deps demo turns-table test unit differential integration asan valgrind lint format fuzz fuzz-short install clean FORCE
+.PHONY: all deps million demo turns-table test unit differential integration asan valgrind lint format fuzz fuzz-short install clean FORCE
 .SECONDARY:
 
 all: $(PROGRAMS:%=$(BUILD)/bin/%)
@@ -115,13 +117,13 @@ ASAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-f
 # Everything again with the sanitizers in: unit tests, and the lab with a sanitized daemon.
 asan: deps
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE='$(ASAN)' OPTIMIZE='-O1 -g' all unit
-	GATE25_BIN=$(abspath $(BUILD))/asan/bin $(MAKE) --no-print-directory integration
+	GATE25_BIN=$(abspath $(BUILD))/asan/bin LIMIT=3600 $(MAKE) --no-print-directory integration
 
 # Everything again under valgrind (slow).
 valgrind: deps
 	@$(MAKE) --no-print-directory all
 	WRAP='$(VALGRIND)' $(MAKE) --no-print-directory unit
-	GATE25_WRAP='$(VALGRIND)' $(MAKE) --no-print-directory integration
+	GATE25_WRAP='$(VALGRIND)' LIMIT=7200 $(MAKE) --no-print-directory integration
 
 VALGRIND := valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite \
             --trace-children=no --child-silent-after-fork=no
@@ -139,9 +141,9 @@ FUZZ_RUNS ?= 10000000
 FUZZ_SECONDS ?= 0# a target; 0: no end but FUZZ_RUNS
 FUZZ_OBJ  := $(BUILD)/fuzz
 
-FUZZ_LAYERS  := base core net svc ctl
+FUZZ_LAYERS  := base core net svc ctl web
 FUZZ_OBJECTS := $(foreach layer,$(FUZZ_LAYERS),$(patsubst src/%.c,$(FUZZ_OBJ)/obj/%.o,$(wildcard src/$(layer)/*.c))) \
-                $(FUZZ_OBJ)/obj/svc/functions.S.o
+                $(FUZZ_OBJ)/obj/svc/functions.S.o $(FUZZ_OBJ)/obj/web/site_functions.S.o
 FUZZ_SANITIZE := address,undefined -fno-sanitize-recover=undefined
 FUZZ_FLAGS    = -std=gnu17 -D_GNU_SOURCE -DGATE25_VERSION='"$(VERSION)"' \
                 $(filter-out -Wnull-dereference,$(WARNINGS)) -O1 -g -Iinclude $(PKG_CFLAGS) -MMD -MP
@@ -151,9 +153,9 @@ $(FUZZ_OBJ)/obj/%.o: src/%.c
 	$(call say,CC  $@)
 	$(Q)clang $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,$(FUZZ_SANITIZE) -c -o $@ $<
 
-$(FUZZ_OBJ)/obj/svc/functions.S.o: src/svc/functions.S src/svc/functions.lua
+$(FUZZ_OBJ)/obj/%.S.o: src/%.S $(wildcard src/*/*.lua)
 	@mkdir -p $(@D)
-	$(Q)clang -c -Isrc/svc -o $@ $<
+	$(Q)clang -c -I$(<D) -o $@ $<
 
 $(FUZZ_OBJ)/libgate25.a: $(FUZZ_OBJECTS)
 	@rm -f $@
@@ -164,14 +166,22 @@ $(FUZZ_OBJ)/bin/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_OBJ)/libgate25.a
 	$(call say,LD  $@)
 	$(Q)clang $(FUZZ_FLAGS) -fsanitize=fuzzer,$(FUZZ_SANITIZE) -o $@ $< $(FUZZ_OBJ)/libgate25.a $(PKG_LIBS)
 
-# What the fuzzers find new goes into build/, not into the tree's corpus.
-fuzz: $(FUZZERS:%=$(FUZZ_OBJ)/bin/fuzz_%)
+# The transcripts are inputs of the dialogue too.
+$(FUZZ_OBJ)/seeds/dialog/.made: tests/fuzz/transcript_seeds.py $(wildcard tests/transcripts/*.txt)
+	@rm -rf $(@D)
+	@/usr/bin/python3 tests/fuzz/transcript_seeds.py $(@D)
+	@touch $@
+
+# What the fuzzers find new goes into build/, not into the tree's corpus. Long inputs find nothing that
+# short ones do not, and take their time: each target has its -max_len in tests/fuzz/max_len.
+fuzz: $(FUZZERS:%=$(FUZZ_OBJ)/bin/fuzz_%) $(FUZZ_OBJ)/seeds/dialog/.made
 	@set -e; for f in $(FUZZERS); do \
-	    mkdir -p $(FUZZ_OBJ)/found/$$f; \
+	    mkdir -p $(FUZZ_OBJ)/found/$$f $(FUZZ_OBJ)/seeds/$$f; \
 	    echo "fuzz: $$f, $(FUZZ_RUNS) runs"; \
 	    $(FUZZ_OBJ)/bin/fuzz_$$f -runs=$(FUZZ_RUNS) -max_total_time=$(FUZZ_SECONDS) -seed=$(or $(FUZZ_SEED),1) -verbosity=0 \
+	        -max_len=$$(sed -n "s/^$$f //p" tests/fuzz/max_len) \
 	        -print_final_stats=1 -artifact_prefix=$(FUZZ_OBJ)/found/ \
-	        $(FUZZ_OBJ)/found/$$f tests/fuzz/corpus/$$f 2>&1 \
+	        $(FUZZ_OBJ)/found/$$f tests/fuzz/corpus/$$f $(FUZZ_OBJ)/seeds/$$f 2>&1 \
 	        | grep -vE 'dictionary|^"' ; \
 	    test $$(ls $(FUZZ_OBJ)/found | grep -cE '^(crash|leak|timeout|oom)-') -eq 0; \
 	done
@@ -186,6 +196,7 @@ install: all
 	    $(DESTDIR)/etc/gate25 $(DESTDIR)$(PREFIX)/lib/systemd/system
 	install -m 0755 $(BUILD)/bin/gate25d $(DESTDIR)$(PREFIX)/sbin/gate25d
 	install -m 0755 $(BUILD)/bin/gate25-spfd $(DESTDIR)$(PREFIX)/sbin/gate25-spfd
+	install -m 0755 $(BUILD)/bin/gate25-web $(DESTDIR)$(PREFIX)/sbin/gate25-web
 	install -m 0755 $(BUILD)/bin/gate25ctl $(DESTDIR)$(PREFIX)/bin/gate25ctl
 	[ -e $(DESTDIR)/etc/gate25/gate25.conf ] || \
 	    install -m 0640 conf/gate25.conf $(DESTDIR)/etc/gate25/gate25.conf
@@ -195,10 +206,16 @@ install: all
 	else \
 	    echo 'install: no group gate25 yet; once it is there: chgrp gate25 /etc/gate25/gate25.conf'; \
 	fi
+	@# The operator's own texts stay; the new ones lie beside the README, to be compared.
+	[ -e $(DESTDIR)/etc/gate25/pages ] || cp -r conf/pages $(DESTDIR)/etc/gate25/pages
 	install -m 0644 README.md CHANGES.md $(DESTDIR)$(PREFIX)/share/gate25/
-	cp -r contrib/routers contrib/sysctl $(DESTDIR)$(PREFIX)/share/gate25/
-	sed 's|@PREFIX@|$(PREFIX)|g' contrib/systemd/gate25d.service \
-	    > $(DESTDIR)$(PREFIX)/lib/systemd/system/gate25d.service
+	cp -r contrib/redis contrib/routers contrib/sysctl contrib/prometheus contrib/grafana conf/pages \
+	    $(DESTDIR)$(PREFIX)/share/gate25/
+	for unit in gate25d gate25-web; do \
+	    sed 's|@PREFIX@|$(PREFIX)|g' contrib/systemd/$$unit.service \
+	        > $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit.service || exit 1; \
+	done
+	install -m 0644 contrib/systemd/gate25d.socket $(DESTDIR)$(PREFIX)/lib/systemd/system/
 
 clean:
 	rm -rf build
@@ -210,16 +227,23 @@ clean:
 deps:
 	@scripts/deps.sh
 
-# PYTEST passes more arguments: make integration PYTEST="-k redis -x"
+# Several labs at once: JOBS=1 for one. PYTEST passes more arguments, files among them:
+# make integration PYTEST="-k redis -x"
 integration: deps
 	@$(MAKE) --no-print-directory all
-	tests/lab/lab exec /usr/bin/python3 -m pytest -p no:cacheprovider -q tests/integration $(PYTEST)
+	@tests/run-integration $(PYTEST)
+
+# A million standings, and a million decisions of Redis's compared with rate.c's: what the README says.
+million: deps
+	@$(MAKE) --no-print-directory all $(BUILD)/tests/unit/test_functions
+	DECISIONS=1000000 $(BUILD)/tests/unit/test_functions
+	tests/lab/lab exec /usr/bin/python3 tests/bench/million.py
 
 # More sessions than the 2,000 a server of `make test`, or others: make differential N=20000 SEED=7
 differential: deps
 	@$(MAKE) --no-print-directory all
-	DIFFERENTIAL_N=$(or $(N),20000) DIFFERENTIAL_SEED=$(or $(SEED),1) tests/lab/lab exec /usr/bin/python3 -m pytest \
-	    -p no:cacheprovider -q tests/integration/test_differential.py $(PYTEST)
+	@DIFFERENTIAL_N=$(or $(N),20000) DIFFERENTIAL_SEED=$(or $(SEED),1) LIMIT=$(or $(LIMIT),86400) tests/run-integration \
+	    --logs $(BUILD)/differential/logs tests/integration/test_differential.py $(PYTEST)
 
 print-sees:
 	@echo $(SEES_$(LAYER))

@@ -10,7 +10,7 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 list=$here/scripts/packages.txt
 parts=$here/.parts
 root=$parts/root
-unpacked="postfix redis-server sasl2-bin nsd"
+unpacked="postfix redis-server sasl2-bin nsd prometheus unbound"
 alone="exim4-daemon-light opensmtpd" # each into a folder of its own: all have a sendmail
 fresh_lists=no
 
@@ -84,6 +84,23 @@ check_libraries() {
     die "libraries are missing: add their packages to scripts/packages.txt"
 }
 
+# What the browser tests need from npm, as tests/browser/package-lock.json pins it.
+install_browser() {
+    wanted=$here/tests/browser/package-lock.json
+    cmp -s "$wanted" "$parts/browser/complete" && return
+    command -v npm >/dev/null || {
+        echo "deps: installing npm"
+        update_lists
+        as_root apt-get install -y -qq --no-install-recommends npm || die "apt-get could not install npm"
+    }
+    echo "deps: installing $(sed -n 's|.*"node_modules/\(.*\)".*|\1|p' "$wanted" | tr '\n' ' ')"
+    mkdir -p "$parts/browser"
+    cp "$here/tests/browser/package.json" "$wanted" "$parts/browser/"
+    (cd "$parts/browser" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) ||
+        die "npm could not install what the browser tests need: is the network there?"
+    cp "$wanted" "$parts/browser/complete"
+}
+
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 chmod 755 "$scratch"
@@ -101,3 +118,4 @@ if [ "$(cat "$parts/complete" 2>/dev/null)" != "$unpacked $alone" ]; then
     check_libraries
     echo "$unpacked $alone" >"$parts/complete"
 fi
+install_browser

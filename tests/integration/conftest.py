@@ -12,6 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.lab import process, sandbox, servers, topology  # noqa: E402
+from tests.lab.web import Web  # noqa: E402
 
 
 def pytest_configure():
@@ -95,3 +96,35 @@ def unsteered_fixture(lab):
     lab.unsteer()
     yield lab
     lab.steer()
+
+
+@pytest.fixture(scope="session", name="site_redis_server")
+def site_redis_server_fixture(lab):
+    """A Redis that listens on TCP too: the site logs in there, with its documented rights."""
+    with servers.Redis(lab.gate, port=6390) as server:
+        yield server
+
+
+@pytest.fixture(name="site_redis")
+def site_redis_fixture(site_redis_server):
+    if not site_redis_server.alive():
+        site_redis_server.start()
+    site_redis_server.wipe()
+    site_redis_server.cli("acl", "log", "reset")
+    return site_redis_server
+
+
+@pytest.fixture(name="site")
+def site_fixture(lab, site_redis, started):
+    """site({"web": {...}}, beside=gate) starts gate25-web. It must get by with its rights."""
+    sites = []
+
+    def start(overrides=None, **options):
+        sites.append(started(Web(lab, options.pop("redis", site_redis), overrides, **options)))
+        return sites[-1]
+
+    yield start
+    for web in sites:
+        if web.redis.alive():
+            denied = web.denied()
+            assert not denied, str(denied)

@@ -175,7 +175,7 @@ def test_redis_keeps_an_append_only_file_and_can_be_frozen(lab, started):
 def nested(code, prefix=(), project=sandbox.PROJECT):
     """Runs Python code in a sandbox of its own; its output."""
     result = subprocess.run([*prefix, str(project / "tests/lab/lab"), "exec", sys.executable, "-c", code],
-                            check=False, cwd=project, capture_output=True, text=True, timeout=60)
+                            check=False, cwd=project, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 

@@ -1,5 +1,6 @@
 """action = "submit" and over = "submit": mail programs are led to authenticated submission."""
 
+import base64
 import contextlib
 import smtplib
 import socket
@@ -12,6 +13,7 @@ from tests.lab import topology
 from tests.lab.postfix import Postfix
 from tests.lab.process import PARTS, wait_for
 from tests.lab.servers import Sink, read_until
+from tests.lab.tap import Tap
 
 HOST4, HOST6 = "198.51.100.10", "2001:db8:ffff::10"
 SERVICE4, SERVICE6 = "198.51.100.20", "2001:db8:ffff::20"
@@ -82,6 +84,17 @@ def used(guard, line):
     return {limit["limit"]: limit["used"] for limit in guard.ctl_json("explain", line)["limits"]}
 
 
+def everything(redis):
+    """All that Redis holds."""
+    reads = {"hash": "hgetall", "zset": "zrange 0 -1", "stream": "xrange - +", "string": "get"}
+    with contextlib.closing(redis.client()) as client:
+        found = {}
+        for key in client.keys():
+            verb, *bounds = reads[client.type(key)].split()
+            found[key] = client.execute_command(verb, key, *bounds)
+        return found
+
+
 def pipe(lab, line, host):
     """Two ends of a connection: the subscriber's, to port 25, and a bare server's at port 587."""
     with lab.internet.listen(host, port=587) as listener:
@@ -119,6 +132,33 @@ def test_a_mail_program_logs_in_and_submits(lab, gate, started, line, host):
     assert not guard.journal(event="refusal")
     # The gate keeps nothing of what was said.
     assert PASSWORD not in guard.text() + guard.journal_file.read_text(encoding="utf-8")
+
+
+@FAMILIES
+def test_where_a_password_goes(lab, gate, redis, started, line, host):
+    """In clear text, so that it can be followed: every packet of every host of the network is looked at."""
+    server = started(Submission(lab.internet, [HOST4, HOST6],
+                                ["smtpd_tls_security_level=may", "smtpd_tls_auth_only=no"]))
+    for address in ([SERVICE4, SERVICE6], [HOST4, HOST6]):  # who would take it if it came
+        started(Sink(lab.internet, address))
+    guard = gate({**SUBMIT, "submission": {"host": "smtp.isp.example", "address": [SERVICE4, SERVICE6]}})
+    secret = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode())
+    hosts = {"subscribers": lab.subscribers, "router": lab.router, "gate": lab.gate, "internet": lab.internet}
+    with contextlib.ExitStack() as stack:
+        taps = {name: stack.enter_context(Tap(there)) for name, there in hosts.items()}
+        with Program(lab, line, host) as program:
+            program.login(USER, PASSWORD)
+            program.sendmail(USER, ["user@mx.example"], MESSAGE)
+        server.wait_messages(1)
+        guard.wait_journal(event="session")
+    to_gate, to_server = (line, host, 25), (line, host, 587)
+    assert taps["subscribers"].carrying(secret) == {to_gate}
+    assert taps["router"].carrying(secret) == {to_gate, to_server}
+    assert taps["gate"].carrying(secret) == {to_gate, to_server}
+    assert taps["internet"].carrying(secret) == {to_server}
+    # And nothing keeps it.
+    kept = guard.text() + guard.journal_file.read_text(encoding="utf-8") + repr(everything(redis))
+    assert line in kept and PASSWORD not in kept and secret.decode() not in kept
 
 
 @FAMILIES

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import socket
 
 from . import sandbox, topology
@@ -48,6 +49,15 @@ def config_text(sections):
     return "\n".join(lines) + "\n"
 
 
+def lives(pid):
+    """A process that runs; one that has ended and only waits to be reaped does not."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 class Gate(Process):
     """gate25d, running.
 
@@ -57,11 +67,15 @@ class Gate(Process):
 
     name = "gate"
 
-    def __init__(self, lab, redis, overrides=None, number=1, mode=None, environment=None, wrapper=()):
+    def __init__(self, lab, redis, overrides=None, number=1, mode=None, environment=None, wrapper=(),
+                 program=None, sockets=()):
         super().__init__(lab[f"gate{number}"])
         self.mode = mode or lab.mode
         self.wrapper = list(wrapper) or shlex.split(os.environ.get("GATE25_WRAP", ""))
         self.environment = environment or {}
+        self.successors = []
+        self.sockets = sockets
+        self.program = program or f"{binaries()}/gate25d"
         self.config = self.folder / "gate25.conf"
         self.journal_file = self.folder / "journal.jsonl"
         self.control = self.folder / "control.sock"
@@ -86,23 +100,53 @@ class Gate(Process):
             self.sections[section] = None if options is None else {**(self.sections.get(section) or {}), **options}
         self.config.write_text(config_text(self.sections), encoding="utf-8")
 
-    def start(self, *options, seconds=30):
+    def start(self, *options, seconds=30, programs=None):
         path = self.folder / "notify.sock"
         path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             notify.bind(str(path))
+            path.chmod(0o777)  # for a daemon of another user
             notify.setblocking(False)
             self._notify = notify
             environment = {**os.environ, **self.environment, "NOTIFY_SOCKET": str(path)}
             environment.pop("JOURNAL_STREAM", None)
-            return self.launch(*self.wrapper, f"{binaries()}/gate25d", "--config", self.config, *options,
-                               seconds=seconds, env=environment)
+            program = f"{programs}/gate25d" if programs else self.program
+            return self.launch(*self.wrapper, program, "--config", self.config, *options, seconds=seconds,
+                               env=environment, pass_fds=[item.fileno() for item in self.sockets])
 
     def ready(self):
         """The daemon says so itself, by sd_notify(3), once every worker listens."""
         with contextlib.suppress(BlockingIOError):
             return b"READY=1" in self._notify.recv(4096).split(b"\n")
         return False
+
+    @property
+    def pid(self):
+        """The gate that serves now: the one that was started, or the last that took over."""
+        return self.successors[-1] if self.successors else self.process.pid
+
+    def signal(self, number):
+        if self.successors:
+            os.kill(self.pid, number)
+        else:
+            super().signal(number)
+
+    def upgrade(self):
+        """gate25ctl upgrade; the pid of the gate that serves now."""
+        self.successors.append(self.ctl_json("upgrade")["pid"])
+        return self.pid
+
+    def end(self, seconds=10):
+        """The gate that serves is asked first; then the one that was started, if it is still there."""
+        if self.successors:
+            with contextlib.suppress(ProcessLookupError, TimeoutError):
+                os.kill(self.pid, signal.SIGTERM)
+                wait_for(lambda: not lives(self.pid), seconds)
+        status = super().end(seconds)
+        if self.successors:
+            self.kill()
+            self.successors.clear()
+        return status
 
     def kill(self):
         """Ends it; a finding of valgrind or a sanitizer fails whoever ends it."""

@@ -1,6 +1,7 @@
 """One program running in a host of the lab, with its output in a file."""
 
 import collections
+import contextlib
 import os
 import signal
 import subprocess
@@ -105,10 +106,8 @@ class Process:
         """Ends it and its children at once."""
         if self.process is None:
             return
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.wait()
 
     def end(self, seconds=10):

@@ -65,10 +65,16 @@ def _unshare_command(script, arguments):
     return command + ["--", sys.executable, str(script), "--inside", *arguments]
 
 
-def _die_with_parent(parent):
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
+def dies_with_parent():
+    """A preexec_fn: whatever ends this process ends the child, too."""
+    parent = os.getpid()
+
+    def prepare():
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return prepare
 
 
 def start(script, arguments, detached=False, **options):
@@ -80,11 +86,10 @@ def start(script, arguments, detached=False, **options):
     if str(PROJECT).startswith("/run/"):
         raise SandboxError("the project lies below /run, which the sandbox covers with its own")
     environment = dict(os.environ, PATH=PATH + ":" + os.environ.get("PATH", ""))
-    parent = os.getpid()
     return subprocess.Popen(
         _unshare_command(script, arguments),
         env=environment,
-        preexec_fn=None if detached else lambda: _die_with_parent(parent),
+        preexec_fn=None if detached else dies_with_parent(),
         start_new_session=detached,
         **options,
     )
