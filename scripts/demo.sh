@@ -16,7 +16,14 @@ trap 'keep=; exit 130' INT TERM HUP
 "$lab" run router /usr/bin/python3 "$here/scripts/demo.py"
 status=$?
 if [ "$keep" = 1 ]; then
+    # The site, for a browser on this machine, on loopback only; ends with the lab.
+    for port in 8443 8444; do
+        setsid /usr/bin/python3 "$here/scripts/relay.py" "tcp:127.0.0.1:$port" "unix:$here/build/demo/$port.sock" \
+            </dev/null >/dev/null 2>&1 &
+    done
     cat <<EOF
+
+The site is at the addresses above (your browser will warn of the certificate: it is the demo's own).
 
 The lab stays up. From this folder:
 
