@@ -29,7 +29,9 @@ const operations = {
     const faults = [];
     page.on("console", (message) => message.type() === "error" && faults.push(message.text()));
     page.on("pageerror", (error) => faults.push(String(error)));
-    page.on("requestfailed", (request) => faults.push(`${request.url()}: ${request.failure().errorText}`));
+    // ERR_ABORTED is the browser's own doing: the page was left while its icon was still being fetched.
+    page.on("requestfailed", (request) => request.failure().errorText !== "net::ERR_ABORTED"
+      && faults.push(`${request.url()}: ${request.failure().errorText}`));
     const name = String(pages.size + 1);
     pages.set(name, { page, context, faults });
     return name;
