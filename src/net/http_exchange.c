@@ -1,0 +1,159 @@
+/* Requests of the HTTP server and their answers. */
+#include "http_internal.h"
+
+#include <event2/buffer.h>
+#include <event2/keyvalq_struct.h>
+#include <stdlib.h>
+
+#include "core/form.h"
+
+#define FORWARDED 1024
+
+struct http_exchange {
+    struct http_server *server;
+    struct evhttp_request *request;
+    unsigned door;
+    struct addr client;
+    bool known; /* client is */
+    bool proxy; /* it came by one */
+};
+
+/* All X-Forwarded-For headers in their order, as if they were one. */
+static struct span forwarded(struct evhttp_request *request, char array[FORWARDED])
+{
+    struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
+    struct evkeyval *header;
+    struct text t;
+
+    text_init(&t, array, FORWARDED);
+    TAILQ_FOREACH(header, headers, next)
+    {
+        if (span_equal_nocase(span_of(header->key), SPAN_LITERAL("X-Forwarded-For"))) {
+            text_addf(&t, "%s%s", t.len > 0 ? "," : "", header->value);
+        }
+    }
+    /* Cut at its end it would name another one. */
+    return t.cut ? SPAN_LITERAL("?") : text_span(&t);
+}
+
+void http_exchange_begin(struct evhttp_request *request, void *context)
+{
+    struct http_door *d = context;
+    struct http_server *s = d->server;
+    struct http_connection *c = http_connection_of(s, request);
+    struct http_exchange *x = c ? calloc(1, sizeof(*x)) : NULL;
+    char array[FORWARDED];
+
+    if (!x) {
+        evhttp_send_error(request, HTTP_SERVUNAVAIL, NULL);
+        return;
+    }
+    x->server = s;
+    x->request = request;
+    x->door = d->number;
+    x->proxy = c->proxy;
+    x->known = forwarded_client(
+        &c->peer, forwarded(request, array), s->options.trusted, s->options.trusted_count,
+        &x->client);
+    c->requests++;
+    s->options.request(s->options.context, x);
+}
+
+enum http_method http_method(const struct http_exchange *x)
+{
+    switch (evhttp_request_get_command(x->request)) {
+    case EVHTTP_REQ_POST:
+        return HTTP_POST;
+    case EVHTTP_REQ_HEAD:
+        return HTTP_HEAD;
+    default:
+        return HTTP_GET;
+    }
+}
+
+static struct span span_or_empty(const char *text)
+{
+    return text ? span_of(text) : SPAN_LITERAL("");
+}
+
+struct span http_path(const struct http_exchange *x)
+{
+    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(x->request);
+
+    return span_or_empty(uri ? evhttp_uri_get_path(uri) : NULL);
+}
+
+struct span http_query(const struct http_exchange *x)
+{
+    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(x->request);
+
+    return span_or_empty(uri ? evhttp_uri_get_query(uri) : NULL);
+}
+
+struct span http_body(struct http_exchange *x)
+{
+    struct evbuffer *in = evhttp_request_get_input_buffer(x->request);
+    size_t len = evbuffer_get_length(in);
+    unsigned char *at = len > 0 ? evbuffer_pullup(in, -1) : NULL;
+
+    return at ? (struct span){(const char *)at, len} : SPAN_LITERAL("");
+}
+
+struct span http_header(const struct http_exchange *x, const char *name)
+{
+    return span_or_empty(evhttp_find_header(evhttp_request_get_input_headers(x->request), name));
+}
+
+bool http_client(const struct http_exchange *x, struct addr *out)
+{
+    *out = x->client;
+    return x->known;
+}
+
+bool http_from_proxy(const struct http_exchange *x)
+{
+    return x->proxy;
+}
+
+unsigned http_door(const struct http_exchange *x)
+{
+    return x->door;
+}
+
+static void on_complete(struct evhttp_request *request, void *context)
+{
+    struct http_server *s = context;
+    struct http_connection *c = http_connection_of(s, request);
+
+    if (c) {
+        http_connection_extend(c);
+    }
+}
+
+void http_answer(
+    struct http_exchange *x, int status, const struct http_header *headers, size_t count,
+    struct span body)
+{
+    struct evkeyvalq *out = evhttp_request_get_output_headers(x->request);
+    struct evbuffer *content = evbuffer_new();
+    struct http_connection *c = evhttp_request_get_connection(x->request)
+                                    ? http_connection_of(x->server, x->request)
+                                    : NULL;
+
+    for (size_t i = 0; i < count; i++) {
+        (void)evhttp_add_header(out, headers[i].name, headers[i].value);
+    }
+    if (!c || c->requests >= HTTP_REQUESTS) {
+        (void)evhttp_add_header(out, "Connection", "close");
+    }
+    if (!content || evbuffer_add(content, body.at, body.len) != 0) {
+        evhttp_send_error(x->request, HTTP_SERVUNAVAIL, NULL);
+    } else {
+        evhttp_request_set_on_complete_cb(x->request, on_complete, x->server);
+        evhttp_send_reply(x->request, status, NULL, content);
+    }
+    if (content) {
+        evbuffer_free(content);
+    }
+    free(x);
+}
