@@ -1,6 +1,5 @@
 /* The sign-up site: wires its modules together. */
 #include <event2/event.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,12 +7,12 @@
 
 #include "base/log.h"
 #include "svc/conf_file.h"
+#include "svc/daemon_options.h"
 #include "web/desk.h"
 #include "web/signup.h"
 #include "web/site.h"
 #include "web/subscriber.h"
 
-#define EXIT_USAGE 2
 #define ERROR_TEXT 1024
 #define SIGNALS    3
 
@@ -144,40 +143,13 @@ static int start(const char *file, bool check)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'},
-        {"check", no_argument, NULL, 'k'},
-        {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'v'},
-        {0},
-    };
-    const char *file = CONF_FILE_DEFAULT;
-    bool check = false;
-    int option;
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        switch (option) {
-        case 'c':
-            file = optarg;
-            break;
-        case 'k':
-            check = true;
-            break;
-        case 'h':
-            (void)fputs(usage, stdout);
-            return EXIT_SUCCESS;
-        case 'v':
-            (void)puts("gate25-web " GATE25_VERSION);
-            return EXIT_SUCCESS;
-        default:
-            (void)fputs(usage, stderr);
-            return EXIT_USAGE;
-        }
-    }
-    if (optind < argc) {
-        (void)fputs(usage, stderr);
-        return EXIT_USAGE;
+    struct daemon_options options;
+    int status;
+
+    if (!daemon_options_read(argc, argv, "gate25-web", usage, &options, &status)) {
+        return status;
     }
     (void)signal(SIGPIPE, SIG_IGN);
     log_open("gate25-web", LOG_LEVEL_INFO);
-    return start(file, check);
+    return start(options.file, options.check);
 }

@@ -1,5 +1,4 @@
 /* The gate's daemon: wires master and control socket together. */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,8 +7,8 @@
 #include "proxy/master.h"
 #include "svc/conf_file.h"
 #include "svc/conf_warnings.h"
+#include "svc/daemon_options.h"
 
-#define EXIT_USAGE 2
 #define ERROR_TEXT 512
 #define UPGRADE_MS 90000 /* more than the master gives the new gate */
 
@@ -108,39 +107,12 @@ static int start(const char *file, bool check)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'},
-        {"check", no_argument, NULL, 'k'},
-        {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'v'},
-        {0},
-    };
-    const char *file = CONF_FILE_DEFAULT;
-    bool check = false;
-    int option;
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        switch (option) {
-        case 'c':
-            file = optarg;
-            break;
-        case 'k':
-            check = true;
-            break;
-        case 'h':
-            (void)fputs(usage, stdout);
-            return EXIT_SUCCESS;
-        case 'v':
-            (void)puts("gate25d " GATE25_VERSION);
-            return EXIT_SUCCESS;
-        default:
-            (void)fputs(usage, stderr);
-            return EXIT_USAGE;
-        }
-    }
-    if (optind < argc) {
-        (void)fputs(usage, stderr);
-        return EXIT_USAGE;
+    struct daemon_options options;
+    int status;
+
+    if (!daemon_options_read(argc, argv, "gate25d", usage, &options, &status)) {
+        return status;
     }
     log_open("gate25d", LOG_LEVEL_INFO);
-    return start(file, check);
+    return start(options.file, options.check);
 }

@@ -1,0 +1,55 @@
+#include "svc/daemon_options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "svc/conf_file.h"
+
+#define EXIT_USAGE 2
+
+static bool end(int *status, int with)
+{
+    *status = with;
+    return false;
+}
+
+bool daemon_options_read(
+    int argc, char **argv, const char *program, const char *usage, struct daemon_options *out,
+    int *status)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"check", no_argument, NULL, 'k'},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'},
+        {0},
+    };
+    int option;
+
+    *out = (struct daemon_options){.file = CONF_FILE_DEFAULT};
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            out->file = optarg;
+            break;
+        case 'k':
+            out->check = true;
+            break;
+        case 'h':
+            (void)fputs(usage, stdout);
+            return end(status, EXIT_SUCCESS);
+        case 'v':
+            (void)printf("%s " GATE25_VERSION "\n", program);
+            return end(status, EXIT_SUCCESS);
+        default:
+            (void)fputs(usage, stderr);
+            return end(status, EXIT_USAGE);
+        }
+    }
+    if (optind < argc) {
+        (void)fputs(usage, stderr);
+        return end(status, EXIT_USAGE);
+    }
+    return true;
+}
