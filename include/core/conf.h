@@ -168,6 +168,10 @@ void conf_duration_words(uint64_t us, struct text *out);
 void conf_duration_text(uint64_t us, struct text *out);
 
 const char *limit_kind_name(enum limit_kind k); /* as in the configuration: "sessions" */
+/* Redis tells of this kind how much is used; of the others, how much is left. */
+bool limit_kind_counts_up(enum limit_kind k);
+/* An amount as a person would say it: "12 MB", "3.5 kB", "17 B" of bytes; "17" of others. */
+void limit_amount_words(enum limit_kind k, uint64_t n, struct text *out);
 const char *class_action_name(enum class_action a);
 /* The class called `name`, or NULL. */
 const struct conf_class *conf_class_named(const struct conf *c, struct span name);

@@ -64,5 +64,7 @@ struct meter_level {
 
 /* The level of window `i` in the reply to meter_words_peek(). False: the reply has none. */
 bool meter_level_decode(const struct redis_reply *reply, size_t i, struct meter_level *out);
+/* What is left of a window's count, whichever way its kind counts. */
+uint64_t meter_left(const struct meter_window *w, const struct meter_level *level);
 
 #endif

@@ -121,6 +121,27 @@ const char *limit_kind_name(enum limit_kind k)
     return names[k];
 }
 
+bool limit_kind_counts_up(enum limit_kind k)
+{
+    return k == LIMIT_SPREAD || k == LIMIT_CONCURRENT;
+}
+
+void limit_amount_words(enum limit_kind k, uint64_t n, struct text *out)
+{
+    static const struct {
+        uint64_t size;
+        const char *name;
+    } units[] = {{1000000000, "GB"}, {1000000, "MB"}, {1000, "kB"}};
+
+    for (size_t i = 0; k == LIMIT_BYTES && i < sizeof(units) / sizeof(units[0]); i++) {
+        if (n >= units[i].size) {
+            text_addf(out, "%.4g %s", (double)n / (double)units[i].size, units[i].name);
+            return;
+        }
+    }
+    text_addf(out, "%" PRIu64 "%s", n, k == LIMIT_BYTES ? " B" : "");
+}
+
 const char *class_action_name(enum class_action a)
 {
     static const char *const names[] = {

@@ -1,4 +1,3 @@
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -89,32 +88,10 @@ static int find(struct ctl *c, struct finding *f)
 
 /* --- for people --- */
 
-static bool counts_up(enum limit_kind kind)
-{
-    return kind == LIMIT_SPREAD || kind == LIMIT_CONCURRENT;
-}
-
 static void add_words(struct text *t, uint64_t us)
 {
     /* To the second, upwards: nobody waits for less. */
     conf_duration_words((us + 999999) / 1000000 * 1000000, t);
-}
-
-/* Bytes as the configuration counts them, in powers of 1000. */
-static void add_amount(struct text *t, enum limit_kind kind, uint64_t n)
-{
-    static const struct {
-        double size;
-        const char *name;
-    } units[] = {{1e9, "GB"}, {1e6, "MB"}, {1e3, "kB"}};
-
-    for (size_t i = 0; kind == LIMIT_BYTES && i < sizeof(units) / sizeof(units[0]); i++) {
-        if ((double)n >= units[i].size) {
-            text_addf(t, "%.4g %s", (double)n / units[i].size, units[i].name);
-            return;
-        }
-    }
-    text_addf(t, "%" PRIu64, n);
 }
 
 static void print_limit(const struct meter_window *w, const struct meter_level *level)
@@ -123,7 +100,7 @@ static void print_limit(const struct meter_window *w, const struct meter_level *
     struct text t;
 
     text_init(&t, array, sizeof(array));
-    add_amount(&t, w->kind, w->rate.count);
+    limit_amount_words(w->kind, w->rate.count, &t);
     if (w->kind != LIMIT_CONCURRENT) {
         text_addf(&t, " in ");
         conf_duration_words(w->rate.period_us, &t);
@@ -133,10 +110,10 @@ static void print_limit(const struct meter_window *w, const struct meter_level *
     if (level == NULL) {
         text_addf(&t, "not known");
     } else {
-        add_amount(&t, w->kind, level->amount);
-        text_addf(&t, " %s", counts_up(w->kind) ? "used" : "left");
+        limit_amount_words(w->kind, level->amount, &t);
+        text_addf(&t, " %s", limit_kind_counts_up(w->kind) ? "used" : "left");
         if (level->full_us > 0) {
-            text_addf(&t, ", %s in ", counts_up(w->kind) ? "none" : "full");
+            text_addf(&t, ", %s in ", limit_kind_counts_up(w->kind) ? "none" : "full");
             add_words(&t, level->full_us);
         }
     }
@@ -206,9 +183,11 @@ static json_t *limit_json(const struct meter_window *w, const struct meter_level
     }
     other = level->amount < w->rate.count ? w->rate.count - level->amount : 0;
     json_object_set_new(
-        limit, "left", json_integer((json_int_t)(counts_up(w->kind) ? other : level->amount)));
+        limit, "left",
+        json_integer((json_int_t)(limit_kind_counts_up(w->kind) ? other : level->amount)));
     json_object_set_new(
-        limit, "used", json_integer((json_int_t)(counts_up(w->kind) ? level->amount : other)));
+        limit, "used",
+        json_integer((json_int_t)(limit_kind_counts_up(w->kind) ? level->amount : other)));
     if (w->kind != LIMIT_CONCURRENT) {
         json_object_set_new(limit, "full_in_s", json_real((double)level->full_us / 1e6));
     }

@@ -201,3 +201,10 @@ bool meter_level_decode(const struct redis_reply *reply, size_t i, struct meter_
     *out = (struct meter_level){n > 0 ? (uint64_t)n : 0, us > 0 ? (uint64_t)us : 0};
     return true;
 }
+
+uint64_t meter_left(const struct meter_window *w, const struct meter_level *level)
+{
+    uint64_t amount = level->amount < w->rate.count ? level->amount : w->rate.count;
+
+    return limit_kind_counts_up(w->kind) ? w->rate.count - amount : amount;
+}

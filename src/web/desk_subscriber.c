@@ -81,16 +81,10 @@ static void put_cover(struct visit *v)
 
 /* --- meters --- */
 
-static bool counts_up(enum limit_kind kind)
-{
-    return kind == LIMIT_SPREAD || kind == LIMIT_CONCURRENT;
-}
-
 static json_t *limit_of(
     const struct visit *v, const struct meter_window *w, const struct meter_level *level)
 {
-    uint64_t count = w->rate.count, amount = level->amount < count ? level->amount : count;
-    uint64_t left = counts_up(w->kind) ? count - amount : amount;
+    uint64_t count = w->rate.count, left = meter_left(w, level);
     json_t *limit = json_pack(
         "{s:s, s:I, s:I, s:I, s:o, s:o, s:b}", "kind", limit_kind_name(w->kind), "seconds",
         (json_int_t)(w->rate.period_us / 1000000), "count", (json_int_t)count, "left",

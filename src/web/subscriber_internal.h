@@ -27,7 +27,7 @@ void subscriber_ask_standing(struct visit *v);
 void subscriber_ask_limits(struct visit *v);
 /* The limits of a class as values, without levels. */
 json_t *subscriber_limits(const struct visit *v, const struct conf_class *class);
-/* 12 MB, 3.5 kB, 17: bytes as the configuration counts them; other amounts as they are. */
+/* limit_amount_words() as a value. */
 json_t *subscriber_amount(enum limit_kind kind, uint64_t n);
 
 /* Asks for the newest `count` entries of the throttling log, those at or before `from` (an entry's

@@ -1,27 +1,16 @@
 /* Limits and what is left of them, as values for pages. */
-#include <inttypes.h>
 
 #include "subscriber_internal.h"
 #include "svc/meter_codec.h"
 
-static bool counts_up(enum limit_kind kind)
-{
-    return kind == LIMIT_SPREAD || kind == LIMIT_CONCURRENT;
-}
-
 json_t *subscriber_amount(enum limit_kind kind, uint64_t n)
 {
-    static const struct {
-        double size;
-        const char *name;
-    } units[] = {{1e9, "GB"}, {1e6, "MB"}, {1e3, "kB"}};
+    char array[SUBSCRIBER_NUMBER];
+    struct text t;
 
-    for (size_t i = 0; kind == LIMIT_BYTES && i < sizeof(units) / sizeof(units[0]); i++) {
-        if ((double)n >= units[i].size) {
-            return json_sprintf("%.3g %s", (double)n / units[i].size, units[i].name);
-        }
-    }
-    return json_sprintf(kind == LIMIT_BYTES ? "%" PRIu64 " B" : "%" PRIu64, n);
+    text_init(&t, array, sizeof(array));
+    limit_amount_words(kind, n, &t);
+    return json_string(array);
 }
 
 static json_t *limit_of(const struct visit *v, const struct meter_window *w)
@@ -29,7 +18,7 @@ static json_t *limit_of(const struct visit *v, const struct meter_window *w)
     json_t *limit = json_pack(
         "{s:s, s:I, s:I, s:o, s:b}", "kind", limit_kind_name(w->kind), "seconds",
         (json_int_t)(w->rate.period_us / 1000000), "count", (json_int_t)w->rate.count, "amount",
-        subscriber_amount(w->kind, w->rate.count), "counts_up", counts_up(w->kind));
+        subscriber_amount(w->kind, w->rate.count), "counts_up", limit_kind_counts_up(w->kind));
 
     if (w->kind != LIMIT_CONCURRENT) {
         json_object_set_new(limit, "period", visit_duration(v, w->rate.period_us));
@@ -54,9 +43,7 @@ static void add_level(
     const struct visit *v, json_t *limit, const struct meter_window *w,
     const struct meter_level *level)
 {
-    uint64_t count = w->rate.count;
-    uint64_t amount = level->amount < count ? level->amount : count;
-    uint64_t left = counts_up(w->kind) ? count - amount : amount;
+    uint64_t count = w->rate.count, left = meter_left(w, level);
 
     json_object_set_new(limit, "known", json_true());
     json_object_set_new(limit, "left", json_integer((json_int_t)left));

@@ -142,6 +142,35 @@ static void test_durations_written(void **state)
     }
 }
 
+static void test_amount_words(void **state)
+{
+    static const struct {
+        enum limit_kind kind;
+        uint64_t n;
+        const char *words;
+    } rows[] = {
+        {LIMIT_BYTES, 0, "0 B"},
+        {LIMIT_BYTES, 999, "999 B"},
+        {LIMIT_BYTES, 1000, "1 kB"},
+        {LIMIT_BYTES, 3500, "3.5 kB"},
+        {LIMIT_BYTES, 100000000, "100 MB"},
+        {LIMIT_BYTES, 12345678900, "12.35 GB"},
+        {LIMIT_MESSAGES, 5000, "5000"},
+        {LIMIT_CONCURRENT, UINT64_MAX, "18446744073709551615"},
+    };
+    char array[32];
+    struct text text;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        text_init(&text, array, sizeof array);
+        limit_amount_words(rows[i].kind, rows[i].n, &text);
+        assert_string_equal(array, rows[i].words);
+    }
+    assert_true(limit_kind_counts_up(LIMIT_SPREAD) && limit_kind_counts_up(LIMIT_CONCURRENT));
+    assert_false(limit_kind_counts_up(LIMIT_SESSIONS) || limit_kind_counts_up(LIMIT_BYTES));
+}
+
 static void test_names(void **state)
 {
     (void)state;
@@ -172,9 +201,10 @@ static void test_class_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_durations), cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_rates),     cmocka_unit_test(test_durations_written),
-        cmocka_unit_test(test_names),     cmocka_unit_test(test_class_named),
+        cmocka_unit_test(test_durations),    cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_rates),        cmocka_unit_test(test_durations_written),
+        cmocka_unit_test(test_amount_words), cmocka_unit_test(test_names),
+        cmocka_unit_test(test_class_named),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
