@@ -111,6 +111,14 @@ static enum ctl_exit print_answer(struct ctl *c, json_t *answer, void (*print)(j
     return result;
 }
 
+/* Asks the gate, and prints what it says. */
+static enum ctl_exit ask_and_print(struct ctl *c, const char *verb, void (*print)(json_t *))
+{
+    json_t *answer = ask_gate(c, verb);
+
+    return answer == NULL ? CTL_REFUSED : print_answer(c, answer, print);
+}
+
 static void print_status(json_t *answer)
 {
     print_object("", answer);
@@ -118,9 +126,7 @@ static void print_status(json_t *answer)
 
 enum ctl_exit ctl_status(struct ctl *c)
 {
-    json_t *answer = ask_gate(c, "status");
-
-    return answer == NULL ? CTL_REFUSED : print_answer(c, answer, print_status);
+    return ask_and_print(c, "status", print_status);
 }
 
 static void print_reload(json_t *answer)
@@ -135,9 +141,7 @@ static void print_reload(json_t *answer)
 
 enum ctl_exit ctl_reload(struct ctl *c)
 {
-    json_t *answer = ask_gate(c, "reload");
-
-    return answer == NULL ? CTL_REFUSED : print_answer(c, answer, print_reload);
+    return ask_and_print(c, "reload", print_reload);
 }
 
 static void print_health(json_t *answer)
@@ -169,9 +173,7 @@ static void print_drain(json_t *answer)
 
 enum ctl_exit ctl_drain(struct ctl *c)
 {
-    json_t *answer = ask_gate(c, "drain");
-
-    return answer == NULL ? CTL_REFUSED : print_answer(c, answer, print_drain);
+    return ask_and_print(c, "drain", print_drain);
 }
 
 static void print_undrain(json_t *answer)
@@ -182,9 +184,7 @@ static void print_undrain(json_t *answer)
 
 enum ctl_exit ctl_undrain(struct ctl *c)
 {
-    json_t *answer = ask_gate(c, "undrain");
-
-    return answer == NULL ? CTL_REFUSED : print_answer(c, answer, print_undrain);
+    return ask_and_print(c, "undrain", print_undrain);
 }
 
 static void print_upgrade(json_t *answer)
