@@ -171,6 +171,28 @@ static inline bool real_redis_is_down(const void *redis)
     return !redis_is_up(redis);
 }
 
+/* A server, a loop and a connection that is up, with these functions in the server. False: it did
+ * not come up. */
+static inline bool real_redis_open(
+    struct real_redis *server, struct event_base **base, struct redis **redis,
+    const char *functions)
+{
+    struct redis_options options = {.where = &server->where, .functions = functions};
+
+    real_redis_start(server);
+    *base = event_base_new();
+    *redis = redis_new(*base, &options);
+    return real_redis_until(*base, real_redis_is_up, *redis);
+}
+
+static inline void real_redis_close(
+    struct real_redis *server, struct event_base *base, struct redis *redis)
+{
+    redis_free(redis);
+    event_base_free(base);
+    real_redis_end(server);
+}
+
 /* What one command said, flattened: "OK", "3", "-ERR ...", "nil", "[a b [c]]", "" for none. */
 struct real_answer {
     bool came;

@@ -44,14 +44,11 @@ static bool all_came(const void *context)
 static int start(void **state)
 {
     struct bench *b = calloc(1, sizeof *b);
+    bool good = real_redis_open(&b->server, &b->base, &b->redis, meter_functions);
 
-    real_redis_start(&b->server);
-    b->base = event_base_new();
-    struct redis_options options = {.where = &b->server.where, .functions = meter_functions};
-    b->redis = redis_new(b->base, &options);
     b->meter = meter_new(b->base, b->redis, on_answer, b);
     *state = b;
-    return real_redis_until(b->base, real_redis_is_up, b->redis) ? 0 : -1;
+    return good ? 0 : -1;
 }
 
 static int stop(void **state)
@@ -59,9 +56,7 @@ static int stop(void **state)
     struct bench *b = *state;
 
     meter_free(b->meter);
-    redis_free(b->redis);
-    event_base_free(b->base);
-    real_redis_end(&b->server);
+    real_redis_close(&b->server, b->base, b->redis);
     free(b);
     return 0;
 }

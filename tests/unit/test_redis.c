@@ -56,9 +56,7 @@ static int stop(void **state)
 {
     struct bench *b = *state;
 
-    redis_free(b->redis);
-    event_base_free(b->base);
-    real_redis_end(&b->server);
+    real_redis_close(&b->server, b->base, b->redis);
     free(b);
     return 0;
 }

@@ -26,21 +26,15 @@ static int start(void **state)
 {
     struct bench *b = calloc(1, sizeof *b);
 
-    real_redis_start(&b->server);
-    b->base = event_base_new();
-    struct redis_options options = {.where = &b->server.where, .functions = site_functions};
-    b->redis = redis_new(b->base, &options);
     *state = b;
-    return real_redis_until(b->base, real_redis_is_up, b->redis) ? 0 : -1;
+    return real_redis_open(&b->server, &b->base, &b->redis, site_functions) ? 0 : -1;
 }
 
 static int stop(void **state)
 {
     struct bench *b = *state;
 
-    redis_free(b->redis);
-    event_base_free(b->base);
-    real_redis_end(&b->server);
+    real_redis_close(&b->server, b->base, b->redis);
     free(b);
     return 0;
 }
