@@ -8,6 +8,9 @@ endif
 VERSION   := 0.1.0
 BUILD     ?= build
 
+# What the targets that do everything use: as many at once as there are cores, each one's words together.
+PARALLEL  := -j$(shell nproc) --output-sync=target
+
 # `make V=1` shows the whole commands.
 Q         := $(if $(V),,@)
 say        = $(if $(V),,@echo '  $(1)')
@@ -105,10 +108,10 @@ unit: $(UNITS:%=$(BUILD)/tests/unit/%)
 
 # The whole in one go, as CI does it.
 test: deps
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(PARALLEL) all
 	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory unit
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CC=gcc SANITIZE='$(ASAN)' OPTIMIZE='-O1 -g' unit
+	@$(MAKE) --no-print-directory $(PARALLEL) unit
+	@$(MAKE) --no-print-directory $(PARALLEL) BUILD=$(BUILD)/asan CC=gcc SANITIZE='$(ASAN)' OPTIMIZE='-O1 -g' unit
 	@$(MAKE) --no-print-directory fuzz-short
 	@$(MAKE) --no-print-directory integration
 
@@ -116,12 +119,12 @@ ASAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-f
 
 # Everything again with the sanitizers in: unit tests, and the lab with a sanitized daemon.
 asan: deps
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE='$(ASAN)' OPTIMIZE='-O1 -g' all unit
+	@$(MAKE) --no-print-directory $(PARALLEL) BUILD=$(BUILD)/asan SANITIZE='$(ASAN)' OPTIMIZE='-O1 -g' all unit
 	GATE25_BIN=$(abspath $(BUILD))/asan/bin LIMIT=3600 $(MAKE) --no-print-directory integration
 
 # Everything again under valgrind (slow).
 valgrind: deps
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(PARALLEL) all
 	WRAP='$(VALGRIND)' $(MAKE) --no-print-directory unit
 	GATE25_WRAP='$(VALGRIND)' LIMIT=7200 $(MAKE) --no-print-directory integration
 
@@ -174,20 +177,20 @@ $(FUZZ_OBJ)/seeds/dialog/.made: tests/fuzz/transcript_seeds.py $(wildcard tests/
 
 # What the fuzzers find new goes into build/, not into the tree's corpus. Long inputs find nothing that
 # short ones do not, and take their time: each target has its -max_len in tests/fuzz/max_len.
-fuzz: $(FUZZERS:%=$(FUZZ_OBJ)/bin/fuzz_%) $(FUZZ_OBJ)/seeds/dialog/.made
-	@set -e; for f in $(FUZZERS); do \
-	    mkdir -p $(FUZZ_OBJ)/found/$$f $(FUZZ_OBJ)/seeds/$$f; \
-	    echo "fuzz: $$f, $(FUZZ_RUNS) runs"; \
-	    $(FUZZ_OBJ)/bin/fuzz_$$f -runs=$(FUZZ_RUNS) -max_total_time=$(FUZZ_SECONDS) -seed=$(or $(FUZZ_SEED),1) -verbosity=0 \
-	        -max_len=$$(sed -n "s/^$$f //p" tests/fuzz/max_len) \
-	        -print_final_stats=1 -artifact_prefix=$(FUZZ_OBJ)/found/ \
-	        $(FUZZ_OBJ)/found/$$f tests/fuzz/corpus/$$f $(FUZZ_OBJ)/seeds/$$f 2>&1 \
-	        | grep -vE 'dictionary|^"' ; \
-	    test $$(ls $(FUZZ_OBJ)/found | grep -cE '^(crash|leak|timeout|oom)-') -eq 0; \
-	done
+fuzz: $(FUZZERS:%=fuzz-%)
+
+fuzz-%: $(FUZZ_OBJ)/bin/fuzz_% $(FUZZ_OBJ)/seeds/dialog/.made
+	@mkdir -p $(FUZZ_OBJ)/found/$* $(FUZZ_OBJ)/seeds/$*
+	@echo "fuzz: $*, $(FUZZ_RUNS) runs"
+	@$< -runs=$(FUZZ_RUNS) -max_total_time=$(FUZZ_SECONDS) -seed=$(or $(FUZZ_SEED),1) -verbosity=0 \
+	    -max_len=$$(sed -n "s/^$* //p" tests/fuzz/max_len) \
+	    -print_final_stats=1 -artifact_prefix=$(FUZZ_OBJ)/found/$*. \
+	    $(FUZZ_OBJ)/found/$* tests/fuzz/corpus/$* $(FUZZ_OBJ)/seeds/$* 2>&1 \
+	    | grep -vE 'dictionary|^"'; \
+	! ls $(FUZZ_OBJ)/found | grep -E '^$*\.(crash|leak|timeout|oom)-'
 
 fuzz-short:
-	@$(MAKE) --no-print-directory fuzz FUZZ_RUNS=100000 FUZZ_SECONDS=8
+	@$(MAKE) --no-print-directory $(PARALLEL) fuzz FUZZ_RUNS=100000 FUZZ_SECONDS=8
 
 # --- into the system -----------------------------------------------------------------------------
 
@@ -230,18 +233,18 @@ deps:
 # Several labs at once: JOBS=1 for one. PYTEST passes more arguments, files among them:
 # make integration PYTEST="-k redis -x"
 integration: deps
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(PARALLEL) all
 	@tests/run-integration $(PYTEST)
 
 # A million standings, and a million decisions of Redis's compared with rate.c's: what the README says.
 million: deps
-	@$(MAKE) --no-print-directory all $(BUILD)/tests/unit/test_functions
+	@$(MAKE) --no-print-directory $(PARALLEL) all $(BUILD)/tests/unit/test_functions
 	DECISIONS=1000000 $(BUILD)/tests/unit/test_functions
 	tests/lab/lab exec /usr/bin/python3 tests/bench/million.py
 
 # More sessions than the 2,000 a server of `make test`, or others: make differential N=20000 SEED=7
 differential: deps
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(PARALLEL) all
 	@DIFFERENTIAL_N=$(or $(N),20000) DIFFERENTIAL_SEED=$(or $(SEED),1) LIMIT=$(or $(LIMIT),86400) tests/run-integration \
 	    --logs $(BUILD)/differential/logs tests/integration/test_differential.py $(PYTEST)
 
@@ -249,7 +252,7 @@ print-sees:
 	@echo $(SEES_$(LAYER))
 
 demo: deps
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(PARALLEL) all
 	@KEEP=$(KEEP) scripts/demo.sh
 
 # The README's table of what turns tell about TLS sessions.
