@@ -1,7 +1,6 @@
 """The real servers, each with a way to say from its own log what it accepted in a session."""
 
 import collections
-import contextlib
 import json
 import os
 import re
@@ -9,9 +8,9 @@ import sys
 
 from tests.differential import names
 from tests.lab import sandbox
+from tests.lab.certificate import make_certificate
 from tests.lab.postfix import Postfix
 from tests.lab.process import PARTS, Process
-from tests.lab.servers import make_certificate
 
 HERE = sandbox.PROJECT / "tests/differential"
 
@@ -213,10 +212,7 @@ login:
         return self.launch(PARTS.parent / "exim4-daemon-light/usr/sbin/exim4", "-C", self.config, "-bdf", "-oX", self.address)
 
     def ready(self):
-        with contextlib.suppress(OSError):
-            self.host.connect(self.address).close()
-            return True
-        return False
+        return self.listens(self.address)
 
     def text(self):
         log = self.folder / "mainlog"
@@ -270,10 +266,7 @@ exec "$@"
         return self.launch("unshare", "--mount", "sh", "-ec", self.PLACES, "sh", program, "-d", "-f", self.config)
 
     def ready(self):
-        with contextlib.suppress(OSError):
-            self.host.connect(self.address).close()
-            return True
-        return False
+        return self.listens(self.address)
 
     def finds(self, line):
         session, _, what = line.partition(" smtp ")

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from tests.integration.wire import FREE, MX4, Client, first_reply, send
+from tests.integration.wire import FREE, MX4, Client, send
 from tests.lab import topology
 from tests.lab.gate import Gate, binaries
 from tests.lab.process import wait_for

@@ -5,14 +5,14 @@ import threading
 
 import pytest
 
+from tests.integration.fleet import (LIMIT, MX4, check_known, pass_messages, pass_the_rest, quiet_ctl,
+                                     wait_current, wait_up)
 from tests.integration.mail import Client, attempt, meters
 from tests.lab.process import wait_for
 from tests.lab.redis_fleet import PATIENCE_S, Cluster, slot_of
 from tests.lab.servers import Gate
 
-MX4 = "198.51.100.10"
 REGISTERED, QUARANTINED = "10.20.34.25", "10.20.34.66"
-LIMIT = 6
 # As in test_redis_sentinel: who is let through has taken his token from Redis.
 REFUSE = {"when-down": "refuse", "deadline": "5s"}
 CLASS = {"action": "meter", "sessions": ["100000/1d"], "messages": [f"{LIMIT}/1d"]}
@@ -50,53 +50,12 @@ def make_fixture(lab, cluster, sink):
 
 @pytest.fixture(name="desk")
 def desk_fixture(make):
-    gate = make("gate25ctl")
-
-    def ctl(*arguments):
-        result = gate.ctl(*arguments)
-        assert result.stderr == ""
-        return result.stdout
-
-    return ctl
+    return quiet_ctl(make("gate25ctl"))
 
 
 def strangers_of(cluster, node):
     """Subscribers nobody has heard of whose keys lie on that node."""
     return (a for a in addresses if cluster.owner(f"g25:meter:{{{a}}}") is node)
-
-
-def wait_up(gate):
-    workers = len(gate.workers())
-    wait_for(lambda: gate.ctl_json("status")["counters"]["store_up"] == workers, PATIENCE_S, "the store is up")
-
-
-def wait_current(gate, standings):
-    wait_for(lambda: gate.ctl_json("status")["counters"]["standings"] == standings, PATIENCE_S,
-             f"{standings} standings")
-
-
-def pass_messages(lab, source, count):
-    assert [attempt(lab, source, MX4).code for _ in range(count)] == [250] * count
-
-
-def pass_the_rest(lab, source, used):
-    """As many as are left of the limit, and not one more. Refusals for want of Redis do not count."""
-    codes = []
-
-    def over():
-        code = attempt(lab, source, MX4).code
-        if code != 421:
-            codes.append(code)
-        return code == 450
-
-    wait_for(over, PATIENCE_S, "the limit is reached")
-    assert codes == [250] * (LIMIT - used) + [450]
-
-
-def check_known(lab):
-    for _ in range(3):
-        assert attempt(lab, REGISTERED, MX4).code == 250
-        assert attempt(lab, QUARANTINED, MX4).code == 554
 
 
 def check_rights(cluster):
@@ -129,7 +88,7 @@ def test_node_lost(lab, cluster, make, desk, started, key, frozen):
             victim.stop()
         else:
             victim.kill()
-        check_known(lab)
+        check_known(lab, REGISTERED, QUARANTINED)
         for node, source in sources.items():
             if node is not victim:
                 pass_messages(lab, source, 1)
@@ -140,7 +99,7 @@ def test_node_lost(lab, cluster, make, desk, started, key, frozen):
     pass_the_rest(lab, sources.pop(victim), 4)
     for source in sources.values():
         pass_the_rest(lab, source, 3)
-    check_known(lab)
+    check_known(lab, REGISTERED, QUARANTINED)
     wait_current(gate, 3)
     assert attempt(lab, "10.20.34.98", MX4).code == 250
     listed = make("gate25ctl").ctl("list").stdout
@@ -154,7 +113,7 @@ def test_node_lost(lab, cluster, make, desk, started, key, frozen):
         victim.start()
     victim.wait_cli(lambda role: role[0] == "slave", "role")
     cluster.wait_whole()
-    check_known(lab)
+    check_known(lab, REGISTERED, QUARANTINED)
     check_rights(cluster)
 
 
@@ -227,14 +186,14 @@ def test_standings_wander(lab, cluster, make, desk, started):
     for number, key in enumerate(["g25:changes", "g25:standings"]):
         slot = slot_of(key)
         to = next(node for node in masters if node is not cluster.owner(key))
-        cluster.migrate(slot, to, pause=lambda: check_known(lab))
+        cluster.migrate(slot, to, pause=lambda: check_known(lab, REGISTERED, QUARANTINED))
         assert cluster.owner(key) is to
         desk("register", f"10.20.34.{100 + number}")
         wait_for(lambda: attempt(lab, f"10.20.34.{100 + number}", MX4).code == 250, PATIENCE_S,
                  "the change is heard of")
         wait_current(gate, 3 + number)
     pass_the_rest(lab, next(addresses), 0)
-    check_known(lab)
+    check_known(lab, REGISTERED, QUARANTINED)
     check_rights(cluster)
 
 

@@ -4,14 +4,14 @@ import contextlib
 
 import pytest
 
+from tests.integration.fleet import (LIMIT, MX4, check_known, pass_messages, pass_the_rest, quiet_ctl,
+                                     wait_current, wait_up)
 from tests.integration.mail import Client, attempt, meters
 from tests.lab.process import wait_for
 from tests.lab.redis_fleet import PATIENCE_S, Watched
 from tests.lab.servers import Gate
 
-MX4 = "198.51.100.10"
 REGISTERED, QUARANTINED = "10.20.32.25", "10.20.32.66"
-LIMIT = 6
 # With the master away nobody is metered by a node alone here, so that each message that passes has
 # taken its token from Redis.
 CLASS = {"action": "meter", "sessions": ["1000/1d"], "messages": [f"{LIMIT}/1d"], "spread": ["50/1h"],
@@ -53,55 +53,13 @@ def make_fixture(lab, fleet, sink):
 @pytest.fixture(name="desk")
 def desk_fixture(make):
     """gate25ctl with its own user: desk("register", ...) and no complaint."""
-    gate = make("gate25ctl")
-
-    def ctl(*arguments):
-        result = gate.ctl(*arguments)
-        assert result.stderr == ""
-        return result.stdout
-
-    ctl.gate = gate
-    return ctl
+    return quiet_ctl(make("gate25ctl"))
 
 
-def wait_up(gate):
-    workers = len(gate.workers())
-    wait_for(lambda: gate.ctl_json("status")["counters"]["store_up"] == workers, PATIENCE_S, "the store is up")
-
-
-def wait_current(gate, standings):
-    wait_for(lambda: gate.ctl_json("status")["counters"]["standings"] == standings, PATIENCE_S,
-             f"{standings} standings in each worker: {gate.ctl_json('status')['counters']}")
-
-
-def pass_messages(lab, source, count):
-    assert [attempt(lab, source, MX4).code for _ in range(count)] == [250] * count
-
-
-def pass_the_rest(lab, source, used):
-    """As many as are left of the limit, and not one more. Refusals for want of Redis do not count."""
-    codes = []
-
-    def over():
-        code = attempt(lab, source, MX4).code
-        if code != 421:
-            codes.append(code)
-        return code == 450
-
-    wait_for(over, PATIENCE_S, "the limit is reached")
-    assert codes == [250] * (LIMIT - used) + [450]
-
-
-def check_known(lab):
-    for _ in range(3):
-        assert attempt(lab, REGISTERED, MX4).code == 250
-        assert attempt(lab, QUARANTINED, MX4).code == 554
-
-
-def test_no_replica_confirms(fleet, desk):
+def test_no_replica_confirms(fleet, desk, make):
     """What only the master has is said to be so; it is done all the same."""
     fleet.other(fleet.master()).stop()
-    result = desk.gate.ctl("register", REGISTERED)
+    result = make("gate25ctl").ctl("register", REGISTERED)
     assert "no replica has confirmed it" in result.stderr
     fleet.other(fleet.master()).cont()
     assert REGISTERED in desk("list")
@@ -132,7 +90,7 @@ def test_master_killed(lab, fleet, make, desk, started):
     desk("quarantine", QUARANTINED, "--reason", "a test")
     desk("register", "10.20.32.99")
     wait_current(gate, 3)
-    check_known(lab)
+    check_known(lab, REGISTERED, QUARANTINED)
     source = stranger()
     pass_messages(lab, source, 2)
     with Client(lab, source, MX4) as client:
@@ -146,7 +104,7 @@ def test_master_killed(lab, fleet, make, desk, started):
         desk("unregister", "10.20.32.99")
         fleet.sentinels[2].stop()  # it will wake up with yesterday's news
         old.kill()
-        check_known(lab)
+        check_known(lab, REGISTERED, QUARANTINED)
         # Only two sentinels can tell, and two are enough.
         wait_for(lambda: {s.master_port() for s in fleet.sentinels[:2]} == {fleet.other(old).port}, PATIENCE_S,
                  "the other one is the master")
@@ -154,7 +112,7 @@ def test_master_killed(lab, fleet, make, desk, started):
         assert client.deliver().code == 250
         client.say("QUIT")
     pass_the_rest(lab, source, 4)
-    check_known(lab)
+    check_known(lab, REGISTERED, QUARANTINED)
     wait_current(gate, 3)
     assert attempt(lab, "10.20.32.98", MX4).code == 250
     listed = desk("list")
@@ -167,7 +125,7 @@ def test_master_killed(lab, fleet, make, desk, started):
     pass_messages(lab, stranger(), 3)
     fleet.wait_master(fleet.other(old))
     old.wait_cli(lambda role: role[0] == "slave", "role")
-    check_known(lab)
+    check_known(lab, REGISTERED, QUARANTINED)
     pass_messages(lab, stranger(), 3)
     for server in fleet.servers:
         assert [d for d in server.denied() if d[0].startswith("gate25")] == []
@@ -186,17 +144,18 @@ def test_switch_by_hand(lab, fleet, make, desk, started):
     wait_for(fleet.in_step, PATIENCE_S, "the replica has all of it")
     old = fleet.master()
     fleet.switch()
-    check_known(lab)
+    check_known(lab, REGISTERED, QUARANTINED)
     wait_up(gate)
     wait_for(lambda: not any("gate25" in client["user"] for client in old.client().client_list()), PATIENCE_S,
              "every gate has left the old master")
     pass_the_rest(lab, source, 2)
-    # It has no replica yet, and the desk says so.
-    desk.gate.ctl("release", QUARANTINED)
+    # It has no replica yet, and gate25ctl says so.
+    complaining = make("gate25ctl")
+    complaining.ctl("release", QUARANTINED)
     wait_for(lambda: attempt(lab, QUARANTINED, MX4).code == 250, PATIENCE_S, "the change is heard of")
-    desk.gate.ctl("quarantine", QUARANTINED)
+    complaining.ctl("quarantine", QUARANTINED)
     wait_for(lambda: attempt(lab, QUARANTINED, MX4).code == 554, PATIENCE_S, "the change is heard of")
-    check_known(lab)
+    check_known(lab, REGISTERED, QUARANTINED)
 
     # With no sentinel left the master goes on. (The last test of this file.)
     for sentinel in fleet.sentinels:

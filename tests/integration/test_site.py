@@ -12,8 +12,9 @@ import time
 
 import pytest
 
+from tests.lab.certificate import make_certificate
 from tests.lab.process import StartFailed, wait_for
-from tests.lab.web import GARDEN_PORT, HOST, URL, give_rights, make_certificate
+from tests.lab.web import GARDEN_PORT, HOST, URL, give_rights
 
 LINE, OTHER, SIX = "10.20.3.3", "10.20.3.4", "2001:db8:20:300::3"
 STRANGER = "192.0.2.7"
@@ -672,7 +673,7 @@ def test_reload(site, tmp_path):
     assert "Another title" in web.browser(LINE).get("/").words
     home.write_text(text, encoding="utf-8")
     old = web.certificate.read_bytes()
-    make_certificate(web.folder)
+    make_certificate(web.folder, HOST, "web-")
     assert web.certificate.read_bytes() != old
     web.signal(1)
     wait_for(lambda: answers(web), 20, "the new certificate")

@@ -1,7 +1,6 @@
 """Two gates behind a router that spreads the subscribers: one set of limits, and neither is precious."""
 
-import threading
-
+from tests.integration.load import Load
 from tests.integration.test_lab import nested
 from tests.integration.wire import Client, send
 from tests.lab import servers, topology
@@ -60,42 +59,29 @@ def limits_hold_across_both():
         assert {line["id"] for gate in fleet.gates for line in gate.journal(event="session")} == {UNIT}
 
 
-class Load:
+class Lines(Load):
     """Lines that send one message after the other; a session that breaks is tried again, as servers do."""
 
     def __init__(self, fleet):
-        self.fleet, self.stop = fleet, threading.Event()
-        self.accepted, self.broken, self.deferred = 0, 0, 0
-        self.lock = threading.Lock()
-        self.threads = [threading.Thread(target=self.run, args=(number,)) for number in range(LINES)]
+        super().__init__(LINES)
+        self.fleet, self.accepted, self.broken, self.deferred = fleet, 0, 0, 0
 
-    def run(self, number):
-        while not self.stop.is_set():
-            try:
-                reply = send(self.fleet.lab, f"2001:db8:20:4200::{number + 1:x}", MX6, timeout=5)
-            except (OSError, AssertionError):
-                reply = ""
-            with self.lock:
-                self.accepted += reply.startswith("250 ")
-                self.deferred += reply.startswith("450 ")
-                self.broken += not reply
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop.set()
-        for thread in self.threads:
-            thread.join()
+    def one(self, number, turn):
+        try:
+            reply = send(self.fleet.lab, f"2001:db8:20:4200::{number + 1:x}", MX6, timeout=5)
+        except (OSError, AssertionError):
+            reply = ""
+        with self.lock:
+            self.accepted += reply.startswith("250 ")
+            self.deferred += reply.startswith("450 ")
+            self.broken += not reply
 
 
 def one_is_killed_under_load():
     most = 600
     with Fleet({"class ordinary": {"messages": [f"{most}/1d"]}}) as fleet:
         first, second = fleet.gates
-        with Load(fleet) as load:
+        with Lines(fleet) as load:
             wait_for(lambda: load.accepted > 60 and min(fleet.sessions()) > 0, 60, "load on both")
             first.kill()
             assert first.ctl("health", check=False).returncode == 1, "what a router would ask says so"

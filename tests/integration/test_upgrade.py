@@ -3,10 +3,10 @@
 import os
 import shutil
 import sys
-import threading
 
 import pytest
 
+from tests.integration.load import Load
 from tests.integration.wire import FREE, Client, send
 from tests.lab import topology
 from tests.lab.gate import Gate, binaries, lives
@@ -73,38 +73,23 @@ def test_a_gate_of_an_ordinary_user(lab, redis, sink, started):
         assert send(lab, f"10.20.80.{10 + number}").startswith("250 ")
 
 
-class Load:
-    """Sessions from many lines, one after the other in each of LOAD threads, until it is ended."""
+class Sessions(Load):
+    """Sessions from many lines, one after the other in each of LOAD threads."""
 
     def __init__(self, lab):
-        self.lab, self.stop = lab, threading.Event()
-        self.done, self.failed = 0, []
-        self.lock = threading.Lock()
-        self.threads = [threading.Thread(target=self.run, args=(number,)) for number in range(LOAD)]
+        super().__init__(LOAD)
+        self.lab, self.done, self.failed = lab, 0, []
 
-    def run(self, number):
-        turn = 0
-        while not self.stop.is_set():
-            source = f"10.20.{100 + number}.{turn % 250 + 1}"
-            turn += 1
-            try:
-                reply = send(self.lab, source, timeout=60)
-            except (OSError, AssertionError) as error:
-                reply = f"{source}: {error!r}"
-            with self.lock:
-                self.done += 1
-                if not reply.startswith("250 "):
-                    self.failed.append(reply)
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop.set()
-        for thread in self.threads:
-            thread.join()
+    def one(self, number, turn):
+        source = f"10.20.{100 + number}.{turn % 250 + 1}"
+        try:
+            reply = send(self.lab, source, timeout=60)
+        except (OSError, AssertionError) as error:
+            reply = f"{source}: {error!r}"
+        with self.lock:
+            self.done += 1
+            if not reply.startswith("250 "):
+                self.failed.append(reply)
 
     def more(self, count):
         """Waits until so many more sessions have ended."""
@@ -115,7 +100,7 @@ class Load:
 def test_no_connection_is_lost_under_load(lab, gate, sink):
     server = sink()
     running = gate({**FREE, "intercept": {"workers": 2}})
-    with Load(lab) as load:
+    with Sessions(lab) as load:
         load.more(2 * LOAD)
         for _ in range(UPGRADES):
             before = running.pid

@@ -1,10 +1,10 @@
 """Exim from .parts, as a server that keeps what it gets in its queue, and as a customer's mail server."""
 
-import contextlib
 import os
 import re
 
 from . import sandbox
+from .certificate import make_certificate
 from .process import PARTS, Process
 
 PROGRAM = PARTS.parent / "exim4-daemon-light/usr/sbin/exim4"
@@ -80,7 +80,6 @@ class EximServer(_Exim):
     """On port 25 of `address`, with STARTTLS, PIPELINING and CHUNKING."""
 
     def __init__(self, host, address):
-        from .servers import make_certificate  # pylint: disable=import-outside-toplevel
         self.address = address
         super().__init__(host, SERVER.replace("{certificate}", "{folder}/cert.pem").replace("{key}", "{folder}/key.pem"),
                          name="mx.example", address=address)
@@ -91,10 +90,7 @@ class EximServer(_Exim):
         return self.launch(PROGRAM, "-C", self.config, "-bdf", "-oX", self.address)
 
     def ready(self):
-        with contextlib.suppress(OSError):
-            self.host.connect(self.address).close()
-            return True
-        return False
+        return self.listens(self.address)
 
     def clients(self):
         """The client addresses that connected, in order."""

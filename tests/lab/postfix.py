@@ -7,6 +7,7 @@ import re
 import subprocess
 
 from . import sandbox
+from .certificate import make_certificate
 from .process import PARTS, Process, wait_for
 
 SERVICES = """\
@@ -118,7 +119,6 @@ class Postfix(Process):
         for address in self.sends_from:
             main["smtp_bind_address6" if ":" in address else "smtp_bind_address"] = address
         if starttls:
-            from .servers import make_certificate  # pylint: disable=import-outside-toplevel
             certificate, key = make_certificate(self.conf, name)
             main |= {"smtpd_tls_security_level": "may", "smtpd_tls_cert_file": certificate,
                      "smtpd_tls_key_file": key}

@@ -67,6 +67,13 @@ class Process:
         """True when the server can be used."""
         raise NotImplementedError
 
+    def listens(self, address, **options):
+        """True when something accepts a connection there."""
+        with contextlib.suppress(OSError):
+            self.host.connect(address, **options).close()
+            return True
+        return False
+
     def launch(self, *command, seconds=10, **options):
         if self not in launched:
             launched.append(self)

@@ -4,12 +4,12 @@ import contextlib
 import json
 import shutil
 import socket
-import subprocess
 import sys
 
 import redis as redis_client
 
 from . import sandbox
+from .certificate import make_certificate  # noqa: F401
 from .gate import Gate  # noqa: F401  (one place to import servers from)
 from .postfix import Postfix  # noqa: F401
 from .process import PARTS, Process, StartFailed, wait_for  # noqa: F401
@@ -117,10 +117,7 @@ class SmtpSink(Process):
         return self.launch(PARTS / "usr/sbin/smtp-sink", "-u", "root", *self.options, target, 8000, env=parts_environment())
 
     def ready(self):
-        with contextlib.suppress(OSError):
-            with self.host.connect(self.address, port=self.port, timeout=1):
-                return True
-        return False
+        return self.listens(self.address, port=self.port, timeout=1)
 
 
 def parts_environment():
@@ -151,16 +148,6 @@ def swaks(host, destination, *options, source=None, check=True, timeout=60):
     if source:
         arguments += ["--local-interface", source]
     return host.run(shutil.which("swaks", path=sandbox.PATH), *arguments, *options, check=check, timeout=timeout)
-
-
-def make_certificate(folder, name="mx.example"):
-    """A self-signed certificate and its key; returns both paths."""
-    certificate, key = folder / "cert.pem", folder / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-         "-days", "30", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-keyout", key,
-         "-out", certificate], check=True, capture_output=True)
-    return certificate, key
 
 
 def read_until(connection, end=b"\r\n", limit=1 << 20):

@@ -9,11 +9,11 @@ import re
 import shlex
 import socket
 import ssl
-import subprocess
 import urllib.parse
 
 from . import gate as gate_module
 from . import process, sandbox, topology
+from .certificate import make_certificate
 
 HOST = "port25.isp.example"
 URL = f"https://{HOST}"
@@ -30,15 +30,6 @@ def give_rights(redis):
     assert words[0] == "user"
     redis.cli("acl", "setuser", words[1], "reset", *words[2:])
     return f"redis://{words[1]}:{PASSWORD}@127.0.0.1:{redis.port}"
-
-
-def make_certificate(folder, name=HOST):
-    certificate, key = folder / "web-cert.pem", folder / "web-key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-         "-days", "30", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-keyout", key,
-         "-out", certificate], check=True, capture_output=True)
-    return certificate, key
 
 
 class Answer:
@@ -135,7 +126,7 @@ class Web(process.Process):
         super().__init__(lab[f"gate{number}"])
         self.lab, self.number, self.port, self.server_name = lab, number, port, name
         self.redis = redis
-        self.certificate, self.key = make_certificate(self.folder, name)
+        self.certificate, self.key = make_certificate(self.folder, name, "web-")
         self.config = self.folder / "gate25-web.conf"
         url = give_rights(redis) if rights else redis.url
         self.sections = dict(beside.sections) if beside else {
