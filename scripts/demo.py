@@ -5,9 +5,7 @@ steers port 25 to it. What is printed is what really happened.
 """
 
 import os
-import re
 import smtplib
-import subprocess
 import sys
 import textwrap
 import time
@@ -15,8 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from scripts import demo_site  # noqa: E402
 from tests.lab import sandbox, topology  # noqa: E402
-from tests.lab.gate import binaries  # noqa: E402
 from tests.lab.servers import Gate, Postfix, Redis  # noqa: E402
 from tests.lab.web import Web  # noqa: E402
 
@@ -25,14 +23,13 @@ SPRAYED = [f"198.51.100.{n}" for n in range(20, 32)]
 CUSTOMER4, CUSTOMER6 = "10.20.0.25", "2001:db8:20:2500::25"
 INFECTED, NEIGHBOUR = "10.20.66.6", "10.20.7.7"
 INFECTED6, INFECTED6_TOO = "2001:db8:20:6600::6", "2001:db8:20:66ff::bad"
-POLICY = {"since": "2026-11-01", "review": "2027-05-01", "decides": "The abuse desk of ISP Example",
-          "contact": "abuse@isp.example"}
 LIMITS = {"action": "meter", "sessions": ["100/1m"], "messages": ["10/1m", "200/1d"],
           "recipients": ["50/1m", "500/1d"], "spread": ["20/1h"], "concurrent": 5}
-
+PROBATION = {"action": "meter", "messages": ["1000/1h"]}  # a new registration's
 
 # Where a browser on this machine finds the site with KEEP=1 (scripts/demo.sh), as whose line.
-VIEWS = [(8443, "10.20.7.7", "a registered line"), (8444, INFECTED, "a line in quarantine")]
+VIEWS = [(8443, NEIGHBOUR, "a registered line"), (8444, INFECTED, "a line in quarantine"),
+         (8445, demo_site.TO_TRY, "a mail server's line, not registered yet")]
 
 
 class Failed(Exception):
@@ -183,49 +180,6 @@ def tell(story, gate, redis, server, client4, client6):
     story.hold(True, "Redis is back, and the gate uses it again by itself")
 
 
-def site(story, gate, web):
-    """What a browser on the infected line does, by hand."""
-    story.step("The sign-up site: the infected line sees what happened, and gets out by itself")
-    browser = web.browser(INFECTED)
-    page = browser.get("/quarantine")
-    story.hold("Your line is in quarantine" in page.words and "sends spam to many servers" in page.words,
-               "the page Quarantine says why")
-    seen = re.search(r"Connections (\d+) Mail servers (\d+)", page.words)
-    story.hold(seen is not None, f"and what was seen: {seen.group(1)} connections to {seen.group(2)} mail servers")
-    neighbour = web.browser("10.20.3.3").get("/quarantine")
-    story.hold("is not in quarantine" in neighbour.words and not neighbour.forms(), "a neighbour sees nothing of it")
-    answer = browser.submit(page, "/quarantine")
-    story.hold(answer.status == 303, "\"I have cleaned it\" releases the line")
-    began = time.monotonic()
-    while gate.ctl_json("explain", INFECTED)["class"] != "ordinary":
-        time.sleep(0.02)
-        if time.monotonic() - began > 10:
-            raise Failed("the gate hears of the release")
-    story.hold(True, "and the gate meters it as before")
-
-
-def keep_site(story, gate, redis):
-    """With KEEP=1: a site for each view, each behind a socket that the machine outside can reach."""
-    story.command(gate, "quarantine", INFECTED, "--reason", "sends spam to many servers", "--until", "7d")
-    folder = sandbox.PROJECT / "build" / "demo"
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, (port, source, whose) in enumerate(VIEWS):
-        web = Web(story.lab, redis, {"web": {"url": f"https://localhost:{port}", "listen": [f"172.16.3.2:{port}"],
-                                             **POLICY}}, beside=gate, name="localhost", port=port)
-        web.start()
-        story.lab.subscribers.popen(sys.executable, sandbox.PROJECT / "scripts" / "relay.py",
-                                    f"unix:{folder}/{port}.sock", f"tcp:172.16.3.2:{port}", source,
-                                    start_new_session=True, stdin=subprocess.DEVNULL,
-                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        if number == 0:
-            added = gate.host.run(f"{binaries()}/gate25ctl", "--config", gate.config, "operator", "add", "demo",
-                                  "--role", "admin", input="demo at the desk\n", check=False)
-            desk = added.returncode == 0
-        print(f"   https://localhost:{port}/  {whose} ({source})")
-    if desk:
-        print(f"   https://localhost:{VIEWS[0][0]}/desk  the desk: operator demo, password \"demo at the desk\"")
-
-
 def wait_for_refusal(lab, address):
     """The 554 as soon as the change has reached the worker that takes the connection."""
     deadline = time.monotonic() + 1
@@ -260,22 +214,26 @@ def main():
     server = Postfix(lab.internet, [MX4, MX6, *SPRAYED], starttls=True).start()
     client4 = Postfix(lab.subscribers, sends_from=[CUSTOMER4], relay=MX4, name="home.example").start()
     client6 = Postfix(lab.subscribers, sends_from=[CUSTOMER6], relay=MX6, name="home.example").start()
-    gate = Gate(lab, redis, {"class ordinary": LIMITS}, mode="tproxy").start()
+    around = demo_site.Surroundings(lab).start()
+    gate = Gate(lab, redis, {"class ordinary": LIMITS, "class probation": PROBATION, "spf": demo_site.SPF},
+                mode="tproxy").start()
     (sandbox.WORK / "demo.conf").symlink_to(gate.config)
     status = 0
     try:
         tell(story, gate, redis, server, client4, client6)
-        web = Web(lab, redis, {"web": POLICY}, beside=gate).start()
-        site(story, gate, web)
+        web = Web(lab, redis, {"web": demo_site.POLICY, "mail": demo_site.MAIL}, beside=gate).start()
+        demo_site.leave_quarantine(story, gate, web, INFECTED)
+        demo_site.sign_up(story, gate, web, around, lambda address: refused(lab, address, MX4))
         web.end()
         print(f"\nAll of it held, in {time.monotonic() - began:.1f} seconds.")
     except (Failed, OSError, TimeoutError, smtplib.SMTPException, KeyError) as error:
         print(f"\n   [FAILED] {error!r}\n\n{gate.tail()}", file=sys.stderr)
         status = 1
     if os.environ.get("KEEP") == "1":
-        keep_site(story, gate, redis)
+        story.command(gate, "quarantine", INFECTED, "--reason", "sends spam to many servers", "--until", "7d")
+        demo_site.keep(story, gate, redis, around, VIEWS)
     else:
-        for part in (gate, client4, client6, server, redis):
+        for part in (gate, client4, client6, server, around, redis):
             part.end()
     return status
 

@@ -17,7 +17,7 @@ trap 'keep=; exit 130' INT TERM HUP
 status=$?
 if [ "$keep" = 1 ]; then
     # The site, for a browser on this machine, on loopback only; ends with the lab.
-    for port in 8443 8444; do
+    for port in 8443 8444 8445; do
         setsid /usr/bin/python3 "$here/scripts/relay.py" "tcp:127.0.0.1:$port" "unix:$here/build/demo/$port.sock" \
             </dev/null >/dev/null 2>&1 &
     done
