@@ -7,14 +7,14 @@
 #include <errno.h>
 #include <event2/event_struct.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
 #include <unistd.h>
+
+#include "base/thread.h"
 
 #define URL 1024
 
@@ -161,19 +161,6 @@ static int set_options(struct smtp_client *c, struct delivery *d, const char *fr
     return failed ? -1 : 0;
 }
 
-/* Signals are the loop's. */
-static int start_thread(struct delivery *d)
-{
-    sigset_t all, before;
-    int rc;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&d->thread, NULL, deliver, d);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return rc;
-}
-
 int smtp_client_send(
     struct smtp_client *c, const char *from, const char *to, struct span message, smtp_done_cb done,
     void *context)
@@ -190,7 +177,8 @@ int smtp_client_send(
     memcpy(d->message, message.at, message.len);
     d->to = curl_slist_append(NULL, to);
     d->curl = curl_easy_init();
-    if (!d->to || !d->curl || set_options(c, d, from) < 0 || start_thread(d) != 0) {
+    if (!d->to || !d->curl || set_options(c, d, from) < 0 ||
+        thread_start(&d->thread, deliver, d) != 0) {
         curl_easy_cleanup(d->curl); /* NULL is fine */
         curl_slist_free_all(d->to);
         free(d);

@@ -2,12 +2,12 @@
 
 #include <errno.h>
 #include <netdb.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "base/thread.h"
 
 struct lookup {
     int fd;
@@ -56,26 +56,6 @@ static void *look_up(void *context)
     return NULL;
 }
 
-static int start_thread(struct lookup *l)
-{
-    pthread_t thread;
-    pthread_attr_t detached;
-    sigset_t all, before;
-    int error;
-
-    if (pthread_attr_init(&detached) != 0) {
-        return -1;
-    }
-    pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
-    /* Signals are the loop's. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&thread, &detached, look_up, l);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&detached);
-    return error == 0 ? 0 : -1;
-}
-
 int redis_resolve_start(const struct conf_redis_place *place)
 {
     struct lookup *l = malloc(sizeof *l);
@@ -89,7 +69,7 @@ int redis_resolve_start(const struct conf_redis_place *place)
         return -1;
     }
     *l = (struct lookup){.fd = pair[1], .place = *place};
-    if (start_thread(l) != 0) {
+    if (thread_start(NULL, look_up, l) != 0) {
         close(pair[0]);
         close(pair[1]);
         free(l);

@@ -1,12 +1,11 @@
 #include "hasher.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "svc/password.h"
 
 struct job {
@@ -84,19 +83,6 @@ static void on_told(evutil_socket_t fd, short what, void *context)
     }
 }
 
-/* Signals are the loop's business. */
-static int start_thread(struct hasher *h)
-{
-    sigset_t all, before;
-    int rc;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&h->thread, NULL, work, h);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return rc == 0 ? 0 : -1;
-}
-
 struct hasher *hasher_new(struct event_base *base)
 {
     struct hasher *h = calloc(1, sizeof(*h));
@@ -108,7 +94,7 @@ struct hasher *hasher_new(struct event_base *base)
     pthread_cond_init(&h->more, NULL);
     h->told = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     h->event = h->told < 0 ? NULL : event_new(base, h->told, EV_READ | EV_PERSIST, on_told, h);
-    if (h->event && event_add(h->event, NULL) == 0 && start_thread(h) == 0) {
+    if (h->event && event_add(h->event, NULL) == 0 && thread_start(&h->thread, work, h) == 0) {
         return h;
     }
     if (h->event) {
