@@ -119,8 +119,10 @@ def test_exim_within_its_limit(lab, gate, sink, size):
     running = gate({"class ordinary": {"messages": ["5/1h"]}})
     turns_table.by_exim(5, size)(lab, SERVER, "10.20.0.18")
     assert len(server.wait_messages(5)) == 5
-    lines = running.wait_journal(event="session", id="10.20.0.18")
-    assert sum(line["messages_least"] for line in lines) == 5
+    # Exim takes a session more now and then, on a machine that is busy.
+    sessions = turns_table.server_sessions(server, "10.20.0.18")
+    lines = running.wait_journal(sessions, event="session", id="10.20.0.18")
+    assert sum(line["messages_least"] for line in lines) == 5, lines
     assert not running.journal(event="refusal")
 
 
