@@ -40,15 +40,19 @@
  * Large bursts in a row are one message, unless their answers (those of more than TURNS_ONE octets,
  * hence of several replies) are longer than replies to chunks can be: 46 octets for TURNS_CHUNK.
  * A row of large bursts that the next turn's replies explain, because they came late (an envelope
- * of hundreds of recipients, sent in several pieces), is taken back. Once a session: it costs a
- * client little to ask for replies that hide what it has sent.
+ * of hundreds of recipients, sent in several pieces), is taken back. Who asks for replies only to
+ * hide what he has sent can do so in the burst itself as well, at no cost: there is no guard.
+ *
+ * TURNS_FURTHER is so large because envelopes are: a RCPT with the parameters of RFC 3461 has the
+ * address twice, and lists of them go out in one burst: 128 octets on the average where replies
+ * have 8, and 224 where they have 14, as Postfix's do.
  *
  * So the bound is exact for messages larger than a command whose content has turns of its own, and
  * for those that one BDAT brings along with their envelope. Smaller messages are missed, and all
  * but one of those that share a burst; where the next envelope goes with the content, the last of a
  * row of small ones, and most of a row of large ones. Nothing that is not there is counted, unless
- * a client sends AUTH tokens or commands of more than TURNS_COMMAND octets, or small chunks to a
- * server with replies of more than TURNS_OPENING.
+ * a client sends AUTH tokens, commands of more than TURNS_COMMAND octets or many that are longer
+ * than TURNS_FURTHER allows, or small chunks to a server with replies of more than TURNS_OPENING.
  *
  * TLS 1.3 disguises its handshake as application data. It is known by the server being the first
  * to send such (in SMTP the client speaks first); the client's first record is its Finished then,
@@ -61,7 +65,7 @@
 
 #define TURNS_REPLY   8
 #define TURNS_COMMAND 256
-#define TURNS_FURTHER 64
+#define TURNS_FURTHER 128
 #define TURNS_CHUNK   4096
 #define TURNS_OPENING 48 /* replies to MAIL, RCPT and a content, or more */
 #define TURNS_ONE     96 /* a reply to a chunk that is not the last is no longer */
@@ -109,7 +113,6 @@ struct turns {
     bool spoke;   /* the client, in the turn that is open */
     bool replied; /* and the server has answered */
     bool weighed; /* TURNS_CONTENT has been passed in it */
-    bool took_back;
 };
 
 void turns_init(struct turns *t);

@@ -96,9 +96,8 @@ static void count_commands(struct turns *t, uint64_t replies)
 {
     bool late =
         t->row != TURNS_NONE && explained(t->doubt_up + t->up_most, t->doubt_replies + replies);
-    if (late && !t->took_back) {
+    if (late) {
         t->least = t->doubt_least;
-        t->took_back = true;
     }
     t->row = TURNS_NONE;
 }

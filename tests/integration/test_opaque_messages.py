@@ -112,6 +112,24 @@ def test_pipelined_across_messages(lab, gate, sink):
     assert len(server.messages()) == 6
 
 
+def test_a_list_with_its_parameters(lab, gate, started):
+    """Many long RCPT at once, DATA behind them: an envelope is no content, however large it is."""
+    started(servers.Postfix(lab.internet, SERVER, starttls=True))
+    running = gate({"class ordinary": {"messages": ["6/1h"]}})
+    client = Client(lab, SERVER, "10.20.0.19")
+    for number in range(6):
+        lines = [f"MAIL FROM:<bounces+{number}@lists.customer.example> SIZE=2345 BODY=8BITMIME RET=HDRS "
+                 "ENVID=20261128220001.4711@customer.example"]
+        for to in range(10):
+            address = f"firstname.lastname.department.{to}@mx.example"
+            lines.append(f"RCPT TO:<{address}> NOTIFY=FAILURE,DELAY ORCPT=rfc822;{address}")
+        assert set(client.converse("".join(f"{line}\r\n" for line in lines), len(lines))) == {250}
+        assert client.converse("DATA\r\n", 1) == [354]
+        assert client.converse(message(number, USUAL) + ".\r\n", 1) == [250]
+    client.quit()
+    assert running.wait_journal(event="session", id="10.20.0.19")[0]["messages_least"] == 6
+
+
 @pytest.mark.parametrize("size", [USUAL, LARGE])
 def test_exim_within_its_limit(lab, gate, sink, size):
     """Exim sends a large message in two chunks, header first: each is one message all the same."""

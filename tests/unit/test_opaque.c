@@ -311,13 +311,13 @@ static void test_small_messages_in_a_row(void **state)
     (void)state;
     struct rig r;
     begin_tls(&r);
-    assert_false(client_record(&r, 900)); /* MAIL, RCPT, BDAT, content */
+    assert_false(client_record(&r, 1300)); /* MAIL, RCPT, BDAT, content */
     answer_messages(&r, METER_WITHIN);
     assert_true(client_goes_on(&r));
     server_record(&r, 55);
-    assert_true(client_record(&r, 900)); /* it may be the rest of that message */
+    assert_true(client_record(&r, 1300)); /* it may be the rest of that message */
     server_record(&r, 55);
-    assert_false(client_record(&r, 900));
+    assert_false(client_record(&r, 1300));
     const struct dialog_action *ask = must_find(&r, DIALOG_ASK);
     assert_int_equal(ask->question.kind, QUESTION_CHECKPOINT);
     assert_int_equal(ask->question.messages, 1);
