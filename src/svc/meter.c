@@ -9,8 +9,10 @@
 #include "base/log.h"
 #include "svc/meter_codec.h"
 #include "svc/meter_local.h"
+#include "svc/meter_notes.h"
 
 #define METER_LOCAL_MOST 100000
+#define METER_NOTES_MOST 16384
 
 /* A question whose answer is due. */
 struct pending {
@@ -21,6 +23,9 @@ struct pending {
     struct meter_windows windows;
     struct addr destination;
     enum when_down when_down;
+    struct conf_class class; /* a copy: the session, and its configuration, may be gone by then */
+    double asked_us;
+    unsigned epoch;       /* of the notes when it was asked */
     struct answer answer; /* in `ready` */
     const char *slot;     /* in `text` */
     char text[];          /* id, slot */
@@ -33,6 +38,7 @@ struct meter {
     meter_answer_cb answer;
     void *context;
     struct meter_local *local;
+    struct meter_notes *notes;
     struct pending_list waiting; /* for Redis */
     struct pending_list ready;   /* for the loop's next turn */
     struct event deliver;
@@ -94,6 +100,31 @@ static void complain(struct meter *m, const struct redis_reply *reply)
     m->complained = true;
 }
 
+/* An answer may say more than was asked: what will be refused for some time. */
+static void learn(struct meter *m, const struct pending *p, const struct answer *answer)
+{
+    bool refuses = answer->state == METER_OVER || answer->recipients < p->question.recipients;
+
+    if (!refuses || p->epoch != meter_notes_epoch(m->notes)) {
+        return;
+    }
+    struct meter_note *note = meter_notes_take(m->notes, p->text, &p->class);
+    if (note) {
+        denial_learn(&note->denial, &p->class, &p->question, &p->destination, p->asked_us, answer);
+    }
+}
+
+/* While Redis is away when_down rules, whatever is known. */
+static bool is_known(struct meter *m, struct pending *p)
+{
+    struct meter_note *note =
+        redis_is_up(m->redis) ? meter_notes_find(m->notes, p->text, &p->class) : NULL;
+
+    return note &&
+           denial_holds(
+               &note->denial, &p->class, &p->question, &p->destination, p->asked_us, &p->answer);
+}
+
 static void on_reply(void *context, uint64_t ticket, const struct redis_reply *reply)
 {
     struct pending *p = context;
@@ -108,6 +139,7 @@ static void on_reply(void *context, uint64_t ticket, const struct redis_reply *r
     TAILQ_REMOVE(&m->waiting, p, next);
     if (reply && meter_answer_decode(reply, &p->windows, &answer)) {
         m->complained = false;
+        learn(m, p, &answer);
     } else {
         if (reply) {
             complain(m, reply);
@@ -134,6 +166,9 @@ static struct pending *pending_new(
         .question = *question,
         .destination = *subject->destination,
         .when_down = when_down,
+        .class = *subject->class,
+        .asked_us = now_us(),
+        .epoch = meter_notes_epoch(m->notes),
         .slot = p->text + id_len,
     };
     memcpy(p->text, subject->id, id_len);
@@ -165,13 +200,14 @@ int meter_ask(
     if (!p) {
         return -1;
     }
-    if (p->windows.count > 0 && call(m, p, deadline_ms) == 0) {
+    bool known = p->windows.count > 0 && is_known(m, p);
+    if (p->windows.count > 0 && !known && call(m, p, deadline_ms) == 0) {
         TAILQ_INSERT_TAIL(&m->waiting, p, next);
         return 0;
     }
     if (p->windows.count == 0) {
         p->answer = (struct answer){.state = METER_WITHIN, .recipients = question->recipients};
-    } else {
+    } else if (!known) {
         answer_without_redis(m, p, &p->answer);
     }
     TAILQ_INSERT_TAIL(&m->ready, p, next);
@@ -208,7 +244,10 @@ struct meter *meter_new(
         return NULL;
     }
     m->local = meter_local_new(METER_LOCAL_MOST);
-    if (!m->local) {
+    m->notes = meter_notes_new(METER_NOTES_MOST);
+    if (!m->local || !m->notes) {
+        meter_local_free(m->local);
+        meter_notes_free(m->notes);
         free(m);
         return NULL;
     }
@@ -219,6 +258,11 @@ struct meter *meter_new(
     TAILQ_INIT(&m->ready);
     event_assign(&m->deliver, base, -1, 0, on_deliver, m);
     return m;
+}
+
+void meter_forget(struct meter *m)
+{
+    meter_notes_forget(m->notes);
 }
 
 void meter_free(struct meter *m)
@@ -239,6 +283,7 @@ void meter_free(struct meter *m)
         after = TAILQ_NEXT(p, next);
         free(p);
     }
+    meter_notes_free(m->notes);
     meter_local_free(m->local);
     free(m);
 }

@@ -21,7 +21,8 @@ struct bench {
     size_t came, expected;
     struct answer answer[ANSWERS]; /* by session */
     unsigned times[ANSWERS];
-    bool inside; /* meter_ask is running */
+    uint64_t due[ANSWERS]; /* bytes that an answer did not charge, as a dialog keeps them */
+    bool inside;           /* meter_ask is running */
 };
 
 static void on_answer(void *context, uint64_t session, const struct answer *answer)
@@ -30,6 +31,7 @@ static void on_answer(void *context, uint64_t session, const struct answer *answ
 
     assert_false(b->inside);
     b->answer[session] = *answer;
+    b->due[session] = answer->uncharged ? b->due[session] : 0;
     b->times[session]++;
     b->came++;
 }
@@ -101,10 +103,14 @@ static void send_ask(struct bench *b, const struct conf_class *class, const stru
         .class = class,
     };
 
+    struct question question = ask->question;
+
+    question.bytes += b->due[ask->session];
+    b->due[ask->session] = question.bytes;
     snprintf(slot, sizeof slot, "slot-%u", (unsigned)ask->session);
     b->inside = true;
     int rc = meter_ask(
-        b->meter, &subject, &ask->question, ask->when_down,
+        b->meter, &subject, &question, ask->when_down,
         ask->deadline_ms ? ask->deadline_ms : REAL_REDIS_PATIENCE_MS);
     b->inside = false;
     assert_int_equal(rc, 0);
@@ -408,6 +414,91 @@ static void test_many(void **state)
     assert_int_equal(within, 60);
 }
 
+/* How often Redis was asked for a decision, or told of an end. */
+static long calls(struct bench *b)
+{
+    struct real_answer a;
+    const char *info = real_redis_ask(b->base, b->redis, &a, "INFO commandstats");
+    const char *fcall = strstr(info, "cmdstat_fcall:calls=");
+
+    return fcall ? strtol(fcall + strlen("cmdstat_fcall:calls="), NULL, 10) : 0;
+}
+
+/* Who is refused is refused again without Redis, until somebody else's word for it is needed. */
+static void test_known_denials(void **state)
+{
+    struct bench *b = *state;
+    struct conf_class class = small_class(), wider = class;
+    struct ask mail = {1, "a", ENVELOPE(1, 1, 10), 1, WHEN_DOWN_REFUSE, 0};
+    struct ask more = {1, "a", ENVELOPE(0, 9, 10), 1, WHEN_DOWN_REFUSE, 0};
+    struct ask open = {1, "a", OPEN, 1, WHEN_DOWN_REFUSE, 0};
+    double retry_us = 86400 * SECOND;
+
+    class.limit[LIMIT_CONCURRENT].windows = 0;
+    wider.limit[LIMIT_MESSAGES].window[0].count = 20;
+    while (ask(b, &class, &mail)->state == METER_WITHIN) {
+    }
+    while (ask(b, &class, &more)->state == METER_WITHIN) {
+    }
+    while (ask(b, &class, &open)->state == METER_WITHIN) {
+    }
+    long before = calls(b);
+    for (unsigned i = 0; i < 20; i++) {
+        const struct answer *a = ask(b, &class, &mail);
+        assert_true(a->state == METER_OVER && a->uncharged && a->limit == LIMIT_MESSAGES);
+        assert_true(a->retry_us > 0 && a->retry_us < retry_us);
+        retry_us = a->retry_us;
+        assert_int_equal(ask(b, &class, &more)->limit, LIMIT_RECIPIENTS);
+        assert_int_equal(ask(b, &class, &open)->limit, LIMIT_SESSIONS);
+    }
+    assert_int_equal(calls(b), before);
+    /* Somebody else, another limit: asked. */
+    mail.id = "b";
+    assert_int_equal(ask(b, &class, &mail)->state, METER_WITHIN);
+    mail.id = "a";
+    assert_false(ask(b, &wider, &mail)->uncharged);
+    assert_int_equal(calls(b), before + 2);
+    /* And when all is forgotten. */
+    assert_int_equal(ask(b, &class, &mail)->state, METER_OVER);
+    before = calls(b);
+    meter_forget(b->meter);
+    assert_int_equal(ask(b, &class, &mail)->state, METER_OVER);
+    assert_int_equal(calls(b), before + 1);
+}
+
+/* An answer that was under way when all was forgotten is noted no more. */
+static void test_forgotten_under_way(void **state)
+{
+    struct bench *b = *state;
+    struct conf_class class = {.name = "x"};
+    struct ask open = {1, "a", OPEN, 1, WHEN_DOWN_REFUSE, 0};
+
+    class.limit[LIMIT_SESSIONS] = (struct limit){1, {{1, DAY_US}}};
+    assert_int_equal(ask(b, &class, &open)->state, METER_WITHIN);
+    send_ask(b, &class, &open);
+    meter_forget(b->meter);
+    assert_true(real_redis_until(b->base, all_came, b));
+    assert_int_equal(b->answer[1].state, METER_OVER);
+    assert_false(ask(b, &class, &open)->uncharged);
+    assert_true(ask(b, &class, &open)->uncharged);
+}
+
+/* With Redis away it is when-down that rules, whatever is known. */
+static void test_known_but_away(void **state)
+{
+    struct bench *b = *state;
+    struct conf_class class = {.name = "x"};
+    struct ask open = {1, "a", OPEN, 1, WHEN_DOWN_PASS, 0};
+
+    class.limit[LIMIT_SESSIONS] = (struct limit){1, {{1, DAY_US}}};
+    (void)ask(b, &class, &open);
+    (void)ask(b, &class, &open);
+    assert_true(ask(b, &class, &open)->uncharged);
+    real_redis_kill(&b->server);
+    assert_true(real_redis_until(b->base, real_redis_is_down, b->redis));
+    assert_int_equal(ask(b, &class, &open)->state, METER_UNKNOWN);
+}
+
 static void test_freed_with_questions(void **state)
 {
     struct bench *b = *state;
@@ -572,6 +663,9 @@ int main(void)
         TEST(test_when_down),
         TEST(test_error_reply),
         TEST(test_many),
+        TEST(test_known_denials),
+        TEST(test_forgotten_under_way),
+        TEST(test_known_but_away),
         TEST(test_freed_with_questions),
         cmocka_unit_test(test_same_period_twice),
         cmocka_unit_test(test_local_time),
