@@ -3,11 +3,16 @@
 #define GATE25_SVC_METER_NOTES_H
 
 #include "core/denial.h"
+#include "core/purse.h"
 
 struct meter_notes;
 
+/* Bursts of sessions and of envelopes are bursts of their own. */
+enum { METER_PURSE_SESSIONS, METER_PURSE_ENVELOPES, METER_PURSES };
+
 struct meter_note {
     struct denial denial;
+    struct purse purse[METER_PURSES];
 };
 
 /* Of `most` subscribers. NULL: out of memory. */

@@ -14,6 +14,7 @@ static void on_answer(void *context, uint64_t id, const struct answer *answer)
     metrics_add(g->metrics, METRIC_STORE_FAILURES, answer->stand_in);
     metrics_add(
         g->metrics, METRIC_DENIALS_REMEMBERED, answer->uncharged && answer->state == METER_OVER);
+    metrics_add(g->metrics, METRIC_PAID_AHEAD, answer->uncharged && answer->state == METER_WITHIN);
     struct session *s = sessions_get(&g->sessions, id);
     if (s) {
         session_answer(s, answer);

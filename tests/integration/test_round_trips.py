@@ -197,6 +197,50 @@ def test_slots_are_never_remembered(lab, gate, redis, sink):
         wait_for(lambda: redis.cli("zcard", "g25:open:{10.20.86.6}") == 0, 30, "the slot is back")
 
 
+# --- tokens ahead --------------------------------------------------------------------------------
+
+
+def mails(client, count):
+    """So many MAIL commands in a row; how many were granted."""
+    granted = 0
+    for _ in range(count):
+        granted += client.say("MAIL FROM:<me@home.example>").startswith("250")
+        client.expect("RSET", 250)
+    return granted
+
+
+@pytest.mark.parametrize("ahead", [1, 8])
+def test_a_burst(lab, gate, redis, sink, ahead):
+    """With 1 each token is taken when it is needed; with 8 a burst asks seldom, and what is held counts as spent."""
+    sink()
+    running = gate({**ONE, "redis": {"tokens-ahead": ahead},
+                    "class ordinary": {"messages": ["1000/1d"], "recipients": ["1000/1d"], "bytes": ["10M/1d"]}})
+    with Watch(redis) as watch, Client(lab, "10.20.86.9") as client:
+        client.greet()
+        assert watch.decisions() == ["gate25_take"], "the session's own"
+        assert mails(client, 60) == 60
+        asked = watch.decisions()[1:]
+        used = {item["limit"]: item["used"] for item in running.ctl_json("explain", "10.20.86.9")["limits"]}
+        paid = running.ctl_json("status")["counters"]["paid_ahead_total"]
+        assert paid == 60 - len(asked)
+        if ahead == 1:
+            assert asked == ["gate25_take"] * 60
+            assert 58 <= used["messages"] <= 60, "one comes back in 86 seconds"
+        else:
+            assert len(asked) < 40 and "gate25_take_ahead" in asked
+            assert used["messages"] >= 58
+
+
+def test_single_mails_take_nothing_ahead(lab, gate, redis, sink):
+    """Not to be kept waiting, nor robbed of tokens: who sends one mail takes one token."""
+    sink()
+    running = gate({**ONE, "redis": {"tokens-ahead": 100}, "class ordinary": {"messages": ["20/1d"]}})
+    for number in range(3):
+        source = f"10.20.87.{number + 1}"
+        assert send(lab, source).startswith("250 ")
+        assert [item["used"] for item in running.ctl_json("explain", source)["limits"]] == [1]
+
+
 # --- the session's token while the server is being connected -----------------------------------------
 
 

@@ -21,6 +21,7 @@ struct bench {
     size_t came, expected;
     struct answer answer[ANSWERS]; /* by session */
     unsigned times[ANSWERS];
+    unsigned tokens_ahead;
     uint64_t due[ANSWERS]; /* bytes that an answer did not charge, as a dialog keeps them */
     bool inside;           /* meter_ask is running */
 };
@@ -109,9 +110,12 @@ static void send_ask(struct bench *b, const struct conf_class *class, const stru
     b->due[ask->session] = question.bytes;
     snprintf(slot, sizeof slot, "slot-%u", (unsigned)ask->session);
     b->inside = true;
-    int rc = meter_ask(
-        b->meter, &subject, &question, ask->when_down,
-        ask->deadline_ms ? ask->deadline_ms : REAL_REDIS_PATIENCE_MS);
+    struct conf_redis how = {
+        .when_down = ask->when_down,
+        .deadline_ms = ask->deadline_ms ? ask->deadline_ms : REAL_REDIS_PATIENCE_MS,
+        .tokens_ahead = b->tokens_ahead,
+    };
+    int rc = meter_ask(b->meter, &subject, &question, &how);
     b->inside = false;
     assert_int_equal(rc, 0);
     b->expected++;
@@ -466,6 +470,75 @@ static void test_known_denials(void **state)
     assert_int_equal(calls(b), before + 1);
 }
 
+/* Tokens that are taken ahead are taken: nobody gets more than there are, and Redis is asked less.
+ */
+static void test_tokens_ahead(void **state)
+{
+    struct bench *b = *state;
+    struct conf_class class = {.name = "x"};
+    struct ask mail = {1, "a", ENVELOPE(1, 2, 50), 1, WHEN_DOWN_REFUSE, 0};
+    struct real_answer a;
+    unsigned mails = 0;
+
+    class.limit[LIMIT_MESSAGES] = (struct limit){2, {{1000, DAY_US}, {60, DAY_US / 2}}};
+    class.limit[LIMIT_RECIPIENTS] = (struct limit){1, {{500, DAY_US}}};
+    class.limit[LIMIT_BYTES] = (struct limit){1, {{100000, DAY_US}}};
+    for (unsigned ahead = 1; ahead <= 16; ahead *= 16) {
+        unsigned within = 0;
+        long before = calls(b);
+
+        b->tokens_ahead = ahead;
+        mail.id = ahead == 1 ? "a" : "b";
+        while (ask(b, &class, &mail)->state == METER_WITHIN) {
+            assert_int_equal(b->answer[1].recipients, 2);
+            within++;
+        }
+        /* What is held when time is up is lost: more of it where the machine is slow. */
+        assert_in_range(within, ahead == 1 ? 60 : 15, 60);
+        assert_in_range(calls(b) - before, ahead == 1 ? 61 : 2, ahead == 1 ? 61 : within);
+        mails = within;
+    }
+    /* All that was granted was taken: what is left and what was spent are the whole. */
+    const char *peek = real_redis_ask(
+        b->base, b->redis, &a, "FCALL_RO gate25_peek 1 g25:meter:{b} messages 60 43200000000");
+    assert_int_equal(strncmp(peek, "[0 ", 3), 0);
+    /* The bytes of paid questions are charged with the next that is asked. */
+    peek = real_redis_ask(
+        b->base, b->redis, &a, "FCALL_RO gate25_peek 1 g25:meter:{b} bytes 100000 86400000000");
+    assert_in_range(100000 - strtol(peek + 1, NULL, 10), mails * 50 - 500, (mails + 1) * 50);
+}
+
+/* Three at once take ahead, never more together than the bucket holds. */
+static void test_tokens_ahead_of_many(void **state)
+{
+    struct bench *b = *state;
+    struct conf_class class = {.name = "x"};
+    struct meter *meters[] = {
+        b->meter, meter_new(b->base, b->redis, on_answer, b),
+        meter_new(b->base, b->redis, on_answer, b)};
+    unsigned within = 0;
+
+    class.limit[LIMIT_MESSAGES] = (struct limit){1, {{100, DAY_US}}};
+    b->tokens_ahead = 8;
+    for (unsigned i = 0; i < 600; i++) {
+        struct ask mail = {i, "a", ENVELOPE(1, 1, 0), 1, WHEN_DOWN_REFUSE, 0};
+        b->meter = meters[i % 3];
+        send_ask(b, &class, &mail);
+        if (i % 7 == 0) { /* some one by one, some under way together */
+            assert_true(real_redis_until(b->base, all_came, b));
+        }
+    }
+    assert_true(real_redis_until(b->base, all_came, b));
+    for (unsigned i = 0; i < 600; i++) {
+        assert_int_equal(b->times[i], 1);
+        within += b->answer[i].state == METER_WITHIN;
+    }
+    assert_in_range(within, 30, 100);
+    b->meter = meters[0];
+    meter_free(meters[1]);
+    meter_free(meters[2]);
+}
+
 /* An answer that was under way when all was forgotten is noted no more. */
 static void test_forgotten_under_way(void **state)
 {
@@ -664,6 +737,8 @@ int main(void)
         TEST(test_error_reply),
         TEST(test_many),
         TEST(test_known_denials),
+        TEST(test_tokens_ahead),
+        TEST(test_tokens_ahead_of_many),
         TEST(test_forgotten_under_way),
         TEST(test_known_but_away),
         TEST(test_freed_with_questions),
