@@ -20,6 +20,8 @@ void ctl_terminal_size(size_t *columns, size_t *lines);
 void ctl_terminal_begin(struct ctl_terminal *t);
 /* Gives it back. May be called again, and without having begun. */
 void ctl_terminal_end(struct ctl_terminal *t);
+/* The keys that were pressed, perhaps none; never waits. False: the terminal is gone. */
+bool ctl_terminal_read(char *keys, size_t cap, size_t *count);
 /* Begins a frame; then as many lines as the terminal has, none longer than it; then its end. -1:
  * nobody sees it any more. */
 void ctl_terminal_frame(void);

@@ -1,5 +1,6 @@
 #include "ctl/ctl_terminal.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,7 +48,8 @@ void ctl_terminal_begin(struct ctl_terminal *t)
     if (t->keys) {
         wanted = t->before;
         wanted.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
-        wanted.c_cc[VMIN] = 1;
+        /* Ctrl-C empties the queue: a read for a key that was there must not wait for another. */
+        wanted.c_cc[VMIN] = 0;
         wanted.c_cc[VTIME] = 0;
         /* Stopped in the middle it would leave the shell with this screen and these settings. */
         wanted.c_cc[VSUSP] = _POSIX_VDISABLE;
@@ -68,6 +70,15 @@ void ctl_terminal_end(struct ctl_terminal *t)
     if (t->keys) {
         set(&t->before);
     }
+}
+
+bool ctl_terminal_read(char *keys, size_t cap, size_t *count)
+{
+    struct pollfd terminal = {.fd = STDIN_FILENO, .events = POLLIN};
+    ssize_t n = read(STDIN_FILENO, keys, cap);
+
+    *count = n > 0 ? (size_t)n : 0;
+    return n > 0 || (poll(&terminal, 1, 0) >= 0 && (terminal.revents & (POLLHUP | POLLERR)) == 0);
 }
 
 void ctl_terminal_frame(void)

@@ -307,14 +307,14 @@ static void on_key(evutil_socket_t fd, short what, void *context)
 {
     struct top *t = context;
     char keys[64];
-    ssize_t count = read((int)fd, keys, sizeof(keys));
+    size_t count;
 
-    (void)what;
-    if (count <= 0) {
+    (void)fd, (void)what;
+    if (!ctl_terminal_read(keys, sizeof(keys), &count)) {
         end(t, CTL_DONE);
         return;
     }
-    for (ssize_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++) {
         if (keys[i] == 'q' || keys[i] == 'Q') {
             end(t, CTL_DONE);
         }

@@ -74,7 +74,8 @@ class Terminal:
     def screens(self):
         """The frames that are complete: the first sequence of each puts the cursor home."""
         frames = self.read().removeprefix(BEGINS).removesuffix(ENDS).split("\x1b[H")[1:]
-        return [[line.removeprefix("\x1b[2K") for line in re.split("\r+\n", frame.removesuffix("\r"))] for frame in frames]
+        return [[line.removeprefix("\x1b[2K") for line in re.split("\r+\n", frame.removesuffix("\r"))]
+                for frame in frames]
 
     def wait(self, condition, what, seconds=30):
         """The last screen, once it is as wanted."""
@@ -92,7 +93,7 @@ def has(text):
 
 def test_what_a_gate_has_done(lab, gate, redis, sink):
     sink()
-    running = gate({"class ordinary": {"messages": ["2/1d"]}})
+    running = gate({"class ordinary": {"messages": ["2/1d"]}, "redis": {"deadline": "10s"}})
     for _ in range(4):
         send(lab, "10.20.84.1")
     first_reply(lab, "2001:db8:20:8400::2", MX6)
@@ -179,13 +180,24 @@ def test_other_ends(desk, redis, how):
     with Terminal(desk) as terminal:
         terminal.wait(has("10.20.1.1"), "the table")
         if how == "ctrl-c":
-            terminal.type(b"\x1a")  # Ctrl-Z in the middle would leave the terminal changed: it does nothing
+            # Ctrl-Z in the middle would leave the terminal changed: it does nothing. And Ctrl-C empties the
+            # terminal's queue: a key that was seen in it may be gone when it is read.
+            terminal.type(b"\x1a" + b"x" * 20)
             terminal.type(b"\x03")
         else:
             os.kill(terminal.process.pid, signal.SIGTERM if how == "term" else signal.SIGHUP)
         assert terminal.end() == 0
         assert terminal.shown.endswith(ENDS)
         assert termios.tcgetattr(terminal.terminal) == terminal.before
+
+
+def test_the_terminal_is_closed(desk):
+    with Terminal(desk, "--interval", "1h") as terminal:
+        terminal.wait(has("(none)"), "the table")
+        os.close(terminal.terminal)
+        os.close(terminal.master)
+        terminal.process.wait(30)
+        terminal.master, terminal.terminal = pty.openpty()
 
 
 @pytest.mark.parametrize("columns, lines", [(200, 60), (80, 24), (37, 11), (20, 5), (9, 3), (1, 1)])
