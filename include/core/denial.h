@@ -6,7 +6,8 @@
  * time was at least. With this lower bound rate.c refuses only what it would refuse with the real
  * one. Of `spread` a refused destination stays refused until the contact that has to go first has
  * gone. `concurrent` is not remembered: slots are given back. Nor is a question that takes
- * something even when it is refused (checkpoint, content). */
+ * something even when it is refused (checkpoint, content); but a content that was refused keeps
+ * sessions out until there is a token for it, and that is. */
 #ifndef GATE25_CORE_DENIAL_H
 #define GATE25_CORE_DENIAL_H
 
@@ -23,6 +24,7 @@ struct denial_entry {
     enum limit_kind kind;
     struct rate rate;
     struct addr destination; /* LIMIT_SPREAD alone */
+    bool awaited;            /* a content was refused: sessions wait for its token */
     double since_us;         /* when the meter was asked */
     double tat_us; /* at least, by the local clock; of LIMIT_SPREAD: when it is open again */
 };

@@ -16,18 +16,18 @@ static double whole(double us)
     return (double)(int64_t)us;
 }
 
-/* The cost at which a window of `kind` refuses `question`: of 0, when it is in debt. False: it does
- * not ask this window, or is granted in part. */
-static bool cost_of(const struct question *q, enum limit_kind kind, uint64_t *cost)
+/* The cost at which a window refuses `question`: of 0, when it is in debt. False: it does not ask
+ * this window, or is granted in part. */
+static bool cost_of(const struct denial_entry *e, const struct question *q, uint64_t *cost)
 {
     bool session = q->kind == QUESTION_SESSION;
 
-    switch (kind) {
+    switch (e->kind) {
     case LIMIT_SESSIONS:
         *cost = 1;
         return session;
     case LIMIT_MESSAGES:
-        *cost = q->messages;
+        *cost = session ? e->awaited : q->messages;
         return session || q->messages > 0;
     case LIMIT_RECIPIENTS:
         *cost = 1;
@@ -62,7 +62,7 @@ static struct denial_entry *place_for(struct denial *d, const struct denial_entr
     for (unsigned i = 0; i < d->count; i++) {
         struct denial_entry *known = &d->entry[i];
         if (known->kind == e->kind && known->rate.count == e->rate.count &&
-            known->rate.period_us == e->rate.period_us &&
+            known->rate.period_us == e->rate.period_us && known->awaited == e->awaited &&
             (e->kind != LIMIT_SPREAD || addr_equal(&known->destination, &e->destination))) {
             return known;
         }
@@ -76,7 +76,8 @@ static struct denial_entry *place_for(struct denial *d, const struct denial_entr
 
 static bool is_lasting(const struct question *q, const struct answer *a)
 {
-    bool asks = q->kind == QUESTION_SESSION || q->kind == QUESTION_ENVELOPE;
+    bool asks = q->kind == QUESTION_SESSION || q->kind == QUESTION_ENVELOPE ||
+                (q->kind == QUESTION_CONTENT && a->limit == LIMIT_MESSAGES);
     bool refused =
         a->state == METER_OVER ||
         (a->state == METER_WITHIN && a->recipients < q->recipients && a->limit == LIMIT_RECIPIENTS);
@@ -94,6 +95,7 @@ void denial_learn(
     struct denial_entry e = {
         .kind = answer->limit,
         .rate = class->limit[answer->limit].window[answer->window],
+        .awaited = question->kind == QUESTION_CONTENT,
         .since_us = asked_us,
     };
     if (e.kind == LIMIT_SPREAD) {
@@ -139,7 +141,7 @@ static double refusal_us(
         bool same = q->kind == QUESTION_SESSION && addr_equal(&e->destination, destination);
         return same && e->tat_us > late_us ? e->tat_us - late_us : 0;
     }
-    if (!cost_of(q, e->kind, &cost)) {
+    if (!cost_of(e, q, &cost)) {
         return 0;
     }
     if (rate_available(&e->rate, e->tat_us, late_us, cost) == cost &&

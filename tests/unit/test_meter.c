@@ -295,6 +295,8 @@ static void test_content(void **state)
         const struct answer *refused = ask(b, &class, &session);
         assert_int_equal(refused->state, METER_OVER);
         assert_int_equal(refused->limit, LIMIT_MESSAGES);
+        /* The second one did not have to ask. */
+        assert_int_equal(refused->uncharged, !local);
         class.limit[LIMIT_MESSAGES].window[0].period_us *= 2; /* a bucket that is full */
         assert_int_equal(ask(b, &class, &session)->state, METER_WITHIN);
         assert_int_equal(ask(b, &class, &content)->state, METER_WITHIN);
