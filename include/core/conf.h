@@ -93,7 +93,8 @@ struct conf_redis {
     char tls_certificate[CONF_FILE_NAME], tls_key[CONF_FILE_NAME]; /* our own; empty: none */
     char tls_name[256]; /* that certificates must carry; empty: the host's */
     enum when_down when_down;
-    uint32_t deadline_ms; /* no decision waits longer for Redis */
+    uint32_t deadline_ms;  /* no decision waits longer for Redis */
+    unsigned tokens_ahead; /* that a worker takes at once in a burst; 1: each when it is needed */
 };
 
 enum spf_use { SPF_USE_OFF, SPF_USE_LOG, SPF_USE_METER, SPF_USE_REFUSE };

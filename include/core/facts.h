@@ -41,6 +41,7 @@ struct answer {
     unsigned window;
     double retry_us; /* until the refused tokens are there; of the byte debt when bytes_over */
     bool stand_in;   /* the shared meter did not answer: this is this process's own, or UNKNOWN */
+    bool uncharged;  /* it was not even asked, being known: the question's bytes are still due */
 };
 
 /* What SPF (RFC 7208) says of the sender of a mail. */

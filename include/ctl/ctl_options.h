@@ -27,6 +27,7 @@ enum ctl_argument {
 #define CTL_TAKES_REASON (1U << 2) /* and --note, --by */
 #define CTL_TAKES_FOLLOW (1U << 3) /* and --count */
 #define CTL_TAKES_ROLE   (1U << 4) /* and --no-password, --by */
+#define CTL_TAKES_TOP    (1U << 5) /* --interval, --hours, --rows, --once and --count */
 
 struct ctl_verb {
     const char *name;
@@ -44,12 +45,17 @@ struct ctl_options {
     const char *config;
     const char *class, *until, *reason, *note, *by, *role; /* NULL: not given */
     unsigned count;
-    bool json, follow, no_password, help, version;
+    unsigned interval_ms, hours, rows;
+    bool counted; /* `count` was given */
+    bool json, follow, no_password, once, help, version;
 };
 
 #define CTL_COUNT_DEFAULT 20
 #define CTL_COUNT_MOST    100000
 #define CTL_WORDS_MOST    1000 /* bytes of a reason, a note, a name */
+#define CTL_INTERVAL_MS   2000
+#define CTL_HOURS_DEFAULT 2
+#define CTL_ROWS_DEFAULT  10
 
 /* Reads the arguments, options anywhere among them. -1: wrong use, `error` says how. */
 int ctl_options_parse(

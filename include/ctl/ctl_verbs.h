@@ -21,6 +21,8 @@ enum ctl_exit ctl_show(struct ctl *c);
 enum ctl_exit ctl_list(struct ctl *c);
 /* src/ctl/ctl_log.c */
 enum ctl_exit ctl_log(struct ctl *c);
+/* src/ctl/ctl_top.c */
+enum ctl_exit ctl_top(struct ctl *c);
 /* src/ctl/ctl_explain.c */
 enum ctl_exit ctl_explain(struct ctl *c);
 /* src/ctl/ctl_operator.c */

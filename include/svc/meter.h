@@ -1,5 +1,6 @@
-/* Asks the fleet's shared buckets in Redis, one round trip a question; or, with Redis away and
- * when-down = "local", buckets of this process alone. Decides nothing: see core/policy.h. */
+/* Asks the fleet's shared buckets in Redis, one round trip a question, and none where the answer is
+ * known to be a refusal (core/denial.h) or tokens are in hand (core/purse.h); or, with Redis away
+ * and when-down = "local", buckets of this process alone. Decides nothing: see core/policy.h. */
 #ifndef GATE25_SVC_METER_H
 #define GATE25_SVC_METER_H
 
@@ -30,11 +31,14 @@ struct meter *meter_new(
 void meter_free(struct meter *m); /* answers still due are not delivered; not from an answer */
 
 /* The answer is delivered from the loop, never from within this call, exactly once, and no later
- * than `deadline_ms` (plus the loop's own delay). Tokens that Redis takes after that are gone all
- * the same. -1: out of memory, no answer will come. */
+ * than `how->deadline_ms` (plus the loop's own delay). Tokens that Redis takes after that are gone
+ * all the same. `how` (when_down, deadline_ms, tokens_ahead) is not kept. -1: out of memory, no
+ * answer will come. */
 int meter_ask(
     struct meter *m, const struct meter_subject *subject, const struct question *question,
-    enum when_down when_down, uint32_t deadline_ms);
+    const struct conf_redis *how);
+/* Forgets what is known of Redis's buckets: Redis, or the configuration, is another one. */
+void meter_forget(struct meter *m);
 /* The session has ended: gives its slot back and charges the bytes and messages of `last`. No
  * answer comes. */
 void meter_leave(struct meter *m, const struct meter_subject *subject, const struct question *last);

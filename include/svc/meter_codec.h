@@ -3,11 +3,12 @@
 #define GATE25_SVC_METER_CODEC_H
 
 #include "core/facts.h"
+#include "core/purse.h"
 #include "core/store_keys.h"
 #include "svc/redis.h"
 
 #define METER_WINDOWS (LIMIT_KINDS * CONF_WINDOWS)
-#define METER_WORDS   (12 + 3 * METER_WINDOWS)
+#define METER_WORDS   (13 + 3 * METER_WINDOWS)
 #define METER_TEXT    (4 * STORE_KEY + METER_WINDOWS * 48 + 256)
 
 struct meter_window {
@@ -40,10 +41,10 @@ struct meter_words {
     char text[METER_TEXT];
 };
 
-/* gate25_take. `destination` and `slot` may be empty. */
+/* gate25_take, or with `ahead` > 0 gate25_take_ahead. `destination` and `slot` may be empty. */
 void meter_words_take(
     struct meter_words *w, const char *id, const char *slot, const char *destination,
-    const struct question *question, const struct meter_windows *windows);
+    const struct question *question, const struct meter_windows *windows, uint32_t ahead);
 /* gate25_leave, `last` being the last bytes and messages; only their windows matter. `slot` empty:
  * the class limits no concurrent sessions. */
 void meter_words_leave(
@@ -55,6 +56,9 @@ void meter_words_peek(struct meter_words *w, const char *id, const struct meter_
 /* The reply to meter_words_take(). False: not one, `out` is untouched. */
 bool meter_answer_decode(
     const struct redis_reply *reply, const struct meter_windows *windows, struct answer *out);
+
+/* What the reply says was taken ahead: nothing, unless it was asked for. */
+struct purse_tokens meter_ahead_decode(const struct redis_reply *reply);
 
 /* What meter_words_peek() finds in one window. */
 struct meter_level {

@@ -1,5 +1,6 @@
 /* Who did how much, hour by hour: gathered in each worker, written to Redis once a second in few
- * commands, read by the desk. Sorted sets g25:tally:{HOUR}:KIND, all of one hour in one slot. */
+ * commands, read by the desk and by gate25ctl top. Sorted sets g25:tally:{HOUR}:KIND, all of one
+ * hour in one slot. */
 #ifndef GATE25_SVC_TALLY_H
 #define GATE25_SVC_TALLY_H
 
@@ -7,16 +8,24 @@
 #include "core/verdict.h"
 #include "svc/redis.h"
 
-enum tally_kind { TALLY_SESSIONS, TALLY_MESSAGES, TALLY_DEFERRALS, TALLY_REFUSALS, TALLY_KINDS };
+enum tally_kind {
+    TALLY_SESSIONS,
+    TALLY_MESSAGES,
+    TALLY_DEFERRALS,
+    TALLY_REFUSALS,
+    TALLY_OF_SUBSCRIBERS,                      /* so many kinds tell of subscribers */
+    TALLY_DESTINATIONS = TALLY_OF_SUBSCRIBERS, /* sessions by the address that they went to */
+    TALLY_KINDS
+};
 
 #define TALLY_HOURS  24    /* that are read; the last one is the hour that is running */
 #define TALLY_LIFE_S 90000 /* of an hour's sets: 25 hours */
 #define TALLY_MOST   8192  /* subscribers that an hour's set is cut down to */
-#define TALLY_GATHERED                                                                             \
-    4096              /* subscribers between two writes; of others nothing is counted then         \
-                       */
-#define TALLY_CASES 4 /* cases of one subscriber between two writes that are kept for search */
-#define TALLY_ID    320
+/* Ids between two writes; of others nothing is counted then. Destinations find no room in the
+ * second half: it is the subscribers'. */
+#define TALLY_GATHERED 8192
+#define TALLY_CASES    4 /* cases of one subscriber between two writes that are kept for search */
+#define TALLY_ID       320
 
 const char *tally_kind_name(enum tally_kind k); /* as in the key: "sessions" */
 
@@ -39,7 +48,7 @@ void tally_write(struct tally *t);
 
 /* --- reading --- */
 
-/* What one subscriber did: an hour each, oldest first. */
+/* What one subscriber did, or what went to one destination: an hour each, oldest first. */
 struct tally_row {
     char id[TALLY_ID];
     uint64_t total[TALLY_KINDS];
@@ -53,11 +62,12 @@ typedef void (*tally_read_cb)(void *context, const struct tally_row *rows, size_
 int tally_read(
     struct redis *r, const struct span *ids, size_t count, int64_t now_s, uint32_t deadline_ms,
     tally_read_cb done, void *context) __attribute__((warn_unused_result));
-/* The `most` subscribers with the largest sum of `by` over the hours, largest first. Somebody who
- * is among the first 3 * most of no hour is not found. */
+/* The `most` ids with the largest sum of `by` over the last `hours` (1 to TALLY_HOURS, the running
+ * one included), largest first; rows tell of those hours alone. Somebody who is among the first
+ * 3 * most of no hour is not found. */
 int tally_read_top(
-    struct redis *r, enum tally_kind by, size_t most, int64_t now_s, uint32_t deadline_ms,
-    tally_read_cb done, void *context) __attribute__((warn_unused_result));
+    struct redis *r, enum tally_kind by, size_t most, unsigned hours, int64_t now_s,
+    uint32_t deadline_ms, tally_read_cb done, void *context) __attribute__((warn_unused_result));
 
 #define TALLY_TOP_MOST 100
 

@@ -196,6 +196,9 @@ static void on_answer(struct dialog_turn *t)
         answer_spf(t);
         return;
     }
+    if (t->event->answer.uncharged) {
+        d->bytes_charged -= d->question.bytes;
+    }
     struct verdict v = policy_meter(
         d->setup->class, d->setup->conf->redis.when_down, &d->question, &t->event->answer);
     if (v.shadow) {

@@ -3,7 +3,12 @@
 #include <getopt.h>
 #include <string.h>
 
+#include "core/conf.h"
 #include "svc/conf_file.h"
+#include "svc/tally.h"
+
+#define INTERVAL_LEAST_US 100000
+#define INTERVAL_MOST_US  3600000000
 
 enum {
     OPTION_CLASS = 256,
@@ -13,6 +18,10 @@ enum {
     OPTION_BY,
     OPTION_ROLE,
     OPTION_NO_PASSWORD,
+    OPTION_INTERVAL,
+    OPTION_HOURS,
+    OPTION_ROWS,
+    OPTION_ONCE,
     OPTION_CONFIG,
     OPTION_JSON,
     OPTION_HELP,
@@ -27,6 +36,10 @@ static const struct option long_options[] = {
     {"by", required_argument, NULL, OPTION_BY},
     {"role", required_argument, NULL, OPTION_ROLE},
     {"no-password", no_argument, NULL, OPTION_NO_PASSWORD},
+    {"interval", required_argument, NULL, OPTION_INTERVAL},
+    {"hours", required_argument, NULL, OPTION_HOURS},
+    {"rows", required_argument, NULL, OPTION_ROWS},
+    {"once", no_argument, NULL, OPTION_ONCE},
     {"config", required_argument, NULL, OPTION_CONFIG},
     {"follow", no_argument, NULL, 'f'},
     {"count", required_argument, NULL, 'n'},
@@ -50,20 +63,38 @@ static const struct {
     {OPTION_ROLE, CTL_TAKES_ROLE, "--role"},
     {OPTION_NO_PASSWORD, CTL_TAKES_ROLE, "--no-password"},
     {'f', CTL_TAKES_FOLLOW, "-f"},
-    {'n', CTL_TAKES_FOLLOW, "-n"},
+    {'n', CTL_TAKES_FOLLOW | CTL_TAKES_TOP, "-n"},
+    {OPTION_INTERVAL, CTL_TAKES_TOP, "--interval"},
+    {OPTION_HOURS, CTL_TAKES_TOP, "--hours"},
+    {OPTION_ROWS, CTL_TAKES_TOP, "--rows"},
+    {OPTION_ONCE, CTL_TAKES_TOP, "--once"},
 };
 
 #define RESTRICTED (sizeof(restricted) / sizeof(restricted[0]))
 
-static int set_count(struct ctl_options *o, const char *value, struct text *error)
+static int set_number(
+    unsigned *field, const char *name, const char *value, unsigned most, struct text *error)
 {
-    uint64_t count;
+    uint64_t number;
 
-    if (!span_number(span_of(value), CTL_COUNT_MOST, &count) || count == 0) {
-        text_addf(error, "-n %s: a number from 1 to %d is wanted", value, CTL_COUNT_MOST);
+    if (!span_number(span_of(value), most, &number) || number == 0) {
+        text_addf(error, "%s %s: a number from 1 to %u is wanted", name, value, most);
         return -1;
     }
-    o->count = (unsigned)count;
+    *field = (unsigned)number;
+    return 0;
+}
+
+static int set_interval(struct ctl_options *o, const char *value, struct text *error)
+{
+    uint64_t us;
+
+    if (!conf_parse_duration(span_of(value), &us) || us < INTERVAL_LEAST_US ||
+        us > INTERVAL_MOST_US) {
+        text_addf(error, "--interval %s: 100ms to 1h is wanted, such as 500ms, 2s or 1m", value);
+        return -1;
+    }
+    o->interval_ms = (unsigned)(us / 1000);
     return 0;
 }
 
@@ -100,7 +131,17 @@ static int set(struct ctl_options *o, int option, const char *value, struct text
     case OPTION_CONFIG:
         return set_words(&o->config, "--config", value, error);
     case 'n':
-        return set_count(o, value, error);
+        o->counted = true;
+        return set_number(&o->count, "-n", value, CTL_COUNT_MOST, error);
+    case OPTION_INTERVAL:
+        return set_interval(o, value, error);
+    case OPTION_HOURS:
+        return set_number(&o->hours, "--hours", value, TALLY_HOURS, error);
+    case OPTION_ROWS:
+        return set_number(&o->rows, "--rows", value, TALLY_TOP_MOST, error);
+    case OPTION_ONCE:
+        o->once = true;
+        return 0;
     case 'f':
         o->follow = true;
         return 0;
@@ -209,7 +250,12 @@ int ctl_options_parse(
     unsigned given = 0;
     int arguments;
 
-    *out = (struct ctl_options){.config = CONF_FILE_DEFAULT, .count = CTL_COUNT_DEFAULT};
+    *out = (struct ctl_options){
+        .config = CONF_FILE_DEFAULT,
+        .count = CTL_COUNT_DEFAULT,
+        .interval_ms = CTL_INTERVAL_MS,
+        .hours = CTL_HOURS_DEFAULT,
+    };
     if (read_options(argc, argv, out, &given, error) != 0) {
         return -1;
     }

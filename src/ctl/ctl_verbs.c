@@ -30,6 +30,10 @@ const struct ctl_verb ctl_verbs[] = {
     {"explain", CTL_ARGUMENT_MUST, "ADDRESS", 0,
      "Tells what the gate makes of an address now: class, standing, limits and what is left.\n",
      ctl_explain},
+    {"top", CTL_ARGUMENT_NONE, NULL, CTL_TAKES_TOP,
+     "Shows who has most sessions, who is held back most, and where sessions go: anew every\n"
+     "    --interval on a terminal (q ends), else once.\n",
+     ctl_top},
     {"spf", CTL_ARGUMENT_THREE, "ADDRESS SENDER HELO", 0,
      "Asks the running gate whether the address may send for the sender (\"\": none, then for the\n"
      "    HELO name), and use the HELO name.\n",
@@ -70,6 +74,11 @@ static const struct {
                      "  --no-password   the operator comes through single sign-on alone\n"},
     {CTL_TAKES_FOLLOW, "  -n, --count N   so many entries (20)\n"
                        "  -f, --follow    wait for more\n"},
+    {CTL_TAKES_TOP, "  --interval TIME between two looks of top (2s)\n"
+                    "  -n, --count N   top: end after N looks\n"
+                    "  --hours N       top: of the last N hours, the one that runs included (2)\n"
+                    "  --rows N        top: of each table (10; on a terminal as many as fit)\n"
+                    "  --once          top: one look, printed and left standing\n"},
     {0, "  --json          answer in JSON\n"
         "  --config FILE   default: " CONF_FILE_DEFAULT "\n"
         "  --help, --version\n"},

@@ -11,9 +11,10 @@
 static void on_answer(void *context, uint64_t id, const struct answer *answer)
 {
     struct gate *g = context;
-    if (answer->stand_in) {
-        metrics_add(g->metrics, METRIC_STORE_FAILURES, 1);
-    }
+    metrics_add(g->metrics, METRIC_STORE_FAILURES, answer->stand_in);
+    metrics_add(
+        g->metrics, METRIC_DENIALS_REMEMBERED, answer->uncharged && answer->state == METER_OVER);
+    metrics_add(g->metrics, METRIC_PAID_AHEAD, answer->uncharged && answer->state == METER_WITHIN);
     struct session *s = sessions_get(&g->sessions, id);
     if (s) {
         session_answer(s, answer);
@@ -57,6 +58,10 @@ static void on_redis(void *context, bool up)
 {
     struct gate *g = context;
     metrics_set(g->metrics, METRIC_STORE_UP, up);
+    /* It may have lost its meters, or be another one. */
+    if (g->meter) {
+        meter_forget(g->meter);
+    }
 }
 
 static void find_own_addresses(struct gate *g)
@@ -150,6 +155,7 @@ void gate_reload(struct gate *g, struct conf *conf)
         conf_release(g->conf);
         g->conf = conf_hold(conf);
         registry_set_conf(g->registry, conf);
+        meter_forget(g->meter);
     }
     journal_reopen(g->journal, g->conf);
     find_own_addresses(g);

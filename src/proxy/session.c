@@ -453,6 +453,12 @@ void session_answer(struct session *s, const struct answer *answer)
     if (!s->ended) {
         stream_rest(&s->stream[SIDE_CLIENT], STREAM_REST_ANSWER, false);
     }
+    /* Who is turned away at the door was given no slot in `concurrent`: there is none to give back.
+     */
+    if (s->dialog.asking && s->dialog.question.kind == QUESTION_SESSION &&
+        answer->state == METER_OVER && !answer->stand_in && s->setup.class->enforce) {
+        s->asked = false;
+    }
     step_on_answer(s, &event, LATENCY_STORE);
 }
 

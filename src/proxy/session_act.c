@@ -128,9 +128,7 @@ static void act_ask(struct session *s, const struct dialog_action *a)
     char slot[SESSION_SLOT];
     struct meter_subject subject = session_subject(s, slot);
     s->asked = true;
-    if (meter_ask(
-            s->gate->meter, &subject, &a->question, s->conf->redis.when_down,
-            s->conf->redis.deadline_ms) < 0) {
+    if (meter_ask(s->gate->meter, &subject, &a->question, &s->conf->redis) < 0) {
         session_close(s, &no_memory);
     }
 }

@@ -104,8 +104,12 @@ static void tally_session(const struct session *s)
     int64_t now_s = clock_unix_ms() / 1000;
 
     if (s->subscriber_known) {
+        char destination[ADDR_TEXT];
+
+        addr_format(&s->server.addr, destination);
         tally_add(s->gate->tally, s->subscriber, TALLY_SESSIONS, 1, now_s);
         tally_add(s->gate->tally, s->subscriber, TALLY_MESSAGES, messages, now_s);
+        tally_add(s->gate->tally, destination, TALLY_DESTINATIONS, 1, now_s);
     }
 }
 

@@ -66,6 +66,7 @@ const struct option conf_options[] = {
     {"redis", "sentinel-password", OPTION_SECRET, CONF(redis.sentinel_password), 0, sizeof(((struct conf *)0)->redis.sentinel_password), NULL, NULL},
     {"redis", "when-down", OPTION_CHOICE, CONF(redis.when_down), 0, 0, "local", when_downs},
     {"redis", "deadline", OPTION_MILLISECONDS, CONF(redis.deadline_ms), MS, 10 * SECOND, "50ms", NULL},
+    {"redis", "tokens-ahead", OPTION_NUMBER, CONF(redis.tokens_ahead), 1, 1000, "1", NULL},
     {OPTION_CLASS, "action", OPTION_CHOICE, CLASS(action), 0, 0, NULL, actions},
     LIMIT("sessions", LIMIT_SESSIONS),
     LIMIT("messages", LIMIT_MESSAGES),

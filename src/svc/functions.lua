@@ -30,6 +30,10 @@
 --                 bytes_over: 1 while a byte window is in debt
 --                 window: position (from 1) of the one that refuses longest, 0: none does
 --                 retry_us: until what that window refuses is there
+--   gate25_take_ahead  the same, with one argument before the others: how many tokens more to take at
+--                 once, of each kind that is asked for. Never more than half of what is left; all or
+--                 nothing of all kinds. Three integers follow the answer: sessions, messages and
+--                 recipients that were taken so
 --   gate25_leave  1 if the slot was there, else 0
 --   gate25_peek   two integers a window: tokens left (spread, concurrent: used) and microseconds
 --                 until the window is full of tokens again (spread: empty again; concurrent: 0)
@@ -369,6 +373,38 @@ local function take(keys, args)
     return answer(WITHIN, granted, debt, refusal)
 end
 
+local function take_ahead(keys, args)
+    local ahead = tonumber(table.remove(args, 1))
+    local result = take(keys, args)
+    local question, windows, now = read_question(args), read_windows(args, 7), time_us()
+    local asked = {
+        sessions = question.kind == 'session',
+        messages = question.messages > 0,
+        recipients = question.recipients > 0,
+    }
+    local taken = { sessions = 0, messages = 0, recipients = 0 }
+
+    if result[1] == WITHIN and result[2] == question.recipients then
+        local buckets = load_buckets(keys[1], windows, now)
+        for _, w in ipairs(buckets) do
+            if asked[w.kind] then
+                ahead = math.min(ahead, math.floor(available(w, now, 2 * ahead) / 2))
+            end
+        end
+        for _, w in ipairs(buckets) do
+            if asked[w.kind] then
+                take_tokens(w, now, ahead)
+                taken[w.kind] = ahead
+            end
+        end
+        save_buckets(keys[1], buckets, now)
+    end
+    for _, kind in ipairs({ 'sessions', 'messages', 'recipients' }) do
+        result[#result + 1] = taken[kind]
+    end
+    return result
+end
+
 local function leave(keys, args)
     local question, windows, now = read_question(args), read_windows(args, 7), time_us()
     local buckets = load_buckets(keys[1], windows, now)
@@ -438,6 +474,7 @@ end
 
 redis.register_function('gate25_tally', tally)
 redis.register_function('gate25_take', take)
+redis.register_function('gate25_take_ahead', take_ahead)
 -- Leaving frees memory: allowed when Redis has none left.
 redis.register_function{ function_name = 'gate25_leave', callback = leave, flags = { 'allow-oom' } }
 redis.register_function{ function_name = 'gate25_peek', callback = peek, flags = { 'no-writes' } }

@@ -9,8 +9,10 @@
 #include "base/log.h"
 #include "svc/meter_codec.h"
 #include "svc/meter_local.h"
+#include "svc/meter_notes.h"
 
 #define METER_LOCAL_MOST 100000
+#define METER_NOTES_MOST 16384
 
 /* A question whose answer is due. */
 struct pending {
@@ -21,9 +23,13 @@ struct pending {
     struct meter_windows windows;
     struct addr destination;
     enum when_down when_down;
-    struct answer answer; /* in `ready` */
-    const char *slot;     /* in `text` */
-    char text[];          /* id, slot */
+    struct conf_class class; /* a copy: the session, and its configuration, may be gone by then */
+    double asked_us;
+    uint32_t ahead, ahead_most; /* tokens asked for ahead, and redis.tokens-ahead */
+    unsigned epoch;             /* of the notes when it was asked */
+    struct answer answer;       /* in `ready` */
+    const char *slot;           /* in `text` */
+    char text[];                /* id, slot */
 };
 
 TAILQ_HEAD(pending_list, pending);
@@ -33,6 +39,7 @@ struct meter {
     meter_answer_cb answer;
     void *context;
     struct meter_local *local;
+    struct meter_notes *notes;
     struct pending_list waiting; /* for Redis */
     struct pending_list ready;   /* for the loop's next turn */
     struct event deliver;
@@ -94,6 +101,67 @@ static void complain(struct meter *m, const struct redis_reply *reply)
     m->complained = true;
 }
 
+/* An answer may say more than was asked: what will be refused for some time. */
+static void learn(struct meter *m, const struct pending *p, const struct answer *answer)
+{
+    bool refuses = answer->state == METER_OVER || answer->recipients < p->question.recipients;
+
+    if (!refuses || p->epoch != meter_notes_epoch(m->notes)) {
+        return;
+    }
+    struct meter_note *note = meter_notes_take(m->notes, p->text, &p->class);
+    if (note) {
+        denial_learn(&note->denial, &p->class, &p->question, &p->destination, p->asked_us, answer);
+    }
+}
+
+static struct purse *purse_of(struct meter_note *note, const struct question *question)
+{
+    bool session = question->kind == QUESTION_SESSION;
+
+    return &note->purse[session ? METER_PURSE_SESSIONS : METER_PURSE_ENVELOPES];
+}
+
+/* While Redis is away when_down rules, whatever is known. Tokens in hand come before a refusal:
+ * they were granted. */
+static bool is_known(struct meter *m, struct pending *p)
+{
+    const struct question *q = &p->question;
+    struct meter_note *note =
+        redis_is_up(m->redis) ? meter_notes_find(m->notes, p->text, &p->class) : NULL;
+
+    if (!note) {
+        return false;
+    }
+    return purse_pays(purse_of(note, q), &p->class, q, p->asked_us, &p->answer) ||
+           denial_holds(&note->denial, &p->class, q, &p->destination, p->asked_us, &p->answer);
+}
+
+static void want_ahead(struct meter *m, struct pending *p)
+{
+    const struct question *q = &p->question;
+    bool may = p->ahead_most > 1 && (q->kind == QUESTION_SESSION || q->kind == QUESTION_ENVELOPE);
+    struct meter_note *note = may ? meter_notes_take(m->notes, p->text, &p->class) : NULL;
+
+    if (note) {
+        p->ahead = purse_wants(purse_of(note, q), &p->class, q, p->ahead_most, p->asked_us);
+    }
+}
+
+/* reply NULL: no answer has come. */
+static void fill_purse(struct meter *m, const struct pending *p, const struct redis_reply *reply)
+{
+    struct purse_tokens come = reply ? meter_ahead_decode(reply) : (struct purse_tokens){0};
+    struct meter_note *note = p->ahead > 0 && p->epoch == meter_notes_epoch(m->notes)
+                                  ? meter_notes_take(m->notes, p->text, &p->class)
+                                  : NULL;
+
+    if (note) {
+        purse_fill(
+            purse_of(note, &p->question), p->ahead, &come, p->ahead_most, p->asked_us, now_us());
+    }
+}
+
 static void on_reply(void *context, uint64_t ticket, const struct redis_reply *reply)
 {
     struct pending *p = context;
@@ -106,8 +174,10 @@ static void on_reply(void *context, uint64_t ticket, const struct redis_reply *r
         return;
     }
     TAILQ_REMOVE(&m->waiting, p, next);
+    fill_purse(m, p, reply);
     if (reply && meter_answer_decode(reply, &p->windows, &answer)) {
         m->complained = false;
+        learn(m, p, &answer);
     } else {
         if (reply) {
             complain(m, reply);
@@ -119,7 +189,7 @@ static void on_reply(void *context, uint64_t ticket, const struct redis_reply *r
 
 static struct pending *pending_new(
     struct meter *m, const struct meter_subject *subject, const struct question *question,
-    enum when_down when_down)
+    const struct conf_redis *how)
 {
     size_t id_len = strlen(subject->id) + 1;
     size_t slot_len = strlen(subject->slot) + 1;
@@ -133,7 +203,11 @@ static struct pending *pending_new(
         .session = subject->session,
         .question = *question,
         .destination = *subject->destination,
-        .when_down = when_down,
+        .when_down = how->when_down,
+        .ahead_most = how->tokens_ahead,
+        .class = *subject->class,
+        .asked_us = now_us(),
+        .epoch = meter_notes_epoch(m->notes),
         .slot = p->text + id_len,
     };
     memcpy(p->text, subject->id, id_len);
@@ -150,7 +224,7 @@ static int call(struct meter *m, struct pending *p, uint32_t deadline_ms)
     if (p->question.kind == QUESTION_SESSION) {
         addr_format(&p->destination, destination);
     }
-    meter_words_take(&words, p->text, p->slot, destination, &p->question, &p->windows);
+    meter_words_take(&words, p->text, p->slot, destination, &p->question, &p->windows, p->ahead);
     /* 0 would wait for ever. */
     deadline_ms = deadline_ms ? deadline_ms : 1;
     return redis_call(m->redis, words.at, words.count, deadline_ms, on_reply, p, 0);
@@ -158,20 +232,25 @@ static int call(struct meter *m, struct pending *p, uint32_t deadline_ms)
 
 int meter_ask(
     struct meter *m, const struct meter_subject *subject, const struct question *question,
-    enum when_down when_down, uint32_t deadline_ms)
+    const struct conf_redis *how)
 {
-    struct pending *p = pending_new(m, subject, question, when_down);
+    struct pending *p = pending_new(m, subject, question, how);
 
     if (!p) {
         return -1;
     }
-    if (p->windows.count > 0 && call(m, p, deadline_ms) == 0) {
-        TAILQ_INSERT_TAIL(&m->waiting, p, next);
-        return 0;
+    bool known = p->windows.count > 0 && is_known(m, p);
+    if (p->windows.count > 0 && !known) {
+        want_ahead(m, p);
+        if (call(m, p, how->deadline_ms) == 0) {
+            TAILQ_INSERT_TAIL(&m->waiting, p, next);
+            return 0;
+        }
+        fill_purse(m, p, NULL);
     }
     if (p->windows.count == 0) {
         p->answer = (struct answer){.state = METER_WITHIN, .recipients = question->recipients};
-    } else {
+    } else if (!known) {
         answer_without_redis(m, p, &p->answer);
     }
     TAILQ_INSERT_TAIL(&m->ready, p, next);
@@ -208,7 +287,10 @@ struct meter *meter_new(
         return NULL;
     }
     m->local = meter_local_new(METER_LOCAL_MOST);
-    if (!m->local) {
+    m->notes = meter_notes_new(METER_NOTES_MOST);
+    if (!m->local || !m->notes) {
+        meter_local_free(m->local);
+        meter_notes_free(m->notes);
         free(m);
         return NULL;
     }
@@ -219,6 +301,11 @@ struct meter *meter_new(
     TAILQ_INIT(&m->ready);
     event_assign(&m->deliver, base, -1, 0, on_deliver, m);
     return m;
+}
+
+void meter_forget(struct meter *m)
+{
+    meter_notes_forget(m->notes);
 }
 
 void meter_free(struct meter *m)
@@ -239,6 +326,7 @@ void meter_free(struct meter *m)
         after = TAILQ_NEXT(p, next);
         free(p);
     }
+    meter_notes_free(m->notes);
     meter_local_free(m->local);
     free(m);
 }

@@ -124,9 +124,12 @@ static void add_windows(struct meter_words *w, const struct meter_windows *windo
 
 void meter_words_take(
     struct meter_words *w, const char *id, const char *slot, const char *destination,
-    const struct question *question, const struct meter_windows *windows)
+    const struct question *question, const struct meter_windows *windows, uint32_t ahead)
 {
-    begin(w, "FCALL", "gate25_take", id, keys_for(windows));
+    begin(w, "FCALL", ahead > 0 ? "gate25_take_ahead" : "gate25_take", id, keys_for(windows));
+    if (ahead > 0) {
+        add_number(w, ahead);
+    }
     add(w, question_names[question->kind]);
     add_number(w, question->messages);
     add_number(w, question->recipients);
@@ -156,13 +159,17 @@ void meter_words_peek(struct meter_words *w, const char *id, const struct meter_
     add_windows(w, windows);
 }
 
+/* The fields of an answer; those of what was taken ahead follow where it was asked for. */
+enum { STATE, RECIPIENTS, BYTES_OVER, WINDOW, RETRY_US, FIELDS };
+enum { AHEAD_SESSIONS = FIELDS, AHEAD_MESSAGES, AHEAD_RECIPIENTS, AHEAD_FIELDS };
+
 bool meter_answer_decode(
     const struct redis_reply *reply, const struct meter_windows *windows, struct answer *out)
 {
-    enum { STATE, RECIPIENTS, BYTES_OVER, WINDOW, RETRY_US, FIELDS };
     int64_t field[FIELDS];
+    size_t count = redis_reply_count(reply);
 
-    if (redis_reply_count(reply) != FIELDS) {
+    if (count != FIELDS && count != AHEAD_FIELDS) {
         return false;
     }
     for (size_t i = 0; i < FIELDS; i++) {
@@ -186,6 +193,24 @@ bool meter_answer_decode(
         out->window = window->window;
     }
     return true;
+}
+
+static uint32_t ahead_at(const struct redis_reply *reply, size_t i)
+{
+    int64_t n = 0;
+    bool good = redis_reply_count(reply) == AHEAD_FIELDS &&
+                redis_reply_integer(redis_reply_at(reply, i), &n) && n > 0 && n < UINT32_MAX;
+
+    return good ? (uint32_t)n : 0;
+}
+
+struct purse_tokens meter_ahead_decode(const struct redis_reply *reply)
+{
+    return (struct purse_tokens){
+        .sessions = ahead_at(reply, AHEAD_SESSIONS),
+        .messages = ahead_at(reply, AHEAD_MESSAGES),
+        .recipients = ahead_at(reply, AHEAD_RECIPIENTS),
+    };
 }
 
 bool meter_level_decode(const struct redis_reply *reply, size_t i, struct meter_level *out)

@@ -41,10 +41,9 @@ struct batch {
 };
 
 static const char *const names[TALLY_KINDS] = {
-    [TALLY_SESSIONS] = "sessions",
-    [TALLY_MESSAGES] = "messages",
-    [TALLY_DEFERRALS] = "deferrals",
-    [TALLY_REFUSALS] = "refusals",
+    [TALLY_SESSIONS] = "sessions",         [TALLY_MESSAGES] = "messages",
+    [TALLY_DEFERRALS] = "deferrals",       [TALLY_REFUSALS] = "refusals",
+    [TALLY_DESTINATIONS] = "destinations",
 };
 
 const char *tally_kind_name(enum tally_kind k)
@@ -96,8 +95,8 @@ static void forget(struct tally *t, size_t first)
     }
 }
 
-/* NULL: no room. */
-static struct row *row_of(struct tally *t, const char *id)
+/* NULL: there are `most` others. */
+static struct row *row_of(struct tally *t, const char *id, size_t most)
 {
     size_t slot = slot_of(id);
     struct row *row;
@@ -108,7 +107,7 @@ static struct row *row_of(struct tally *t, const char *id)
             return row;
         }
     }
-    if (t->count == TALLY_GATHERED) {
+    if (t->count >= most) {
         return NULL;
     }
     row = &t->rows[t->count];
@@ -140,7 +139,7 @@ void tally_add(struct tally *t, const char *id, enum tally_kind kind, uint64_t n
         return;
     }
     begin_hour(t, now_s);
-    row = row_of(t, id);
+    row = row_of(t, id, kind == TALLY_DESTINATIONS ? TALLY_GATHERED / 2 : TALLY_GATHERED);
     if (row != NULL) {
         uint64_t sum = row->count[kind] + n;
 
@@ -153,7 +152,7 @@ void tally_case(struct tally *t, const char *id, const char *case_id, int64_t no
     struct row *row;
 
     begin_hour(t, now_s);
-    row = row_of(t, id);
+    row = row_of(t, id, TALLY_GATHERED);
     if (row == NULL || row->cases == TALLY_CASES) {
         return;
     }

@@ -16,6 +16,7 @@ struct reading {
     tally_read_cb done;
     void *context;
     enum tally_kind by;
+    unsigned hours;
     size_t most; /* 0: the rows are those that were asked for, in their order */
     struct tally_row *rows;
     size_t count, cap;
@@ -98,7 +99,8 @@ static int ask_scores(struct reading *g)
         memset(g->rows[i].total, 0, sizeof(g->rows[i].total));
         words[i + 2] = span_of(g->rows[i].id);
     }
-    for (uint64_t ticket = 0; ticket < TALLY_HOURS * TALLY_KINDS; ticket++) {
+    for (uint64_t ticket = (uint64_t)(TALLY_HOURS - g->hours) * TALLY_KINDS;
+         ticket < TALLY_HOURS * TALLY_KINDS; ticket++) {
         words[1] = tally_key(hour_of(g, ticket), ticket % TALLY_KINDS, key);
         if (redis_call(g->redis, words, g->count + 2, g->deadline_ms, on_scores, g, ticket) != 0) {
             g->failed = true;
@@ -127,6 +129,7 @@ static struct reading *reading_new(
     g->redis = r;
     g->cap = cap;
     g->now_s = now_s;
+    g->hours = TALLY_HOURS;
     g->deadline_ms = deadline_ms;
     g->done = done;
     g->context = context;
@@ -220,15 +223,15 @@ static void on_largest(void *context, uint64_t ticket, const struct redis_reply 
 }
 
 int tally_read_top(
-    struct redis *r, enum tally_kind by, size_t most, int64_t now_s, uint32_t deadline_ms,
-    tally_read_cb done, void *context)
+    struct redis *r, enum tally_kind by, size_t most, unsigned hours, int64_t now_s,
+    uint32_t deadline_ms, tally_read_cb done, void *context)
 {
     size_t per_hour = PER_HOUR * most;
     char key[STORE_KEY], last[COUNT_TEXT];
     struct text t;
     struct reading *g;
 
-    if (most == 0 || most > TALLY_TOP_MOST) {
+    if (most == 0 || most > TALLY_TOP_MOST || hours == 0 || hours > TALLY_HOURS) {
         return -1;
     }
     g = reading_new(r, per_hour * TALLY_HOURS, now_s, deadline_ms, done, context);
@@ -237,9 +240,10 @@ int tally_read_top(
     }
     g->by = by;
     g->most = most;
+    g->hours = hours;
     text_init(&t, last, sizeof(last));
     text_addf(&t, "%zu", per_hour - 1);
-    for (uint64_t hour = 0; hour < TALLY_HOURS; hour++) {
+    for (uint64_t hour = TALLY_HOURS - hours; hour < TALLY_HOURS; hour++) {
         const struct span words[] = {
             SPAN_LITERAL("ZRANGE"), tally_key(hour_of(g, hour * TALLY_KINDS), by, key),
             SPAN_LITERAL("0"),      text_span(&t),

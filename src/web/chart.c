@@ -76,7 +76,7 @@ json_t *chart_table(const struct tally_row *row, int64_t now_s)
         char day[32], hour[32];
         uint64_t all = 0;
 
-        for (enum tally_kind k = 0; k < TALLY_KINDS; k++) {
+        for (enum tally_kind k = 0; k < TALLY_OF_SUBSCRIBERS; k++) {
             all += row->hour[k][i];
         }
         if (all == 0) {
@@ -85,7 +85,7 @@ json_t *chart_table(const struct tally_row *row, int64_t now_s)
         hour_text(i, now_s, day, hour);
         json_t *line = json_pack("{s:s, s:s}", "day", day, "hour", hour);
 
-        for (enum tally_kind k = 0; k < TALLY_KINDS; k++) {
+        for (enum tally_kind k = 0; k < TALLY_OF_SUBSCRIBERS; k++) {
             json_object_set_new(line, tally_kind_name(k), json_integer(row->hour[k][i]));
         }
         json_array_append_new(table, line);

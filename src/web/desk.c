@@ -158,7 +158,9 @@ void desk_ask_top(struct visit *v, enum tally_kind by, size_t most, desk_rows_cb
 
     settle(
         v, q,
-        tally_read_top(site_redis(v->site), by, most, v->now_ms / 1000, SITE_REDIS_MS, on_rows, q));
+        tally_read_top(
+            site_redis(v->site), by, most, TALLY_HOURS, v->now_ms / 1000, SITE_REDIS_MS, on_rows,
+            q));
 }
 
 void desk_ask_row(struct visit *v, struct span id, desk_rows_cb take)
@@ -178,7 +180,7 @@ json_t *desk_row(const struct visit *v, const struct tally_row *row)
         "standing", standing, "counted", class->action != ACTION_PASS, "quarantine",
         desk_is_quarantine(class, span_of(class->name)), "chart", chart_of(row, v->now_ms / 1000));
 
-    for (enum tally_kind k = 0; k < TALLY_KINDS; k++) {
+    for (enum tally_kind k = 0; k < TALLY_OF_SUBSCRIBERS; k++) {
         json_object_set_new(out, tally_kind_name(k), json_integer((json_int_t)row->total[k]));
     }
     return out;

@@ -112,10 +112,10 @@ void desk_tally_export(struct visit *v)
     struct span by = form_value(&v->query, "by");
     enum tally_kind kind = TALLY_SESSIONS;
 
-    while (kind < TALLY_KINDS && !span_equal(by, span_of(tally_kind_name(kind)))) {
+    while (kind < TALLY_OF_SUBSCRIBERS && !span_equal(by, span_of(tally_kind_name(kind)))) {
         kind++;
     }
-    if (kind == TALLY_KINDS) {
+    if (kind == TALLY_OF_SUBSCRIBERS) {
         visit_fail(v, 404);
         return;
     }

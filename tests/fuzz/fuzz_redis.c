@@ -75,6 +75,7 @@ static void look_at(const struct redis_reply *reply, struct answer *answer)
         require(answer->state != METER_UNKNOWN && answer->limit < LIMIT_KINDS);
         require(answer->window < CONF_WINDOWS && answer->retry_us >= 0);
     }
+    (void)meter_ahead_decode(reply);
     for (size_t i = 0; i <= windows.count; i++) {
         (void)meter_level_decode(reply, i, &level);
     }

@@ -188,12 +188,15 @@ def test_without_enforcement_all_pass_and_are_told_of(gate, sink, line, kind):
 
 def test_two_windows_of_one_kind_both_hold(gate, redis, sink, line):
     sink(MX4)
-    gate({"class ordinary": {"messages": ["4/1h", "6/1d"]}})
+    running = gate({"class ordinary": {"messages": ["4/1h", "6/1d"]}})
     who = line("10.20.1.4")
     through, reply = exhaust("messages", who)
     assert (through, reply.refusal["words"]) == (4, "has reached its limit of 4 messages in 1 hour")
     # An hour later, as far as the first window knows.
     redis.cli("hdel", "g25:meter:{10.20.1.4}", "messages:3600")
+    running.end()  # it remembers the refusal for a minute
+    running.start()
+    who = line("10.20.1.4")
     through, reply = exhaust("messages", who)
     assert (through, reply.refusal["words"]) == (2, "has reached its limit of 6 messages in 1 day")
     # What the day's window refuses has taken nothing from the hour's.

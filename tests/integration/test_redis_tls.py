@@ -80,6 +80,7 @@ def run_everything(lab, gate, desk):
     wait_for(lambda: len(desk.ctl("log", source).stdout.splitlines()) > LIMIT, PATIENCE_S, "the subscriber's log")
     assert "messages" in desk.ctl("explain", source).stdout
     assert len(desk.ctl("list").stdout.splitlines()) >= 2
+    wait_for(lambda: source in desk.ctl("top").stdout, PATIENCE_S, "the tally")
     desk.ctl("unregister", REGISTERED)
     desk.ctl("release", QUARANTINED)
     wait_for(lambda: gate.ctl_json("status")["counters"]["standings"] == 0, PATIENCE_S, "standings are gone again")

@@ -1,5 +1,7 @@
 """Two gates behind a router that spreads the subscribers: one set of limits, and neither is precious."""
 
+import contextlib
+
 from tests.integration.load import Load
 from tests.integration.test_lab import nested
 from tests.integration.wire import Client, send
@@ -97,8 +99,34 @@ def one_is_killed_under_load():
         assert second.ctl("health").stdout == "good\n"
 
 
+def tokens_taken_ahead():
+    """Two workers in each of two gates take up to 8 at once: no more messages than the limit allows go through."""
+    ahead, limit, addresses = 8, 300, 6
+    with Fleet({"class ordinary": {"messages": [f"{limit}/1d"]},
+                "redis": {"tokens-ahead": ahead, "deadline": "10s"}}) as fleet:
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(Client(fleet.lab, f"2001:db8:20:4200::{number + 1:x}", MX6)).greet()
+                       for number in range(addresses)]
+            granted = denied = 0
+            while denied < 2 * addresses:
+                for client in clients:
+                    through = client.say("MAIL FROM:<me@home.example>").startswith("250")
+                    granted, denied = granted + through, denied + (not through)
+                    client.expect("RSET", 250)
+        assert granted <= limit
+        assert min(fleet.sessions()) > 0, "both gates had their share"
+        assert sum(gate.ctl_json("status")["counters"]["paid_ahead_total"] for gate in fleet.gates) > 20
+        left = {item["limit"]: item["left"] for item in
+                fleet.gates[0].ctl_json("explain", "2001:db8:20:4200::1")["limits"]}
+        assert left["messages"] == 0, "what was taken ahead counts as spent"
+
+
 def test_limits_hold_across_both():
     nested(RUN.format(name="limits_hold_across_both"))
+
+
+def test_tokens_taken_ahead():
+    nested(RUN.format(name="tokens_taken_ahead"))
 
 
 def test_one_is_killed_under_load():

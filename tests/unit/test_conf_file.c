@@ -192,6 +192,8 @@ static const struct {
     {GOOD "redis {\n when-down = \"maybe\"\n}\n", 4, "\"maybe\"|: local, pass, refuse"},
     {GOOD "redis {\n deadline = \"50\"\n}\n", 4, "\"50\"|from 1ms to 10s"},
     {GOOD "redis {\n deadline = \"11s\"\n}\n", 4, "\"11s\"|from 1ms to 10s"},
+    {GOOD "redis {\n tokens-ahead = 0\n}\n", 4, "\"0\"|from 1 to 1000"},
+    {GOOD "redis {\n tokens-ahead = 1001\n}\n", 4, "\"1001\"|from 1 to 1000"},
     /* Classes */
     {"subscribers { prefixes = \"192.0.2.0/24\" }\nclass registered { action = \"pass\" }\n", 1,
      "class ordinary is missing"},
@@ -369,6 +371,7 @@ static void test_defaults(void **state)
     assert_string_equal(c->redis.path, "/run/redis/redis.sock");
     assert_int_equal(c->redis.when_down, WHEN_DOWN_LOCAL);
     assert_int_equal(c->redis.deadline_ms, 50);
+    assert_int_equal(c->redis.tokens_ahead, 1);
     assert_int_equal(c->class_count, 1);
     assert_int_equal(c->default_class, 0);
     assert_int_equal(c->classes[0].over, OVER_DEFER);
@@ -424,6 +427,7 @@ static const char everything[] =
     "  ipv6-unit = 64\n}\n"
     "intercept { mode = redirect listen = \"10.0.0.1:25\" workers = 256 max-sessions = 7 }\n"
     "redis { url = \"redis://gate:p%40ss@[2001:db8::9]:6380/3\" when-down = refuse deadline = 1s "
+    "tokens-ahead = 8 "
     "}\n"
     "class registered { action = pass }\n"
     "class ordinary {\n action = meter\n sessions = { 30/1m, \"500/1d\" }\n messages = { 10/1m }\n"
@@ -466,6 +470,7 @@ static void test_everything(void **state)
     assert_int_equal(c->redis.database, 3);
     assert_int_equal(c->redis.when_down, WHEN_DOWN_REFUSE);
     assert_int_equal(c->redis.deadline_ms, 1000);
+    assert_int_equal(c->redis.tokens_ahead, 8);
     assert_int_equal(c->class_count, 3);
     assert_int_equal(c->classes[2].action, ACTION_SUBMIT);
     assert_int_equal(c->classes[2].over, OVER_SUBMIT);
@@ -611,7 +616,7 @@ static void test_needs_restart(void **state)
     } rows[] = {
         {"", "", ""},
         {"", "timeouts { drain = 1s }", ""},
-        {"", "redis { when-down = pass deadline = 1s }", ""},
+        {"", "redis { when-down = pass deadline = 1s tokens-ahead = 4 }", ""},
         {"", "class a { action = pass }", ""},
         {"", "intercept { mode = redirect }", "intercept"},
         {"", "intercept { listen = { \"127.0.0.1:2525\", \"[::1]:2526\" } }", "intercept"},

@@ -42,6 +42,15 @@ static void refuses_wrong_use(void **state)
         {"x log a -n 0", "-n 0: a number from 1 to 100000 is wanted"},
         {"x log a -n ten", "-n ten: a number from 1 to 100000 is wanted"},
         {"x log a --count 100001", "-n 100001: a number from 1 to 100000 is wanted"},
+        {"x top a", "top takes no argument"},
+        {"x top -f", "top does not take -f"},
+        {"x log a --interval 2s", "log does not take --interval"},
+        {"x status --once", "status does not take --once"},
+        {"x top --interval 2", "--interval 2: 100ms to 1h is wanted, such as 500ms, 2s or 1m"},
+        {"x top --interval 99ms", "--interval 99ms: 100ms to 1h is wanted"},
+        {"x top --interval 61m", "--interval 61m: 100ms to 1h is wanted"},
+        {"x top --hours 25", "--hours 25: a number from 1 to 24 is wanted"},
+        {"x top --rows 101", "--rows 101: a number from 1 to 100 is wanted"},
     };
 
     (void)state;

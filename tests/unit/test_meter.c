@@ -21,7 +21,9 @@ struct bench {
     size_t came, expected;
     struct answer answer[ANSWERS]; /* by session */
     unsigned times[ANSWERS];
-    bool inside; /* meter_ask is running */
+    unsigned tokens_ahead;
+    uint64_t due[ANSWERS]; /* bytes that an answer did not charge, as a dialog keeps them */
+    bool inside;           /* meter_ask is running */
 };
 
 static void on_answer(void *context, uint64_t session, const struct answer *answer)
@@ -30,6 +32,7 @@ static void on_answer(void *context, uint64_t session, const struct answer *answ
 
     assert_false(b->inside);
     b->answer[session] = *answer;
+    b->due[session] = answer->uncharged ? b->due[session] : 0;
     b->times[session]++;
     b->came++;
 }
@@ -96,11 +99,18 @@ static void send_ask(struct bench *b, const struct conf_class *class, const stru
         .class = class,
     };
 
+    struct question question = ask->question;
+
+    question.bytes += b->due[ask->session];
+    b->due[ask->session] = question.bytes;
     snprintf(slot, sizeof slot, "slot-%u", (unsigned)ask->session);
     b->inside = true;
-    int rc = meter_ask(
-        b->meter, &subject, &ask->question, ask->when_down,
-        ask->deadline_ms ? ask->deadline_ms : REAL_REDIS_PATIENCE_MS);
+    struct conf_redis how = {
+        .when_down = ask->when_down,
+        .deadline_ms = ask->deadline_ms ? ask->deadline_ms : REAL_REDIS_PATIENCE_MS,
+        .tokens_ahead = b->tokens_ahead,
+    };
+    int rc = meter_ask(b->meter, &subject, &question, &how);
     b->inside = false;
     assert_int_equal(rc, 0);
     b->expected++;
@@ -280,6 +290,8 @@ static void test_content(void **state)
         const struct answer *refused = ask(b, &class, &session);
         assert_int_equal(refused->state, METER_OVER);
         assert_int_equal(refused->limit, LIMIT_MESSAGES);
+        /* The second one did not have to ask. */
+        assert_int_equal(refused->uncharged, !local);
         class.limit[LIMIT_MESSAGES].window[0].period_us *= 2; /* a bucket that is full */
         assert_int_equal(ask(b, &class, &session)->state, METER_WITHIN);
         assert_int_equal(ask(b, &class, &content)->state, METER_WITHIN);
@@ -401,6 +413,160 @@ static void test_many(void **state)
         within += b->answer[i].state == METER_WITHIN;
     }
     assert_int_equal(within, 60);
+}
+
+/* How often Redis was asked for a decision, or told of an end. */
+static long calls(struct bench *b)
+{
+    struct real_answer a;
+    const char *info = real_redis_ask(b->base, b->redis, &a, "INFO commandstats");
+    const char *fcall = strstr(info, "cmdstat_fcall:calls=");
+
+    return fcall ? strtol(fcall + strlen("cmdstat_fcall:calls="), NULL, 10) : 0;
+}
+
+/* Who is refused is refused again without Redis, until somebody else's word for it is needed. */
+static void test_known_denials(void **state)
+{
+    struct bench *b = *state;
+    struct conf_class class = small_class(), wider = class;
+    struct ask mail = {1, "a", ENVELOPE(1, 1, 10), 1, WHEN_DOWN_REFUSE, 0};
+    struct ask more = {1, "a", ENVELOPE(0, 9, 10), 1, WHEN_DOWN_REFUSE, 0};
+    struct ask open = {1, "a", OPEN, 1, WHEN_DOWN_REFUSE, 0};
+    double retry_us = 86400 * SECOND;
+
+    class.limit[LIMIT_CONCURRENT].windows = 0;
+    wider.limit[LIMIT_MESSAGES].window[0].count = 20;
+    while (ask(b, &class, &mail)->state == METER_WITHIN) {
+    }
+    while (ask(b, &class, &more)->state == METER_WITHIN) {
+    }
+    while (ask(b, &class, &open)->state == METER_WITHIN) {
+    }
+    long before = calls(b);
+    for (unsigned i = 0; i < 20; i++) {
+        const struct answer *a = ask(b, &class, &mail);
+        assert_true(a->state == METER_OVER && a->uncharged && a->limit == LIMIT_MESSAGES);
+        assert_true(a->retry_us > 0 && a->retry_us < retry_us);
+        retry_us = a->retry_us;
+        assert_int_equal(ask(b, &class, &more)->limit, LIMIT_RECIPIENTS);
+        assert_int_equal(ask(b, &class, &open)->limit, LIMIT_SESSIONS);
+    }
+    assert_int_equal(calls(b), before);
+    /* Somebody else, another limit: asked. */
+    mail.id = "b";
+    assert_int_equal(ask(b, &class, &mail)->state, METER_WITHIN);
+    mail.id = "a";
+    assert_false(ask(b, &wider, &mail)->uncharged);
+    assert_int_equal(calls(b), before + 2);
+    /* And when all is forgotten. */
+    assert_int_equal(ask(b, &class, &mail)->state, METER_OVER);
+    before = calls(b);
+    meter_forget(b->meter);
+    assert_int_equal(ask(b, &class, &mail)->state, METER_OVER);
+    assert_int_equal(calls(b), before + 1);
+}
+
+/* Tokens that are taken ahead are taken: nobody gets more than there are, and Redis is asked less.
+ */
+static void test_tokens_ahead(void **state)
+{
+    struct bench *b = *state;
+    struct conf_class class = {.name = "x"};
+    struct ask mail = {1, "a", ENVELOPE(1, 2, 50), 1, WHEN_DOWN_REFUSE, 0};
+    struct real_answer a;
+    unsigned mails = 0;
+
+    class.limit[LIMIT_MESSAGES] = (struct limit){2, {{1000, DAY_US}, {60, DAY_US / 2}}};
+    class.limit[LIMIT_RECIPIENTS] = (struct limit){1, {{500, DAY_US}}};
+    class.limit[LIMIT_BYTES] = (struct limit){1, {{100000, DAY_US}}};
+    for (unsigned ahead = 1; ahead <= 16; ahead *= 16) {
+        unsigned within = 0;
+        long before = calls(b);
+
+        b->tokens_ahead = ahead;
+        mail.id = ahead == 1 ? "a" : "b";
+        while (ask(b, &class, &mail)->state == METER_WITHIN) {
+            assert_int_equal(b->answer[1].recipients, 2);
+            within++;
+        }
+        /* What is held when time is up is lost: more of it where the machine is slow. */
+        assert_in_range(within, ahead == 1 ? 60 : 15, 60);
+        assert_in_range(calls(b) - before, ahead == 1 ? 61 : 2, ahead == 1 ? 61 : within);
+        mails = within;
+    }
+    /* All that was granted was taken: what is left and what was spent are the whole. */
+    const char *peek = real_redis_ask(
+        b->base, b->redis, &a, "FCALL_RO gate25_peek 1 g25:meter:{b} messages 60 43200000000");
+    assert_int_equal(strncmp(peek, "[0 ", 3), 0);
+    /* The bytes of paid questions are charged with the next that is asked. */
+    peek = real_redis_ask(
+        b->base, b->redis, &a, "FCALL_RO gate25_peek 1 g25:meter:{b} bytes 100000 86400000000");
+    assert_in_range(100000 - strtol(peek + 1, NULL, 10), mails * 50 - 500, (mails + 1) * 50);
+}
+
+/* Three at once take ahead, never more together than the bucket holds. */
+static void test_tokens_ahead_of_many(void **state)
+{
+    struct bench *b = *state;
+    struct conf_class class = {.name = "x"};
+    struct meter *meters[] = {
+        b->meter, meter_new(b->base, b->redis, on_answer, b),
+        meter_new(b->base, b->redis, on_answer, b)};
+    unsigned within = 0;
+
+    class.limit[LIMIT_MESSAGES] = (struct limit){1, {{100, DAY_US}}};
+    b->tokens_ahead = 8;
+    for (unsigned i = 0; i < 600; i++) {
+        struct ask mail = {i, "a", ENVELOPE(1, 1, 0), 1, WHEN_DOWN_REFUSE, 0};
+        b->meter = meters[i % 3];
+        send_ask(b, &class, &mail);
+        if (i % 7 == 0) { /* some one by one, some under way together */
+            assert_true(real_redis_until(b->base, all_came, b));
+        }
+    }
+    assert_true(real_redis_until(b->base, all_came, b));
+    for (unsigned i = 0; i < 600; i++) {
+        assert_int_equal(b->times[i], 1);
+        within += b->answer[i].state == METER_WITHIN;
+    }
+    assert_in_range(within, 30, 100);
+    b->meter = meters[0];
+    meter_free(meters[1]);
+    meter_free(meters[2]);
+}
+
+/* An answer that was under way when all was forgotten is noted no more. */
+static void test_forgotten_under_way(void **state)
+{
+    struct bench *b = *state;
+    struct conf_class class = {.name = "x"};
+    struct ask open = {1, "a", OPEN, 1, WHEN_DOWN_REFUSE, 0};
+
+    class.limit[LIMIT_SESSIONS] = (struct limit){1, {{1, DAY_US}}};
+    assert_int_equal(ask(b, &class, &open)->state, METER_WITHIN);
+    send_ask(b, &class, &open);
+    meter_forget(b->meter);
+    assert_true(real_redis_until(b->base, all_came, b));
+    assert_int_equal(b->answer[1].state, METER_OVER);
+    assert_false(ask(b, &class, &open)->uncharged);
+    assert_true(ask(b, &class, &open)->uncharged);
+}
+
+/* With Redis away it is when-down that rules, whatever is known. */
+static void test_known_but_away(void **state)
+{
+    struct bench *b = *state;
+    struct conf_class class = {.name = "x"};
+    struct ask open = {1, "a", OPEN, 1, WHEN_DOWN_PASS, 0};
+
+    class.limit[LIMIT_SESSIONS] = (struct limit){1, {{1, DAY_US}}};
+    (void)ask(b, &class, &open);
+    (void)ask(b, &class, &open);
+    assert_true(ask(b, &class, &open)->uncharged);
+    real_redis_kill(&b->server);
+    assert_true(real_redis_until(b->base, real_redis_is_down, b->redis));
+    assert_int_equal(ask(b, &class, &open)->state, METER_UNKNOWN);
 }
 
 static void test_freed_with_questions(void **state)
@@ -567,6 +733,11 @@ int main(void)
         TEST(test_when_down),
         TEST(test_error_reply),
         TEST(test_many),
+        TEST(test_known_denials),
+        TEST(test_tokens_ahead),
+        TEST(test_tokens_ahead_of_many),
+        TEST(test_forgotten_under_way),
+        TEST(test_known_but_away),
         TEST(test_freed_with_questions),
         cmocka_unit_test(test_same_period_twice),
         cmocka_unit_test(test_local_time),

@@ -131,6 +131,33 @@ static void test_pipeline(void **state)
     assert_int_equal(b->null, 0);
 }
 
+/* Takes the place of the C library's, to count. */
+static unsigned sends;
+
+ssize_t send(int fd, const void *bytes, size_t len, int flags)
+{
+    sends++;
+    return sendto(fd, bytes, len, flags, NULL, 0);
+}
+
+/* Whatever is asked in one turn of the loop goes out in one write. */
+static void test_one_write(void **state)
+{
+    struct bench *b = up(state);
+
+    b->in_order = true;
+    b->next_ticket = 1;
+    b->expected = 100;
+    unsigned before = sends;
+    for (uint64_t i = 1; i <= b->expected; i++) {
+        assert_int_equal(call_echo(b, i, 0), 0);
+    }
+    assert_int_equal(sends, before);
+    assert_true(real_redis_until(b->base, all_answered, b));
+    assert_int_equal(b->null, 0);
+    assert_int_equal(sends, before + 1);
+}
+
 static void test_replies(void **state)
 {
     static const struct {
@@ -485,6 +512,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_pipeline),
+        TEST(test_one_write),
         TEST(test_replies),
         TEST(test_number_as_text),
         TEST(test_large_value),

@@ -76,13 +76,18 @@ static void read_ids(struct bench *b, const char *first, const char *second)
     assert_true(real_redis_until(b->base, rows_came, b));
 }
 
-static void read_top(struct bench *b, enum tally_kind by, size_t most)
+static void read_hours(struct bench *b, enum tally_kind by, size_t most, unsigned hours)
 {
     b->came = false;
     assert_int_equal(
-        tally_read_top(b->redis, by, most, NOW_S, REAL_REDIS_PATIENCE_MS, on_rows, b), 0);
+        tally_read_top(b->redis, by, most, hours, NOW_S, REAL_REDIS_PATIENCE_MS, on_rows, b), 0);
     assert_true(real_redis_until(b->base, rows_came, b));
     assert_false(b->failed);
+}
+
+static void read_top(struct bench *b, enum tally_kind by, size_t most)
+{
+    read_hours(b, by, most, TALLY_HOURS);
 }
 
 static void test_counts_come_back_by_hour(void **state)
@@ -148,9 +153,55 @@ static void test_the_largest_come_first(void **state)
     assert_string_equal(b->rows[2].id, "10.20.1.39");
     read_top(b, TALLY_REFUSALS, 3);
     assert_int_equal(b->count, 0);
-    assert_int_equal(tally_read_top(b->redis, TALLY_SESSIONS, 0, NOW_S, 1000, on_rows, b), -1);
     assert_int_equal(
-        tally_read_top(b->redis, TALLY_SESSIONS, TALLY_TOP_MOST + 1, NOW_S, 1000, on_rows, b), -1);
+        tally_read_top(b->redis, TALLY_SESSIONS, 0, TALLY_HOURS, NOW_S, 1000, on_rows, b), -1);
+    assert_int_equal(
+        tally_read_top(
+            b->redis, TALLY_SESSIONS, TALLY_TOP_MOST + 1, TALLY_HOURS, NOW_S, 1000, on_rows, b),
+        -1);
+}
+
+/* Who asks for the last hours alone is told of those alone. */
+static void test_the_largest_of_few_hours(void **state)
+{
+    struct bench *b = *state;
+
+    tally_add(b->tally, "before", TALLY_SESSIONS, 100, NOW_S - 2 * HOUR);
+    tally_add(b->tally, "both", TALLY_SESSIONS, 50, NOW_S - 2 * HOUR);
+    tally_add(b->tally, "both", TALLY_SESSIONS, 3, NOW_S - HOUR);
+    tally_add(b->tally, "both", TALLY_SESSIONS, 2, NOW_S);
+    tally_add(b->tally, "now", TALLY_SESSIONS, 4, NOW_S);
+    tally_write(b->tally);
+    read_hours(b, TALLY_SESSIONS, 3, 2);
+    assert_int_equal(b->count, 2);
+    assert_string_equal(b->rows[0].id, "both");
+    assert_int_equal(b->rows[0].total[TALLY_SESSIONS], 5);
+    assert_string_equal(b->rows[1].id, "now");
+    read_hours(b, TALLY_SESSIONS, 3, 1);
+    assert_string_equal(b->rows[0].id, "now");
+    assert_int_equal(tally_read_top(b->redis, TALLY_SESSIONS, 3, 0, NOW_S, 1000, on_rows, b), -1);
+    assert_int_equal(
+        tally_read_top(b->redis, TALLY_SESSIONS, 3, TALLY_HOURS + 1, NOW_S, 1000, on_rows, b), -1);
+}
+
+/* However many destinations somebody sprays at, there is room for subscribers. */
+static void test_destinations_leave_room(void **state)
+{
+    struct bench *b = *state;
+    char id[32];
+
+    for (unsigned i = 0; i < TALLY_GATHERED; i++) {
+        snprintf(id, sizeof id, "198.51.%u.%u", i / 256, i % 256);
+        tally_add(b->tally, id, TALLY_DESTINATIONS, 1, NOW_S);
+    }
+    tally_add(b->tally, "198.51.0.1", TALLY_DESTINATIONS, 6, NOW_S);
+    tally_add(b->tally, "10.20.0.7", TALLY_SESSIONS, 1, NOW_S);
+    tally_write(b->tally);
+    assert_string_equal(ask(b, "ZCARD g25:tally:{500000}:destinations"), "4096");
+    assert_string_equal(ask(b, "ZCARD g25:tally:{500000}:sessions"), "1");
+    read_top(b, TALLY_DESTINATIONS, 3);
+    assert_string_equal(b->rows[0].id, "198.51.0.1");
+    assert_int_equal(b->rows[0].total[TALLY_DESTINATIONS], 7);
 }
 
 /* Neither the worker's memory nor Redis's grows without end. */
@@ -164,7 +215,7 @@ static void test_it_is_bounded(void **state)
         tally_add(b->tally, id, TALLY_SESSIONS, i < 3 ? 50 : 1, NOW_S);
     }
     tally_write(b->tally);
-    assert_string_equal(ask(b, "ZCARD g25:tally:{500000}:sessions"), "4096");
+    assert_string_equal(ask(b, "ZCARD g25:tally:{500000}:sessions"), "8192");
     for (unsigned round = 1; round < 6; round++) {
         for (unsigned i = 0; i < TALLY_GATHERED; i++) {
             snprintf(id, sizeof id, "10.%u.%u.%u", 30 + round, i / 256, i % 256);
@@ -189,7 +240,8 @@ static void test_redis_away(void **state)
     assert_true(real_redis_until(b->base, real_redis_is_down, b->redis));
     tally_write(b->tally);
     tally_add(b->tally, "a", TALLY_SESSIONS, 1, NOW_S);
-    assert_int_equal(tally_read_top(b->redis, TALLY_SESSIONS, 3, NOW_S, 1000, on_rows, b), -1);
+    assert_int_equal(
+        tally_read_top(b->redis, TALLY_SESSIONS, 3, TALLY_HOURS, NOW_S, 1000, on_rows, b), -1);
     real_redis_run(&b->server);
     assert_true(real_redis_until(b->base, real_redis_is_up, b->redis));
     tally_write(b->tally);
@@ -274,6 +326,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_counts_come_back_by_hour, start, stop),
         cmocka_unit_test_setup_teardown(test_only_the_last_hours_count, start, stop),
         cmocka_unit_test_setup_teardown(test_the_largest_come_first, start, stop),
+        cmocka_unit_test_setup_teardown(test_the_largest_of_few_hours, start, stop),
+        cmocka_unit_test_setup_teardown(test_destinations_leave_room, start, stop),
         cmocka_unit_test_setup_teardown(test_it_is_bounded, start, stop),
         cmocka_unit_test_setup_teardown(test_redis_away, start, stop),
         cmocka_unit_test_setup_teardown(test_a_key_of_the_wrong_type, start, stop),

@@ -1,0 +1,290 @@
+"""How seldom Redis has to be asked, counted by the Redis server itself."""
+
+import contextlib
+import re
+import threading
+import time
+
+import pytest
+
+from tests.integration.wire import MX4, Client, first_reply, send
+from tests.lab.process import wait_for
+from tests.lab.servers import Redis
+
+PATIENT = {"redis": {"deadline": "10s"}}  # on a machine that is busy too it is Redis that decides
+ONE = {"intercept": {"workers": 1}, **PATIENT}
+DECISIONS = ("gate25_take", "gate25_take_ahead", "gate25_leave")
+
+
+class Watch:
+    """What Redis is asked for, by MONITOR. The tally, once a second, is no decision."""
+
+    def __init__(self, redis):
+        self.redis, self.words = redis, []
+        self.client = redis.client()
+        self.monitor = self.client.monitor()
+
+    def __enter__(self):
+        self.monitor.__enter__()
+        self.thread = threading.Thread(target=self.read)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.redis.cli("echo", "the watch ends")
+        self.thread.join()
+        self.monitor.__exit__(None, None, None)
+        self.client.close()
+
+    def read(self):
+        while "the watch ends" not in (command := self.monitor.next_command()["command"]):
+            self.words.append(command)
+
+    def seen(self):
+        """All functions that were called so far: a command of our own marks the end."""
+        mark = f"mark {len(self.words)} {time.monotonic()}"
+        self.redis.cli("echo", mark)
+        wait_for(lambda: any(mark in command for command in self.words), 30, "the mark")
+        return [command.split()[1] for command in self.words if command.startswith("FCALL ")]
+
+    def decisions(self):
+        return [name for name in self.seen() if name in DECISIONS]
+
+
+def retry_of(reply):
+    return int(re.search(r"retry in (\d+) second", reply)[1])
+
+
+def case_of(reply):
+    return re.search(r"\(case (\w{10})\)", reply)[1]
+
+
+def tally(redis, kind, name):
+    return sum(int(redis.cli("zscore", key, name) or 0) for key in redis.cli("keys", f"g25:tally:*:{kind}"))
+
+
+# --- denials -------------------------------------------------------------------------------------
+
+
+def test_denied_sessions(lab, gate, redis, sink):
+    """Every one is told limit, time and a case of its own, is in journal and tally; and Redis is not asked."""
+    sink()
+    running = gate({**ONE, "class ordinary": {"sessions": ["3/1h"], "spread": ["50/1d"], "bytes": ["1M/1h"],
+                                              "messages": ["100/1d"], "concurrent": 20}})
+    source = "10.20.86.1"
+    replies = [first_reply(lab, source) for _ in range(4)]
+    assert [reply[:4] for reply in replies] == ["220 "] * 3 + ["421 "]
+    wait_for(lambda: redis.cli("zcard", f"g25:open:{{{source}}}") == 0, 30, "those who passed have left")
+    with Watch(redis) as watch:
+        denied = [first_reply(lab, source) for _ in range(20)]
+        assert first_reply(lab, "10.20.86.2").startswith("220 "), "somebody else is asked for, and passes"
+        wait_for(lambda: len(watch.decisions()) == 2, 30, "his token, and his leave")
+        running.wait_journal(21, event="refusal", id=source)
+        assert watch.decisions() == ["gate25_take", "gate25_leave"]
+    assert all("has reached its limit of 3 sessions in 1 hour; retry in" in reply for reply in denied)
+    times = [retry_of(reply) for reply in (replies[3], *denied)]
+    assert times == sorted(times, reverse=True) and 1000 < times[-1] <= times[0] <= 1200
+    cases = {case_of(reply) for reply in denied}
+    assert len(cases) == 20
+    lines = running.journal(event="refusal", id=source)
+    assert cases < {line["case"] for line in lines} and {line["rule"] for line in lines} == {"sessions:3/1h"}
+    assert [line["retry_after_s"] for line in lines] == times
+    wait_for(lambda: tally(redis, "deferrals", source) == 21, 30, "the tally has each")
+    assert running.ctl_json("status")["counters"]["denials_remembered_total"] == 20
+    assert redis.cli("zcard", f"g25:open:{{{source}}}") == 0, "nobody who was turned away holds a slot"
+
+
+def test_denied_mail_and_its_bytes(lab, gate, redis, sink):
+    """Within a session: MAIL and RCPT. The bytes that were sent meanwhile are charged all the same, at its end."""
+    sink()
+    running = gate({**ONE, "class ordinary": {"messages": ["1/1d"], "recipients": ["1/1d"], "bytes": ["1M/1d"],
+                                              "concurrent": 5}})
+    source = "10.20.86.3"
+    with Client(lab, source) as client:
+        client.greet()
+        client.expect("MAIL FROM:<me@home.example>", 250)
+        client.expect("RCPT TO:<user@mx.example>", 250)
+        client.expect("RCPT TO:<user@mx.example>", 452)
+        with Watch(redis) as watch:
+            for _ in range(10):
+                client.expect("NOOP some words that are bytes", 250)
+                client.expect("RCPT TO:<user@mx.example>", 452)
+            client.expect("RSET", 250)
+            client.expect("MAIL FROM:<me@home.example>", 450)
+            assert watch.decisions() == ["gate25_take"], "the first MAIL that is refused asks"
+            for _ in range(10):
+                client.expect("NOOP some words that are bytes", 250)
+                client.expect("MAIL FROM:<me@home.example>", 450)
+            assert watch.decisions() == ["gate25_take"]
+    line = running.wait_journal(event="session", id=source)[0]
+    used = {}
+
+    def charged():
+        used.update({limit["limit"]: limit["used"] for limit in running.ctl_json("explain", source)["limits"]})
+        return used["concurrent"] == 0
+
+    wait_for(charged, 30, "the session has left")
+    assert line["bytes_up"] > 600
+    # A bucket fills by 11.6 bytes a second: what is missing is what has come back since.
+    assert line["bytes_up"] - 12 * (60 + line["duration_ms"] / 1000) < used["bytes"] <= line["bytes_up"] + 1
+
+
+def test_a_denial_ends_in_time(lab, gate, redis, sink):
+    """Not later than was said (but for the machine's own delay), and Redis is asked again then."""
+    sink()
+    gate({**ONE, "class ordinary": {"sessions": ["2/6s"]}})
+    source = "10.20.86.4"
+    reply = "220 "
+    while reply.startswith("220 "):
+        began, reply = time.monotonic(), first_reply(lab, source)
+    told = retry_of(reply)
+    assert told <= 3
+    assert first_reply(lab, source).startswith("421 ") or time.monotonic() - began >= told - 1
+    with Watch(redis) as watch:
+        wait_for(lambda: first_reply(lab, source).startswith("220 "), 30, "it passes again")
+        assert time.monotonic() - began >= told - 1
+        asked = watch.decisions()
+        assert "gate25_take" in asked
+
+
+def test_what_ends_a_denial_early(lab, gate, started, sink):
+    """A standing, another limit, a Redis that knows nothing any more: at once, and in every worker."""
+    sink()
+    redis = started(Redis(lab.gate))
+    running = gate({**PATIENT, "class ordinary": {"sessions": ["1/1d"]},
+                    "class other": {"action": "meter", "sessions": ["9/2d"]}}, redis=redis)
+    source = "10.20.86.5"
+
+    def exhaust():
+        """Until each worker has refused it from what it knows."""
+        def all_know():
+            assert first_reply(lab, source)[:4] in ("220 ", "421 ")
+            return all(first_reply(lab, source).startswith("421 ") for _ in range(12))
+        wait_for(all_know, 30, "both workers refuse it")
+
+    def passes(why):
+        wait_for(lambda: first_reply(lab, source).startswith("220 "), 20, why)
+
+    exhaust()
+    running.ctl("register", source)
+    passes("registered")
+    running.ctl("unregister", source)
+    exhaust()
+    running.ctl("register", source, "--class", "other")
+    passes("another class")
+    running.ctl("unregister", source)
+    exhaust()
+    running.configure({"class ordinary": {"sessions": ["100/3d"]}})
+    running.ctl("reload")
+    passes("other limits")
+    running.configure({"class ordinary": {"sessions": ["1/1d"]}})
+    running.ctl("reload")
+    exhaust()
+    redis.kill()
+    redis.start()
+    passes("a Redis that was restarted, and is empty")
+
+
+def test_slots_are_never_remembered(lab, gate, redis, sink):
+    """Whoever ends a session may begin another one at once."""
+    sink()
+    gate({**ONE, "class ordinary": {"concurrent": 1}})
+    for _ in range(3):
+        with Client(lab, "10.20.86.6") as client:
+            client.greet()
+            for _ in range(3):
+                assert "its limit of 1 session at once" in first_reply(lab, "10.20.86.6")
+        wait_for(lambda: redis.cli("zcard", "g25:open:{10.20.86.6}") == 0, 30, "the slot is back")
+        assert first_reply(lab, "10.20.86.6").startswith("220 ")
+        wait_for(lambda: redis.cli("zcard", "g25:open:{10.20.86.6}") == 0, 30, "the slot is back")
+
+
+# --- tokens ahead --------------------------------------------------------------------------------
+
+
+def mails(client, count):
+    """So many MAIL commands in a row; how many were granted."""
+    granted = 0
+    for _ in range(count):
+        granted += client.say("MAIL FROM:<me@home.example>").startswith("250")
+        client.expect("RSET", 250)
+    return granted
+
+
+@pytest.mark.parametrize("ahead", [1, 8])
+def test_a_burst(lab, gate, redis, sink, ahead):
+    """With 1 each token is taken when it is needed; with 8 a burst asks seldom, and what is held counts as spent."""
+    sink()
+    running = gate({**ONE, "redis": {"tokens-ahead": ahead, "deadline": "10s"},
+                    "class ordinary": {"messages": ["1000/1d"], "recipients": ["1000/1d"], "bytes": ["10M/1d"]}})
+    with Watch(redis) as watch, Client(lab, "10.20.86.9") as client:
+        client.greet()
+        assert watch.decisions() == ["gate25_take"], "the session's own"
+        assert mails(client, 60) == 60
+        asked = watch.decisions()[1:]
+        used = {item["limit"]: item["used"] for item in running.ctl_json("explain", "10.20.86.9")["limits"]}
+        paid = running.ctl_json("status")["counters"]["paid_ahead_total"]
+        assert paid == 60 - len(asked)
+        if ahead == 1:
+            assert asked == ["gate25_take"] * 60
+            assert 58 <= used["messages"] <= 60, "one comes back in 86 seconds"
+        else:
+            assert len(asked) < 40 and "gate25_take_ahead" in asked
+            assert used["messages"] >= 58
+
+
+def test_single_mails_take_nothing_ahead(lab, gate, redis, sink):
+    """Not to be kept waiting, nor robbed of tokens: who sends one mail takes one token."""
+    sink()
+    running = gate({**ONE, "redis": {"tokens-ahead": 100, "deadline": "10s"},
+                    "class ordinary": {"messages": ["20/1d"]}})
+    for number in range(3):
+        source = f"10.20.87.{number + 1}"
+        assert send(lab, source).startswith("250 ")
+        assert [item["used"] for item in running.ctl_json("explain", source)["limits"]] == [1]
+
+
+# --- the session's token while the server is being connected -----------------------------------------
+
+
+@pytest.fixture(name="hole")
+def hole_fixture(lab):
+    """A server that answers no SYN, as long as the test wants."""
+    lab.internet.run("nft", "-f", "-", input=(
+        "table ip hole {\nchain input {\ntype filter hook input priority 0;\n"
+        f"ip daddr {MX4} tcp dport 25 drop\n}}\n}}\n"))
+    removed = []
+
+    def remove():
+        if not removed:
+            lab.internet.run("nft", "delete", "table", "ip", "hole")
+            removed.append(True)
+
+    yield remove
+    remove()
+
+
+def test_the_token_does_not_wait_for_the_server(lab, gate, redis, sink, hole):
+    server = sink()
+    gate({**ONE, "class ordinary": {"sessions": ["30/1m"]}})
+    with Watch(redis) as watch, Client(lab, "10.20.86.7", timeout=60) as client:
+        wait_for(lambda: watch.decisions() == ["gate25_take"], 30, "the token is fetched")
+        assert server.peers() == [] and not client.answers(), "and no server is there yet"
+        hole()
+        assert client.reply().startswith("220 ")
+        assert watch.decisions() == ["gate25_take"], "once"
+
+
+def test_nor_does_the_server_wait_for_the_token(lab, gate, started, sink):
+    server, redis = sink(), started(Redis(lab.gate))
+    gate({**ONE, "class ordinary": {"sessions": ["30/1m"]}}, redis=redis)
+    send(lab, "10.20.86.8")
+    known = len(server.peers())
+    redis.stop()
+    with contextlib.ExitStack() as stack:
+        stack.callback(redis.cont)
+        client = stack.enter_context(Client(lab, "10.20.86.8", timeout=60))
+        wait_for(lambda: len(server.peers()) == known + 1, 9, "the server is connected")
+        assert not client.answers(), "but nothing is said before the token is there"
+        redis.cont()
+        assert client.reply().startswith("220 ")
