@@ -32,7 +32,7 @@
  *    before and one behind it. What is counted is the least number of such groups that cover the
  *    row: the group is made as long as it goes, which is best, for a part of a group is one too.
  *
- * 2. Or chunks that are all smaller, but for the last of more than 640 octets (1,300 with TLS 1.2,
+ * 2. Or chunks that are all smaller, but for the last of more than 900 octets (1,900 with TLS 1.2,
  *    whose overhead is not known). Their answers are single replies of less than TURNS_OPENING
  *    octets; a message behind another in the same row is answered together with its envelope or
  *    that of the next. Small bursts in a row are messages of their own only with such an answer.

@@ -170,7 +170,7 @@ static void content(struct play *p, unsigned *up, unsigned *down, bool bdat)
         }
     } else if (kind == 3) { /* all of them small */
         for (unsigned i = draw(p, 6); i > 0; i--) {
-            exchange(p, *up + (p->tag == 17 ? 641 : 1300) + draw(p, 256) * 4, *down + chunk_reply);
+            exchange(p, *up + (p->tag == 17 ? 901 : 1901) + draw(p, 256) * 4, *down + chunk_reply);
             *up = *down = 0;
         }
         *up += 17 + size % 2000;
