@@ -195,7 +195,7 @@ static void test_redis(void **state)
     assert_string_equal(
         real_redis_ask(b->base, b->redis, &a, "ZRANGE g25:spread:{a} 0 -1"),
         "[192.0.2.1 192.0.2.2]");
-    assert_string_equal(real_redis_ask(b->base, b->redis, &a, "HLEN g25:meter:{a}"), "4");
+    assert_string_equal(real_redis_ask(b->base, b->redis, &a, "HLEN g25:meter:{a}"), "5");
 }
 
 static void test_local(void **state)
