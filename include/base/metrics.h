@@ -23,6 +23,7 @@ enum metric {
     METRIC_TIMED_OUT,
     METRIC_STORE_UP, /* 1 while this worker's connection to Redis works */
     METRIC_STORE_FAILURES,
+    METRIC_STORE_OWED,
     METRIC_STANDINGS,      /* mirrored */
     METRIC_STANDINGS_KEPT, /* in force although Redis has lost them */
     METRIC_MIRROR_SEEN,    /* monotonic ms when the mirror was last in step with Redis; 0: never */

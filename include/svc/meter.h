@@ -1,5 +1,6 @@
 /* Asks the fleet's shared buckets in Redis, one round trip a question; or, with Redis away and
- * when-down = "local", buckets of this process alone. Decides nothing: see core/policy.h. */
+ * when-down = "local", buckets of this process alone. What goes through while it is away is charged
+ * to it when it is back. Decides nothing: see core/policy.h. */
 #ifndef GATE25_SVC_METER_H
 #define GATE25_SVC_METER_H
 
@@ -35,6 +36,8 @@ void meter_free(struct meter *m); /* answers still due are not delivered; not fr
 int meter_ask(
     struct meter *m, const struct meter_subject *subject, const struct question *question,
     enum when_down when_down, uint32_t deadline_ms);
+/* Of how many subscribers Redis does not yet know all that went through while it was away. */
+size_t meter_owed(const struct meter *m);
 /* The session has ended: gives its slot back and charges the bytes and messages of `last`. No
  * answer comes. */
 void meter_leave(struct meter *m, const struct meter_subject *subject, const struct question *last);

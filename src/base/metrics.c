@@ -24,6 +24,10 @@ static const struct metric_row rows[METRIC_COUNT] = {
     [METRIC_STORE_UP] = {"store_up", "workers whose connection to Redis works", METRIC_SUM},
     [METRIC_STORE_FAILURES] =
         {"store_failures_total", "questions that Redis did not answer", METRIC_SUM},
+    [METRIC_STORE_OWED] =
+        {"store_owed",
+         "subscribers of whom Redis is still to be told what went through while it was away",
+         METRIC_SUM},
     [METRIC_STANDINGS] = {"standings", "standings mirrored by every worker", METRIC_LEAST},
     [METRIC_STANDINGS_KEPT] =
         {"standings_kept", "standings in force although Redis has lost them", METRIC_MOST},

@@ -32,6 +32,9 @@
 --                 window: position (from 1) of the one that refuses longest, 0: none does
 --                 retry_us: until what that window refuses is there
 --   gate25_leave  1 if the slot was there, else 0
+--   gate25_settle OK. KEYS meter [spread]; ARGV the longest window of spread in us, then by threes
+--                 KIND PERIOD_US US (outstanding time of a bucket elsewhere, which is added to the
+--                 one here, but makes no debt of what is none) and "contact" DESTINATION AGE_US
 --   gate25_peek   two integers a window: tokens left (spread, concurrent: used) and microseconds
 --                 until the window is full of tokens again (spread: empty again; concurrent: 0)
 --   gate25_rate   no keys; COUNT PERIOD_US TAT NOW N -> {available, TAT after taking, wait}, the
@@ -405,6 +408,37 @@ local function leave(keys, args)
     return keys[2] and redis.call('ZREM', keys[2], question.slot) or 0
 end
 
+-- What went through at a node that could not ask.
+local function settle(keys, args)
+    local now, spread_us, owed = time_us(), tonumber(args[1]), {}
+    if not spread_us or #args % 3 ~= 1 then
+        error('gate25: what is owed is SPREAD_US, then KIND PERIOD_US US or contact DESTINATION AGE_US')
+    end
+    for i = 2, #args, 3 do
+        if IS_BUCKET[args[i]] then
+            local w = { kind = args[i], period = tonumber(args[i + 1]), owed = tonumber(args[i + 2]) }
+            owed[#owed + 1] = w
+        end
+    end
+    local buckets = load_buckets(keys[1], owed, now)
+    for _, w in ipairs(buckets) do
+        local tat = math.min(math.max(w.tat, now) + w.owed, now + math.max(w.period, w.owed))
+        if tat > w.tat then
+            w.tat = math.min(tat, now + 2 * w.period)
+            w.changed = true
+        end
+    end
+    save_buckets(keys[1], buckets, now)
+    for i = 2, #args, 3 do
+        if args[i] == 'contact' then
+            local at_ms = math.floor((now - tonumber(args[i + 2])) / 1000)
+            redis.call('ZADD', keys[2], 'GT', string.format('%.0f', at_ms), args[i + 1])
+            keep_alive(keys[2], math.ceil(spread_us / 1000))
+        end
+    end
+    return redis.status_reply('OK')
+end
+
 local function peek(keys, args)
     local windows, now, result = read_windows(args, 1), time_us(), {}
     load_buckets(keys[1], windows, now, true)
@@ -467,5 +501,6 @@ redis.register_function('gate25_tally', tally)
 redis.register_function('gate25_take', take)
 -- Leaving frees memory: allowed when Redis has none left.
 redis.register_function{ function_name = 'gate25_leave', callback = leave, flags = { 'allow-oom' } }
+redis.register_function('gate25_settle', settle)
 redis.register_function{ function_name = 'gate25_peek', callback = peek, flags = { 'no-writes' } }
 redis.register_function{ function_name = 'gate25_rate', callback = rate, flags = { 'no-writes' } }

@@ -376,6 +376,62 @@ static void test_times_far_ahead(void **state)
     assert_memory_equal(a.text, "[2 0 0 1 86400000000]", 21);
 }
 
+/* What went through elsewhere is charged, up to an empty bucket. */
+static void test_settle(void **state)
+{
+    struct bench *b = *state;
+    struct real_answer a;
+    int64_t now_ms = redis_time_us(b) / 1000;
+
+    fcall(b, &a, 1, "take", MESSAGE "messages 4" DAY " bytes 1000" DAY);
+    real_redis_ask(
+        b->base, b->redis, &a,
+        "FCALL gate25_settle 2 g25:meter:{1} g25:spread:{1} 86400000000 messages 86400000000 "
+        "21600000000 contact 192.0.2.9 7000000 contact 192.0.2.8 1000");
+    assert_string_equal(a.text, "OK");
+    assert_memory_equal(fcall(b, &a, 1, "peek", "messages 4" DAY), "[2 43", 5);
+    assert_int_equal(ask_number(b, "ZCARD g25:spread:{1}"), 2);
+    assert_in_range(
+        ask_number(b, "ZSCORE g25:spread:{1} 192.0.2.9"), now_ms - 7000, now_ms - 7000 + 3600000);
+    assert_in_range(ask_number(b, "PTTL g25:spread:{1}"), 86400000 - 3600000, 86400000);
+    assert_in_range(ask_number(b, "PTTL g25:meter:{1}"), 43200000 - 3600000, 43200002);
+
+    /* Far more than there is: the bucket is empty, and in no debt. */
+    for (int i = 0; i < 3; i++) {
+        real_redis_ask(
+            b->base, b->redis, &a,
+            "FCALL gate25_settle 1 g25:meter:{1} 0 messages 86400000000 80000000000");
+    }
+    fcall(b, &a, 1, "take", MESSAGE "messages 4" DAY);
+    assert_memory_equal(a.text, "[2 0 0 1 21", 11);
+    fcall(b, &a, 1, "take", SESSION "s a messages 4" DAY);
+    assert_string_equal(a.text, "[1 0 0 0 0]");
+    /* A debt that was one there stays one, but does not grow by what was here. */
+    for (int i = 0; i < 3; i++) {
+        real_redis_ask(
+            b->base, b->redis, &a,
+            "FCALL gate25_settle 1 g25:meter:{1} 0 bytes 86400000000 108000000000");
+    }
+    fcall(b, &a, 1, "take", "checkpoint 0 0 0 s '' bytes 1000" DAY);
+    assert_memory_equal(a.text, "[1 0 1 1 21", 11);
+    /* A debt that is here is not lowered. */
+    fcall(b, &a, 1, "take", "checkpoint 0 0 400 s '' bytes 1000" DAY);
+    assert_memory_equal(a.text, "[1 0 1 1 5", 10);
+    real_redis_ask(
+        b->base, b->redis, &a, "FCALL gate25_settle 1 g25:meter:{1} 0 bytes 86400000000 1000");
+    fcall(b, &a, 1, "take", "checkpoint 0 0 0 s '' bytes 1000" DAY);
+    assert_memory_equal(a.text, "[1 0 1 1 5", 10);
+    /* A later contact is not put back. */
+    real_redis_ask(
+        b->base, b->redis, &a,
+        "FCALL gate25_settle 2 g25:meter:{1} g25:spread:{1} 86400000000 contact 192.0.2.8 "
+        "90000000");
+    assert_in_range(ask_number(b, "ZSCORE g25:spread:{1} 192.0.2.8"), now_ms - 1, now_ms + 3600000);
+    assert_int_equal(
+        real_redis_ask(b->base, b->redis, &a, "FCALL gate25_settle 1 g25:meter:{1} 0 messages")[0],
+        '-');
+}
+
 static void test_peek(void **state)
 {
     struct bench *b = *state;
@@ -543,10 +599,9 @@ static void test_same_as_rate(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_scenarios),      TEST(test_keys),
-        TEST(test_leave),          TEST(test_expired_members),
-        TEST(test_clock_set_back), TEST(test_times_far_ahead),
-        TEST(test_peek),           TEST(test_errors),
+        TEST(test_scenarios),       TEST(test_keys),           TEST(test_leave),
+        TEST(test_expired_members), TEST(test_clock_set_back), TEST(test_times_far_ahead),
+        TEST(test_settle),          TEST(test_peek),           TEST(test_errors),
         TEST(test_same_as_rate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
