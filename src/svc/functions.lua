@@ -34,7 +34,8 @@
 --   gate25_leave  1 if the slot was there, else 0
 --   gate25_settle OK. KEYS meter [spread]; ARGV the longest window of spread in us, then by threes
 --                 KIND PERIOD_US US (outstanding time of a bucket elsewhere, which is added to the
---                 one here, but makes no debt of what is none) and "contact" DESTINATION AGE_US
+--                 one here until that is empty: nobody gets into debt for what he was allowed) and
+--                 "contact" DESTINATION AGE_US
 --   gate25_peek   two integers a window: tokens left (spread, concurrent: used) and microseconds
 --                 until the window is full of tokens again (spread: empty again; concurrent: 0)
 --   gate25_rate   no keys; COUNT PERIOD_US TAT NOW N -> {available, TAT after taking, wait}, the
@@ -422,10 +423,9 @@ local function settle(keys, args)
     end
     local buckets = load_buckets(keys[1], owed, now)
     for _, w in ipairs(buckets) do
-        local tat = math.min(math.max(w.tat, now) + w.owed, now + math.max(w.period, w.owed))
+        local tat = math.min(math.max(w.tat, now) + w.owed, now + w.period)
         if tat > w.tat then
-            w.tat = math.min(tat, now + 2 * w.period)
-            w.changed = true
+            w.tat, w.changed = tat, true
         end
     end
     save_buckets(keys[1], buckets, now)
