@@ -21,7 +21,7 @@ enum metric {
     METRIC_BYTES_DOWN,
     METRIC_CONNECT_FAILED,
     METRIC_TIMED_OUT,
-    METRIC_STORE_UP, /* 1 while this worker's connection to Redis works */
+    METRIC_STORE_UP, /* 1 while Redis answers this worker */
     METRIC_STORE_FAILURES,
     METRIC_STORE_OWED,
     METRIC_STANDINGS,      /* mirrored */

@@ -21,7 +21,7 @@ static const struct metric_row rows[METRIC_COUNT] = {
     [METRIC_CONNECT_FAILED] =
         {"connect_failed_total", "servers that could not be reached", METRIC_SUM},
     [METRIC_TIMED_OUT] = {"timed_out_total", "sessions that a deadline ended", METRIC_SUM},
-    [METRIC_STORE_UP] = {"store_up", "workers whose connection to Redis works", METRIC_SUM},
+    [METRIC_STORE_UP] = {"store_up", "workers that Redis answers", METRIC_SUM},
     [METRIC_STORE_FAILURES] =
         {"store_failures_total", "questions that Redis did not answer", METRIC_SUM},
     [METRIC_STORE_OWED] =

@@ -8,11 +8,18 @@
 #include "proxy/session.h"
 #include "svc/standings.h"
 
+void gate_tell_store(struct gate *g)
+{
+    metrics_set(g->metrics, METRIC_STORE_UP, redis_is_up(g->redis));
+    metrics_set(g->metrics, METRIC_STORE_OWED, meter_owed(g->meter));
+}
+
 static void on_answer(void *context, uint64_t id, const struct answer *answer)
 {
     struct gate *g = context;
     if (answer->stand_in) {
         metrics_add(g->metrics, METRIC_STORE_FAILURES, 1);
+        gate_tell_store(g);
     }
     struct session *s = sessions_get(&g->sessions, id);
     if (s) {
