@@ -1,5 +1,7 @@
 """What must hold while Redis is away, whatever the reason, and once it is back."""
 
+import contextlib
+import subprocess
 import time
 
 from tests.integration.mail import attempt, meters
@@ -128,3 +130,20 @@ def check_away_and_back(lab, redis, gate, when_down, break_it, mend_it):
     check_books(lab, redis, gate, source, when_down)
     check_enforced(lab, redis)
     check_known(lab)
+
+
+@contextlib.contextmanager
+def small_disk(path):
+    """A disk of a few megabytes there; yields a function that fills it up, and one that makes room again."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m,mode=755", "tmpfs", path], check=True)
+    filler = path / "filler"
+
+    def fill():
+        with open(filler, "wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(4096)):
+                pass
+
+    try:
+        yield fill, filler.unlink
+    finally:
+        subprocess.run(["umount", "-l", path], check=True)

@@ -2,15 +2,14 @@
 
 import contextlib
 import shutil
-import subprocess
 
 import pytest
 import redis as redis_client
 
 from tests.integration.mail import attempt, meters
 from tests.integration.outage import (LIMIT, MX4, PATIENCE_S, QUARANTINED, REGISTERED, check_away_and_back,
-                                      check_enforced, check_known, check_when_down, counter, start_isp, stranger, timed,
-                                      wait_standings, wait_store)
+                                      check_enforced, check_known, check_when_down, counter, small_disk, start_isp,
+                                      stranger, timed, wait_standings, wait_store)
 from tests.lab.process import wait_for
 from tests.lab.relay import Relay
 from tests.lab.servers import Redis
@@ -28,23 +27,6 @@ def mx_fixture(sink):
 @pytest.fixture(name="redis")
 def own_redis_fixture(lab, started):
     return started(Redis(lab.gate, appendonly=True))
-
-
-@contextlib.contextmanager
-def small_disk(path):
-    """A disk of a few megabytes there; yields a function that fills it up, and one that makes room again."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m,mode=755", "tmpfs", path], check=True)
-    filler = path / "filler"
-
-    def fill():
-        with open(filler, "wb", buffering=0) as file, contextlib.suppress(OSError):
-            while file.write(bytes(4096)):
-                pass
-
-    try:
-        yield fill, filler.unlink
-    finally:
-        subprocess.run(["umount", "-l", path], check=True)
 
 
 # --- cut off -------------------------------------------------------------------------------------
