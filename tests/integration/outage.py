@@ -25,10 +25,11 @@ def stranger():
     return f"10.20.5.{next(numbers)}"
 
 
-def start_isp(lab, redis, started, when_down="local", workers=2, deadline=DEADLINE, **more):
+def start_isp(lab, redis, started, when_down="local", workers=2, deadline=DEADLINE, environment=None,
+              **more):
     """A gate that knows a registered and a quarantined subscriber of each family."""
     gate = Gate(lab, redis, {"redis": {"when-down": when_down, "deadline": deadline},
-                             "intercept": {"workers": workers}, "class ordinary": CLASS, **more})
+                             "intercept": {"workers": workers}, "class ordinary": CLASS, **more}, environment=environment)
     for verb, address in (("register", REGISTERED), ("register", REGISTERED6),
                           ("quarantine", QUARANTINED), ("quarantine", QUARANTINED6)):
         gate.ctl(verb, address, "--reason", "a test")

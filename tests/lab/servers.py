@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 import socket
 import sys
@@ -23,11 +24,13 @@ class Redis(Process):
 
     name = "redis"
 
-    def __init__(self, host, port=0, appendonly=False, folder=None, address="127.0.0.1"):
+    def __init__(self, host, port=0, appendonly=False, folder=None, address="127.0.0.1",
+                 environment=None):
         super().__init__(host, folder)
         self.port = port
         self.address = address
         self.appendonly = appendonly
+        self.environment = environment or {}
         self.socket = self.folder / "redis.sock"
         self.url = f"unix:{self.socket}"
         self.tcp_url = f"redis://{address}:{port}"
@@ -36,7 +39,8 @@ class Redis(Process):
         return self.launch(
             PARTS / "usr/bin/redis-server", "--port", self.port, "--bind", self.address, "--protected-mode", "no",
             "--unixsocket", self.socket, "--unixsocketperm", "777", "--dir", self.folder, "--save", "",
-            "--appendonly", "yes" if self.appendonly else "no", "--appendfsync", "always", *options)
+            "--appendonly", "yes" if self.appendonly else "no", "--appendfsync", "always", *options,
+            env={**os.environ, **self.environment})
 
     def ready(self):
         with contextlib.suppress(redis_client.RedisError):
