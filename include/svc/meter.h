@@ -38,6 +38,8 @@ int meter_ask(
     enum when_down when_down, uint32_t deadline_ms);
 /* Of how many subscribers Redis does not yet know all that went through while it was away. */
 size_t meter_owed(const struct meter *m);
+/* The process ends soon: tells Redis all of it, if it is there. */
+void meter_last_words(struct meter *m);
 /* The session has ended: gives its slot back and charges the bytes and messages of `last`. No
  * answer comes. */
 void meter_leave(struct meter *m, const struct meter_subject *subject, const struct question *last);

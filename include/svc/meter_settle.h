@@ -18,6 +18,8 @@ void meter_settle_owe(
     const struct meter_windows *windows);
 /* Redis is about to be asked about `id`: what is owed goes ahead of it. */
 void meter_settle_before(struct meter_settle *s, const char *id);
+/* The process ends soon: all that Redis can be told. */
+void meter_settle_now(struct meter_settle *s);
 /* Of how many subscribers Redis does not yet know all. */
 size_t meter_settle_count(const struct meter_settle *s);
 

@@ -165,6 +165,7 @@ void gate_reload(struct gate *g, struct conf *conf)
 void gate_last_words(struct gate *g)
 {
     tally_write(g->tally);
+    meter_last_words(g->meter);
 }
 
 uint64_t gate_case(struct gate *g)

@@ -277,6 +277,11 @@ void meter_free(struct meter *m)
     free(m);
 }
 
+void meter_last_words(struct meter *m)
+{
+    meter_settle_now(m->settle);
+}
+
 size_t meter_owed(const struct meter *m)
 {
     return meter_settle_count(m->settle);

@@ -44,8 +44,6 @@ static void forget(struct charge *c)
     free(c);
 }
 
-/* A charge whose answer is lost may have been made: then it is made twice. It never takes more than
- * a bucket holds, so that is the milder mistake than none. */
 static void put_back(struct charge *c)
 {
     struct meter_settle *s = c->settle;
@@ -54,8 +52,15 @@ static void put_back(struct charge *c)
     LIST_REMOVE(c, next);
     s->count--;
     free(c);
-    s->rest_end_ms = clock_monotonic_ms() + AGAIN_MS;
     wake_in(s, AGAIN_MS);
+}
+
+/* A charge whose answer is lost may have been made: then it is made twice. It never takes more than
+ * a bucket holds, so that is the milder mistake than none. */
+static void fail(struct charge *c)
+{
+    c->settle->rest_end_ms = clock_monotonic_ms() + AGAIN_MS;
+    put_back(c);
 }
 
 static void on_reply(void *context, uint64_t ticket, const struct redis_reply *reply)
@@ -68,20 +73,21 @@ static void on_reply(void *context, uint64_t ticket, const struct redis_reply *r
         meter_debt_free(c->debt);
         free(c);
     } else if (!reply || redis_reply_is_error(reply, &message)) {
-        put_back(c);
+        fail(c);
     } else {
         forget(c);
     }
 }
 
-static void charge(struct meter_settle *s, struct meter_debt *debt)
+/* False: Redis could not be told (of a cluster: this one's master is away). */
+static bool charge(struct meter_settle *s, struct meter_debt *debt)
 {
     struct charge *c = malloc(sizeof *c);
     struct meter_owed_words words;
 
     if (!c) {
         meter_owed_put_back(s->owed, debt, (double)clock_monotonic_us());
-        return;
+        return false;
     }
     *c = (struct charge){.settle = s, .debt = debt};
     LIST_INSERT_HEAD(&s->under_way, c, next);
@@ -90,7 +96,9 @@ static void charge(struct meter_settle *s, struct meter_debt *debt)
         forget(c);
     } else if (redis_call(s->redis, words.at, words.count, ANSWER_MS, on_reply, c, 0) != 0) {
         put_back(c);
+        return false;
     }
+    return true;
 }
 
 static bool may_charge(const struct meter_settle *s)
@@ -98,19 +106,35 @@ static bool may_charge(const struct meter_settle *s)
     return redis_is_up(s->redis) && clock_monotonic_ms() >= s->rest_end_ms;
 }
 
+/* Tells of `most` subscribers; of how many Redis could be told. */
+static size_t charge_some(struct meter_settle *s, size_t most)
+{
+    struct meter_debt *debt;
+    size_t told = 0;
+
+    for (; most > 0 && may_charge(s) && (debt = meter_owed_take_oldest(s->owed)); most--) {
+        told += charge(s, debt);
+    }
+    return told;
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *context)
 {
     struct meter_settle *s = context;
-    struct meter_debt *debt;
 
     (void)fd;
     (void)what;
-    while (may_charge(s) && s->count < AT_ONCE && (debt = meter_owed_take_oldest(s->owed))) {
-        charge(s, debt);
-    }
+    bool waits = s->count > 0;
+    bool told = s->count < AT_ONCE && charge_some(s, AT_ONCE - s->count) > 0;
     if (meter_owed_count(s->owed) > 0) {
-        wake_in(s, may_charge(s) ? NEXT_MS : AGAIN_MS);
+        evtimer_del(&s->timer);
+        wake_in(s, told || waits ? NEXT_MS : AGAIN_MS);
     }
+}
+
+void meter_settle_now(struct meter_settle *s)
+{
+    (void)charge_some(s, meter_owed_count(s->owed));
 }
 
 void meter_settle_owe(
@@ -128,7 +152,7 @@ void meter_settle_before(struct meter_settle *s, const char *id)
     struct meter_debt *debt = may_charge(s) ? meter_owed_take(s->owed, id) : NULL;
 
     if (debt) {
-        charge(s, debt);
+        (void)charge(s, debt);
     }
 }
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import subprocess
+import threading
 import time
 
 from tests.integration.mail import attempt, meters
@@ -29,7 +30,8 @@ def start_isp(lab, redis, started, when_down="local", workers=2, deadline=DEADLI
               **more):
     """A gate that knows a registered and a quarantined subscriber of each family."""
     gate = Gate(lab, redis, {"redis": {"when-down": when_down, "deadline": deadline},
-                             "intercept": {"workers": workers}, "class ordinary": CLASS, **more}, environment=environment)
+                             "intercept": {"workers": workers}, "class ordinary": CLASS, **more},
+                environment=environment)
     for verb, address in (("register", REGISTERED), ("register", REGISTERED6),
                           ("quarantine", QUARANTINED), ("quarantine", QUARANTINED6)):
         gate.ctl(verb, address, "--reason", "a test")
@@ -148,3 +150,33 @@ def small_disk(path):
         yield fill, filler.unlink
     finally:
         subprocess.run(["umount", "-l", path], check=True)
+
+
+class Traffic(threading.Thread):
+    """Sends one mail after the other until stop(); replies are its results."""
+
+    def __init__(self, lab, source):
+        super().__init__(daemon=True)
+        self.lab, self.source = lab, source
+        self.replies, self.slowest, self.failure = [], 0.0, None
+        self.done = threading.Event()
+
+    def run(self):
+        try:
+            while not self.done.is_set():
+                began = time.monotonic()
+                self.replies.append(attempt(self.lab, self.source, MX4))
+                self.slowest = max(self.slowest, time.monotonic() - began)
+        except (OSError, AssertionError) as error:
+            self.failure = error
+
+    def more(self, count=5):
+        """Waits until so many more mails have been answered."""
+        enough = len(self.replies) + count
+        wait_for(lambda: self.failure or len(self.replies) >= enough, 20, f"mail from {self.source}")
+
+    def stop(self):
+        self.done.set()
+        self.join(20)
+        assert self.failure is None, f"{self.source}: {self.failure!r} after {len(self.replies)} mails"
+        return {reply.code for reply in self.replies}

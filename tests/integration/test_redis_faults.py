@@ -7,9 +7,9 @@ import pytest
 import redis as redis_client
 
 from tests.integration.mail import attempt, meters
-from tests.integration.outage import (LIMIT, MX4, PATIENCE_S, QUARANTINED, REGISTERED, check_away_and_back,
-                                      check_enforced, check_known, check_when_down, counter, small_disk, start_isp,
-                                      stranger, timed, wait_standings, wait_store)
+from tests.integration.outage import (HELD_UP_S, LIMIT, MX4, PATIENCE_S, QUARANTINED, REGISTERED, Traffic,
+                                      check_away_and_back, check_enforced, check_known, check_when_down, counter,
+                                      small_disk, start_isp, stranger, timed, wait_standings, wait_store)
 from tests.lab.process import wait_for
 from tests.lab.relay import Relay
 from tests.lab.servers import Redis
@@ -193,6 +193,46 @@ def test_a_password_nobody_told_us(lab, redis, started):
             wait_store(gate, up=False)
 
         check_away_and_back(lab, redis, gate, "local", break_it, lambda: insider.config_set("requirepass", ""))
+
+
+# --- nobody notices ------------------------------------------------------------------------------
+
+
+def test_all_of_it_under_traffic(lab, redis, started):
+    """One fault after the other while mails go through: the registered pass, the quarantined do not."""
+    with Relay(redis) as relay:
+        gate = start_isp(lab, relay, started, "refuse")
+        known = {Traffic(lab, REGISTERED): {250}, Traffic(lab, QUARANTINED): {554}}
+        for traffic in known:
+            traffic.start()
+
+        def all_go_on():
+            for traffic in known:
+                traffic.more()
+
+        def be_slow(seconds):
+            relay.delay = seconds
+
+        faults = [  # and how each is mended
+            (lambda: be_slow(0.7), lambda: be_slow(0.0)),
+            (lambda: redis.cli("config", "set", "maxmemory", "1"), lambda: redis.cli("config", "set", "maxmemory", "0")),
+            (lambda: redis.cli("acl", "setuser", "default", "-@all", "+acl"),
+             lambda: redis.cli("acl", "setuser", "default", "+@all")),
+            (lambda: redis.cli("replicaof", "127.0.0.1", "1"), lambda: redis.cli("replicaof", "no", "one")),
+            (lambda: redis.cli("client", "pause", 1000), lambda: None),
+            (redis.stop, redis.cont),
+            (redis.kill, redis.start),
+        ]
+        all_go_on()
+        for break_it, mend_it in faults:
+            break_it()
+            all_go_on()
+            mend_it()
+            all_go_on()
+        assert [traffic.stop() for traffic in known] == list(known.values())
+        assert max(traffic.slowest for traffic in known) < HELD_UP_S
+        wait_store(gate, up=True)
+        check_enforced(lab, redis)
 
 
 # --- an old state --------------------------------------------------------------------------------

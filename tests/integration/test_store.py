@@ -1,14 +1,13 @@
 """Redis killed, frozen, emptied, read-only, gone at the start: who passes, and how it comes back."""
 
-import threading
 import time
 
 import pytest
 
 from tests.integration.mail import Client, attempt, unit
 from tests.integration.outage import (HELD_UP_S, LIMIT, MX4, QUARANTINED, QUARANTINED6, REGISTERED, REGISTERED6,
-                                      check_away_and_back, check_enforced, check_known, start_isp, stranger, timed,
-                                      wait_standings, wait_store)
+                                      Traffic, check_away_and_back, check_enforced, check_known, start_isp, stranger,
+                                      timed, wait_standings, wait_store)
 from tests.lab.process import wait_for
 from tests.lab.servers import Redis
 
@@ -87,36 +86,6 @@ def test_limits_are_exact_in_one_worker_without_redis(lab, redis, isp):
     redis.start()
     wait_store(gate, up=True)
     assert attempt(lab, source, MX4).code == 450, "Redis has not forgotten"
-
-
-class Traffic(threading.Thread):
-    """Sends one mail after the other until stop(); replies are its results."""
-
-    def __init__(self, lab, source):
-        super().__init__(daemon=True)
-        self.lab, self.source = lab, source
-        self.replies, self.slowest, self.failure = [], 0.0, None
-        self.done = threading.Event()
-
-    def run(self):
-        try:
-            while not self.done.is_set():
-                began = time.monotonic()
-                self.replies.append(attempt(self.lab, self.source, MX4))
-                self.slowest = max(self.slowest, time.monotonic() - began)
-        except (OSError, AssertionError) as error:
-            self.failure = error
-
-    def more(self, count=5):
-        """Waits until so many more mails have been answered."""
-        enough = len(self.replies) + count
-        wait_for(lambda: self.failure or len(self.replies) >= enough, 20, f"mail from {self.source}")
-
-    def stop(self):
-        self.done.set()
-        self.join(20)
-        assert self.failure is None, f"{self.source}: {self.failure!r} after {len(self.replies)} mails"
-        return {reply.code for reply in self.replies}
 
 
 def test_redis_fails_under_traffic(lab, redis, isp):

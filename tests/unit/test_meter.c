@@ -440,6 +440,31 @@ static void test_settled_afterwards(void **state)
     }
 }
 
+/* A process that ends tells all at once, and gets its answers or not. */
+static void test_last_words(void **state)
+{
+    struct bench *b = *state;
+    struct conf_class class = small_class();
+    struct real_answer a;
+    char id[16];
+
+    real_redis_kill(&b->server);
+    assert_true(real_redis_until(b->base, real_redis_is_down, b->redis));
+    for (unsigned i = 0; i < 300; i++) {
+        snprintf(id, sizeof id, "s%u", i);
+        (void)ask(b, &class, &(struct ask){i, id, ENVELOPE(1, 1, 0), 1, WHEN_DOWN_LOCAL, 0});
+    }
+    assert_int_equal(meter_owed(b->meter), 300);
+    meter_last_words(b->meter); /* nobody hears them */
+    assert_int_equal(meter_owed(b->meter), 300);
+    real_redis_run(&b->server);
+    assert_true(real_redis_until(b->base, real_redis_is_up, b->redis));
+    meter_last_words(b->meter);
+    meter_free(b->meter);
+    b->meter = NULL;
+    assert_string_equal(real_redis_ask(b->base, b->redis, &a, "DBSIZE"), "300");
+}
+
 /* What Redis may have heard is not charged a second time. */
 static void test_a_late_answer_is_an_answer(void **state)
 {
@@ -664,6 +689,7 @@ int main(void)
         TEST(test_when_down),
         TEST(test_error_reply),
         TEST(test_settled_afterwards),
+        TEST(test_last_words),
         TEST(test_a_late_answer_is_an_answer),
         TEST(test_settled_when_redis_takes_it),
         TEST(test_many),
