@@ -3,6 +3,7 @@
 import contextlib
 import os
 import resource
+import time
 from pathlib import Path
 
 import pytest
@@ -64,10 +65,9 @@ def test_memory_runs_out(lab, gate, sink):
         inside = fill_memory(lab, stack)
         assert len(inside) > 50
         before = cpu_seconds(worker)
-        lively = [client for client in inside[:50] if client.lives()]
-        assert lively, "all that were open have ended"
-        with pytest.raises(TimeoutError):
-            wait_for(lambda: cpu_seconds(worker) - before > 1, 2, "it spins")
+        assert all(client.lives() for client in inside[:50]), "those that are open go on"
+        time.sleep(2)
+        assert cpu_seconds(worker) - before < 1, "it spins"
         assert running.workers() == [worker]
     wait_for(lambda: first_reply(lab, "10.20.79.2").startswith("220 "), 5, "it has recovered")
     wait_for(lambda: running.ctl_json("status")["counters"]["sessions_open"] == 0, PATIENCE_S, "all have ended")
