@@ -6,8 +6,8 @@ import pytest
 
 from tests.integration.mail import Client, attempt, unit
 from tests.integration.outage import (HELD_UP_S, LIMIT, MX4, QUARANTINED, QUARANTINED6, REGISTERED, REGISTERED6,
-                                      Traffic, check_away_and_back, check_enforced, check_known, start_isp, stranger,
-                                      timed, wait_standings, wait_store)
+                                      Traffic, check_away_and_back, check_enforced, check_known, left, start_isp,
+                                      stranger, timed, wait_standings, wait_store)
 from tests.lab.process import wait_for
 from tests.lab.servers import Redis
 
@@ -86,6 +86,19 @@ def test_limits_are_exact_in_one_worker_without_redis(lab, redis, isp):
     redis.start()
     wait_store(gate, up=True)
     assert attempt(lab, source, MX4).code == 450, "Redis has not forgotten"
+
+
+def test_a_gate_that_ends_leaves_its_books_in_order(lab, redis, isp):
+    gate = isp("local", workers=1)
+    redis.kill()
+    wait_store(gate, up=False)
+    sources = [stranger() for _ in range(5)]
+    for source in sources:
+        assert [timed(lab, source).code for _ in range(LIMIT + 1)] == [250] * LIMIT + [450]
+    redis.start()
+    wait_store(gate, up=True)
+    assert gate.end() == 0
+    assert [left(redis, source) for source in sources] == [0] * len(sources)
 
 
 def test_redis_fails_under_traffic(lab, redis, isp):
