@@ -21,10 +21,11 @@ enum metric {
     METRIC_BYTES_DOWN,
     METRIC_CONNECT_FAILED,
     METRIC_TIMED_OUT,
-    METRIC_STORE_UP, /* 1 while this worker's connection to Redis works */
+    METRIC_STORE_UP, /* 1 while Redis answers this worker */
     METRIC_STORE_FAILURES,
     METRIC_DENIALS_REMEMBERED,
     METRIC_PAID_AHEAD,
+    METRIC_STORE_OWED,
     METRIC_STANDINGS,      /* mirrored */
     METRIC_STANDINGS_KEPT, /* in force although Redis has lost them */
     METRIC_MIRROR_SEEN,    /* monotonic ms when the mirror was last in step with Redis; 0: never */

@@ -4,12 +4,11 @@
  * microsecond. So this is the contract, every step an IEEE double, from left to right:
  *
  *   inc(n)          = floor(n * period / count + 0.5)
- *   base            = max(tat, now)
- *   fits(n)         = base + inc(n) - now <= period
- *   available(want) : n = min(want, floor((period - (base - now)) * count / period)), at least 0;
- *                     n + 1 when n < want and fits(n + 1); then n - 1 while n > 0 and not fits(n)
- *   take(n)         : tat = min(base + inc(n), now + 2 * period)
- *   wait(n)         = max(0, base + inc(min(n, count)) - now - period)
+ *   base            = min(max(tat, now), now + 2 * period): a TAT further ahead was written by a
+ * clock that was set back since fits(n)         = base + inc(n) - now <= period available(want) : n
+ * = min(want, floor((period - (base - now)) * count / period)), at least 0; n + 1 when n < want and
+ * fits(n + 1); then n - 1 while n > 0 and not fits(n) take(n)         : tat = min(base + inc(n),
+ * now + 2 * period) wait(n)         = max(0, base + inc(min(n, count)) - now - period)
  *
  * Numbers stay exact as long as times and counts are below 2^53 (the configuration sees to it). */
 #ifndef GATE25_CORE_RATE_H

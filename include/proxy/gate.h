@@ -56,6 +56,8 @@ struct gate_setup {
 /* -1: out of memory; gate_fini() is due all the same. */
 int gate_init(struct gate *g, const struct gate_setup *setup) __attribute__((warn_unused_result));
 void gate_fini(struct gate *g);
+/* Puts into the counters whether Redis answers, and how many subscribers it is owed. */
+void gate_tell_store(struct gate *g);
 /* Redis answers, and the mirror of the standings is what Redis holds. */
 bool gate_is_informed(const struct gate *g);
 /* It knows standings, if only from the copy on disk. */

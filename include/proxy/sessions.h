@@ -28,6 +28,8 @@ void sessions_fini(struct sessions *all); /* aborts those that are left */
 
 uint64_t sessions_add(struct sessions *all, struct session *s); /* IDMAP_NONE: out of memory */
 struct session *sessions_get(const struct sessions *all, uint64_t id);
+/* Takes one out that never began, and is its caller's. */
+void sessions_remove(struct sessions *all, struct session *s);
 /* Takes the session out; its memory goes at the end of the loop's turn. */
 void sessions_bury(struct sessions *all, struct session *s);
 size_t sessions_count(const struct sessions *all);

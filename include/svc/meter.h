@@ -1,6 +1,7 @@
 /* Asks the fleet's shared buckets in Redis, one round trip a question, and none where the answer is
  * known to be a refusal (core/denial.h) or tokens are in hand (core/purse.h); or, with Redis away
- * and when-down = "local", buckets of this process alone. Decides nothing: see core/policy.h. */
+ * and when-down = "local", buckets of this process alone. What goes through while it is away is
+ * charged to it when it is back. Decides nothing: see core/policy.h. */
 #ifndef GATE25_SVC_METER_H
 #define GATE25_SVC_METER_H
 
@@ -39,6 +40,10 @@ int meter_ask(
     const struct conf_redis *how);
 /* Forgets what is known of Redis's buckets: Redis, or the configuration, is another one. */
 void meter_forget(struct meter *m);
+/* Of how many subscribers Redis does not yet know all that went through while it was away. */
+size_t meter_owed(const struct meter *m);
+/* The process ends soon: tells Redis all of it, if it is there. */
+void meter_last_words(struct meter *m);
 /* The session has ended: gives its slot back and charges the bytes and messages of `last`. No
  * answer comes. */
 void meter_leave(struct meter *m, const struct meter_subject *subject, const struct question *last);

@@ -21,13 +21,17 @@ static const struct metric_row rows[METRIC_COUNT] = {
     [METRIC_CONNECT_FAILED] =
         {"connect_failed_total", "servers that could not be reached", METRIC_SUM},
     [METRIC_TIMED_OUT] = {"timed_out_total", "sessions that a deadline ended", METRIC_SUM},
-    [METRIC_STORE_UP] = {"store_up", "workers whose connection to Redis works", METRIC_SUM},
+    [METRIC_STORE_UP] = {"store_up", "workers that Redis answers", METRIC_SUM},
     [METRIC_STORE_FAILURES] =
         {"store_failures_total", "questions that Redis did not answer", METRIC_SUM},
     [METRIC_DENIALS_REMEMBERED] =
         {"denials_remembered_total", "refusals that were known without asking Redis", METRIC_SUM},
     [METRIC_PAID_AHEAD] =
         {"paid_ahead_total", "questions paid with tokens that were taken ahead", METRIC_SUM},
+    [METRIC_STORE_OWED] =
+        {"store_owed",
+         "subscribers of whom Redis is still to be told what went through while it was away",
+         METRIC_SUM},
     [METRIC_STANDINGS] = {"standings", "standings mirrored by every worker", METRIC_LEAST},
     [METRIC_STANDINGS_KEPT] =
         {"standings_kept", "standings in force although Redis has lost them", METRIC_MOST},

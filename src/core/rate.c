@@ -16,9 +16,12 @@ static double increment(const struct rate *r, double n)
     return whole(n * (double)r->period_us / (double)r->count + 0.5);
 }
 
-static double base_of(double tat_us, double now_us)
+static double base_of(const struct rate *r, double tat_us, double now_us)
 {
-    return tat_us > now_us ? tat_us : now_us;
+    double most = now_us + 2 * (double)r->period_us;
+    double base = tat_us > now_us ? tat_us : now_us;
+
+    return base < most ? base : most;
 }
 
 static bool fits(const struct rate *r, double base, double now_us, double n)
@@ -28,7 +31,7 @@ static bool fits(const struct rate *r, double base, double now_us, double n)
 
 uint64_t rate_available(const struct rate *r, double tat_us, double now_us, uint64_t want)
 {
-    double base = base_of(tat_us, now_us);
+    double base = base_of(r, tat_us, now_us);
     double period = (double)r->period_us;
     double most = (double)want;
     double n = (period - (base - now_us)) * (double)r->count / period;
@@ -46,7 +49,7 @@ uint64_t rate_available(const struct rate *r, double tat_us, double now_us, uint
 
 double rate_take(const struct rate *r, double tat_us, double now_us, uint64_t n)
 {
-    double tat = base_of(tat_us, now_us) + increment(r, (double)n);
+    double tat = base_of(r, tat_us, now_us) + increment(r, (double)n);
     double most = now_us + 2 * (double)r->period_us;
 
     return tat < most ? tat : most;
@@ -55,7 +58,7 @@ double rate_take(const struct rate *r, double tat_us, double now_us, uint64_t n)
 double rate_wait_us(const struct rate *r, double tat_us, double now_us, uint64_t n)
 {
     double need = increment(r, (double)(n < r->count ? n : r->count));
-    double wait = base_of(tat_us, now_us) + need - now_us - (double)r->period_us;
+    double wait = base_of(r, tat_us, now_us) + need - now_us - (double)r->period_us;
 
     return wait > 0 ? wait : 0;
 }

@@ -8,13 +8,22 @@
 #include "proxy/session.h"
 #include "svc/standings.h"
 
+void gate_tell_store(struct gate *g)
+{
+    metrics_set(g->metrics, METRIC_STORE_UP, redis_is_up(g->redis));
+    metrics_set(g->metrics, METRIC_STORE_OWED, meter_owed(g->meter));
+}
+
 static void on_answer(void *context, uint64_t id, const struct answer *answer)
 {
     struct gate *g = context;
-    metrics_add(g->metrics, METRIC_STORE_FAILURES, answer->stand_in);
     metrics_add(
         g->metrics, METRIC_DENIALS_REMEMBERED, answer->uncharged && answer->state == METER_OVER);
     metrics_add(g->metrics, METRIC_PAID_AHEAD, answer->uncharged && answer->state == METER_WITHIN);
+    if (answer->stand_in) {
+        metrics_add(g->metrics, METRIC_STORE_FAILURES, 1);
+        gate_tell_store(g);
+    }
     struct session *s = sessions_get(&g->sessions, id);
     if (s) {
         session_answer(s, answer);
@@ -164,6 +173,7 @@ void gate_reload(struct gate *g, struct conf *conf)
 void gate_last_words(struct gate *g)
 {
     tally_write(g->tally);
+    meter_last_words(g->meter);
 }
 
 uint64_t gate_case(struct gate *g)

@@ -371,14 +371,13 @@ static int open_session(struct session *s, struct gate *gate, int fd)
     s->gate = gate;
     stream_init(&s->stream[SIDE_CLIENT], &gate->streams, s);
     stream_init(&s->stream[SIDE_SERVER], &gate->streams, s);
-    if (evtimer_assign(&s->timer, gate->base, on_timer, s) < 0 ||
-        stream_open(&s->stream[SIDE_CLIENT], fd) < 0) {
-        close(fd);
-        return -1;
-    }
     s->id = sessions_add(&gate->sessions, s);
     if (s->id == IDMAP_NONE) {
-        stream_close(&s->stream[SIDE_CLIENT]);
+        return -1;
+    }
+    if (evtimer_assign(&s->timer, gate->base, on_timer, s) < 0 ||
+        stream_open(&s->stream[SIDE_CLIENT], fd) < 0) {
+        sessions_remove(&gate->sessions, s);
         return -1;
     }
     return 0;
@@ -398,13 +397,10 @@ static void begin(struct session *s)
 int session_start(struct gate *gate, int fd, const struct endpoint *peer)
 {
     struct session *s = calloc(1, sizeof(*s));
-    if (!s) {
-        close(fd);
-        errno = ENOMEM;
-        return -1;
-    }
-    if (open_session(s, gate, fd) < 0) {
+    if (!s || open_session(s, gate, fd) < 0) {
         free(s);
+        session_turn_away(gate, fd, peer);
+        close(fd);
         errno = ENOMEM;
         return -1;
     }

@@ -1,4 +1,6 @@
 /* How a session ends: its record, and what has still to leave. */
+#include <sys/socket.h>
+
 #include "net/clock.h"
 #include "session_internal.h"
 
@@ -60,6 +62,24 @@ void session_record_refusal(struct session *s, const struct verdict *v)
     verdict_counts_add(s->gate->verdicts, JOURNAL_REFUSAL, s->setup.class, v);
     metrics_add(s->gate->metrics, metrics[v->action], 1);
     tally_refusal(s, v);
+}
+
+/* No journal line: that takes memory, and nobody is known yet. The worker's log tells of it. */
+void session_turn_away(struct gate *gate, int fd, const struct endpoint *client)
+{
+    static const struct verdict no_room = {.action = VERDICT_DEFER, .rule = RULE_RESOURCES};
+    char address[ADDR_TEXT], case_id[CASE_TEXT], array[VERDICT_REPLY];
+    const struct verdict_context context = {
+        .subscriber = address, .help_url = gate->conf->help_url, .case_id = case_id};
+    struct text reply;
+
+    addr_format(&client->addr, address);
+    case_format(gate_case(gate), case_id);
+    text_init(&reply, array, sizeof(array));
+    verdict_reply(&no_room, PLACE_GREETING, &context, &reply);
+    struct span words = text_span(&reply);
+    (void)!send(fd, words.at, words.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    metrics_add(gate->metrics, METRIC_DEFERRED, 1);
 }
 
 static void write_session_line(struct session *s, const struct verdict *v)

@@ -76,6 +76,8 @@ void session_record_refusal(struct session *s, const struct verdict *v);
 /* The one door out: tells the journal, the meter and the counters, and lets what was said so far
  * leave before the connections close. */
 void session_close(struct session *s, const struct verdict *v);
+/* Tells a client that there is no memory for its session, without taking any. */
+void session_turn_away(struct gate *gate, int fd, const struct endpoint *client);
 /* Ended: closes each side that has nothing left to say, and the session with the last. */
 void session_linger(struct session *s);
 /* (Re)arms the session's timer for what is due next. */

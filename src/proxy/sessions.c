@@ -49,6 +49,12 @@ struct session *sessions_get(const struct sessions *all, uint64_t id)
     return idmap_get(&all->map, id);
 }
 
+void sessions_remove(struct sessions *all, struct session *s)
+{
+    idmap_remove(&all->map, session_id(s));
+    all->counted(all->context, all->map.count);
+}
+
 void sessions_bury(struct sessions *all, struct session *s)
 {
     idmap_remove(&all->map, session_id(s));

@@ -2,7 +2,8 @@
 
 -- The meters of gate25, shared by all nodes. Every call is about one subscriber:
 --
---   KEYS  1  g25:meter:{ID}   hash    "KIND:SECONDS" -> theoretical arrival time (TAT), Unix us
+--   KEYS  1  g25:meter:{ID}   hash    "KIND:SECONDS" -> theoretical arrival time (TAT), Unix us;
+--                                     "at" -> when the last of them was written, Unix us
 --         2  g25:open:{ID}    zset    session slot -> Unix ms at which it expires
 --         3  g25:spread:{ID}  zset    destination -> Unix ms of the last contact
 --
@@ -35,6 +36,10 @@
 --                 nothing of all kinds. Three integers follow the answer: sessions, messages and
 --                 recipients that were taken so
 --   gate25_leave  1 if the slot was there, else 0
+--   gate25_settle OK. KEYS meter [spread]; ARGV the longest window of spread in us, then by threes
+--                 KIND PERIOD_US US (outstanding time of a bucket elsewhere, which is added to the
+--                 one here until that is empty: nobody gets into debt for what he was allowed) and
+--                 "contact" DESTINATION AGE_US
 --   gate25_peek   two integers a window: tokens left (spread, concurrent: used) and microseconds
 --                 until the window is full of tokens again (spread: empty again; concurrent: 0)
 --   gate25_rate   no keys; COUNT PERIOD_US TAT NOW N -> {available, TAT after taking, wait}, the
@@ -55,12 +60,17 @@ local function increment(w, n)
     return math.floor(n * w.period / w.count + 0.5)
 end
 
+-- No debt is over two periods: what is beyond was written by a clock that was set back since.
+local function base_of(w, now)
+    return math.min(math.max(w.tat, now), now + 2 * w.period)
+end
+
 local function fits(w, base, now, n)
     return base + increment(w, n) - now <= w.period
 end
 
 local function available(w, now, want)
-    local base = math.max(w.tat, now)
+    local base = base_of(w, now)
     local n = math.floor((w.period - (base - now)) * w.count / w.period)
     n = math.max(math.min(n, want), 0)
     if n < want and fits(w, base, now, n + 1) then
@@ -73,11 +83,11 @@ local function available(w, now, want)
 end
 
 local function after_taking(w, now, n)
-    return math.min(math.max(w.tat, now) + increment(w, n), now + 2 * w.period)
+    return math.min(base_of(w, now) + increment(w, n), now + 2 * w.period)
 end
 
 local function wait(w, now, n)
-    return math.max(math.max(w.tat, now) + increment(w, math.min(n, w.count)) - now - w.period, 0)
+    return math.max(base_of(w, now) + increment(w, math.min(n, w.count)) - now - w.period, 0)
 end
 
 -- Reading and writing -----------------------------------------------------------------------------
@@ -100,9 +110,23 @@ local function read_windows(args, first)
     return windows
 end
 
+-- The clock was set back by `ahead` us since the meter was written: its times go back with it, so that
+-- nobody has more or less than before.
+local function set_back(key, ahead)
+    local found, words = redis.call('HSCAN', key, '0', 'COUNT', '1000')[2], {}
+    for i = 1, #found, 2 do
+        local name, us = found[i], tonumber(found[i + 1])
+        if us and (name == 'at' or name == 'awaited' or IS_BUCKET[string.match(name, '^(%a+):')]) then
+            words[#words + 1] = name
+            words[#words + 1] = string.format('%.0f', us - ahead)
+        end
+    end
+    redis.call('HSET', key, unpack(words))
+end
+
 -- The windows that are token buckets, with their TATs.
-local function load_buckets(key, windows, now)
-    local buckets, fields = {}, {}
+local function load_buckets(key, windows, now, read_only)
+    local buckets, fields = {}, { 'at' }
     for _, w in ipairs(windows) do
         if IS_BUCKET[w.kind] then
             w.field = w.kind .. ':' .. string.format('%.14g', w.period / 1000000)
@@ -110,16 +134,16 @@ local function load_buckets(key, windows, now)
             fields[#fields + 1] = w.field
         end
     end
-    if #fields == 0 then
+    if #buckets == 0 then
         return buckets
     end
-    local tats = redis.call('HMGET', key, unpack(fields))
+    local times = redis.call('HMGET', key, unpack(fields))
+    local ahead = math.max((tonumber(times[1]) or 0) - now, 0)
     for i, w in ipairs(buckets) do
-        w.tat = tonumber(tats[i]) or 0
-        -- No debt is over two periods: this one was written before the clock was set back.
-        if w.tat - now > 3 * w.period then
-            w.tat = 0
-        end
+        w.tat = (tonumber(times[i + 1]) or 0) - ahead
+    end
+    if ahead > 0 and not read_only then
+        set_back(key, ahead)
     end
     return buckets
 end
@@ -148,7 +172,7 @@ local function save_buckets(key, buckets, now)
         end
     end
     if #words > 0 then
-        redis.call('HSET', key, unpack(words))
+        redis.call('HSET', key, 'at', string.format('%.0f', now), unpack(words))
         keep_alive(key, math.ceil((last - now) / 1000) + 1)
     end
 end
@@ -156,6 +180,14 @@ end
 local function renew_slot(key, slot, now)
     redis.call('ZADD', key, string.format('%.0f', math.floor(now / 1000) + SLOT_MS), slot)
     keep_alive(key, SLOT_MS)
+end
+
+-- What a clock left in the future that was set back since counts from now on.
+local function bring_back(key, last_ms, to_ms)
+    local members = redis.call('ZRANGEBYSCORE', key, string.format('(%.0f', last_ms), '+inf')
+    for _, member in ipairs(members) do
+        redis.call('ZADD', key, string.format('%.0f', to_ms), member)
+    end
 end
 
 local function has_kind(windows, kind)
@@ -189,7 +221,7 @@ local function check_spread(key, destination, windows, now, refusal)
     end
     local ms = math.floor(now / 1000)
     redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('%.0f', ms - math.floor(longest / 1000)))
-    redis.call('ZREMRANGEBYSCORE', key, string.format('(%.0f', ms + CLOCK_STEP_MS), '+inf')
+    bring_back(key, ms + CLOCK_STEP_MS, ms)
     local last = tonumber(redis.call('ZSCORE', key, destination) or nil)
     for _, w in ipairs(windows) do
         local since = ms - math.floor(w.period / 1000)
@@ -212,8 +244,7 @@ local function check_concurrent(key, slot, windows, now, refusal)
     end
     local ms = math.floor(now / 1000)
     redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('%.0f', ms))
-    redis.call(
-        'ZREMRANGEBYSCORE', key, string.format('(%.0f', ms + SLOT_MS + CLOCK_STEP_MS), '+inf')
+    bring_back(key, ms + SLOT_MS + CLOCK_STEP_MS, ms + SLOT_MS)
     local used = redis.call('ZCARD', key)
     for _, w in ipairs(windows) do
         if w.kind == 'concurrent' and used >= w.count and not redis.call('ZSCORE', key, slot) then
@@ -414,9 +445,39 @@ local function leave(keys, args)
     return keys[2] and redis.call('ZREM', keys[2], question.slot) or 0
 end
 
+-- What went through at a node that could not ask.
+local function settle(keys, args)
+    local now, spread_us, owed = time_us(), tonumber(args[1]), {}
+    if not spread_us or #args % 3 ~= 1 then
+        error('gate25: what is owed is SPREAD_US, then KIND PERIOD_US US or contact DESTINATION AGE_US')
+    end
+    for i = 2, #args, 3 do
+        if IS_BUCKET[args[i]] then
+            local w = { kind = args[i], period = tonumber(args[i + 1]), owed = tonumber(args[i + 2]) }
+            owed[#owed + 1] = w
+        end
+    end
+    local buckets = load_buckets(keys[1], owed, now)
+    for _, w in ipairs(buckets) do
+        local tat = math.min(math.max(w.tat, now) + w.owed, now + w.period)
+        if tat > w.tat then
+            w.tat, w.changed = tat, true
+        end
+    end
+    save_buckets(keys[1], buckets, now)
+    for i = 2, #args, 3 do
+        if args[i] == 'contact' then
+            local at_ms = math.floor((now - tonumber(args[i + 2])) / 1000)
+            redis.call('ZADD', keys[2], 'GT', string.format('%.0f', at_ms), args[i + 1])
+            keep_alive(keys[2], math.ceil(spread_us / 1000))
+        end
+    end
+    return redis.status_reply('OK')
+end
+
 local function peek(keys, args)
     local windows, now, result = read_windows(args, 1), time_us(), {}
-    load_buckets(keys[1], windows, now)
+    load_buckets(keys[1], windows, now, true)
     for _, w in ipairs(windows) do
         local n, us = 0, 0
         if IS_BUCKET[w.kind] then
@@ -477,5 +538,6 @@ redis.register_function('gate25_take', take)
 redis.register_function('gate25_take_ahead', take_ahead)
 -- Leaving frees memory: allowed when Redis has none left.
 redis.register_function{ function_name = 'gate25_leave', callback = leave, flags = { 'allow-oom' } }
+redis.register_function('gate25_settle', settle)
 redis.register_function{ function_name = 'gate25_peek', callback = peek, flags = { 'no-writes' } }
 redis.register_function{ function_name = 'gate25_rate', callback = rate, flags = { 'no-writes' } }

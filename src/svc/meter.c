@@ -10,6 +10,7 @@
 #include "svc/meter_codec.h"
 #include "svc/meter_local.h"
 #include "svc/meter_notes.h"
+#include "svc/meter_settle.h"
 
 #define METER_LOCAL_MOST 100000
 #define METER_NOTES_MOST 16384
@@ -40,6 +41,7 @@ struct meter {
     void *context;
     struct meter_local *local;
     struct meter_notes *notes;
+    struct meter_settle *settle;
     struct pending_list waiting; /* for Redis */
     struct pending_list ready;   /* for the loop's next turn */
     struct event deliver;
@@ -87,6 +89,24 @@ static void answer_without_redis(struct meter *m, const struct pending *p, struc
         *out = (struct answer){.state = METER_UNKNOWN};
     }
     out->stand_in = true;
+}
+
+/* Redis does not know of this question, and is told later what came of it. */
+static void owe(struct meter *m, const struct pending *p, const struct answer *answer)
+{
+    const struct question *q = &p->question;
+    bool unmetered = answer->state == METER_UNKNOWN && p->when_down != WHEN_DOWN_REFUSE;
+    bool granted = answer->state == METER_WITHIN || unmetered;
+    bool session = granted && q->kind == QUESTION_SESSION;
+    const struct meter_passed passed = {
+        .sessions = session,
+        .messages = granted || q->kind == QUESTION_CHECKPOINT ? q->messages : 0,
+        .recipients = unmetered ? q->recipients : answer->recipients,
+        .bytes = q->bytes,
+        .destination = session ? &p->destination : NULL,
+    };
+
+    meter_settle_owe(m->settle, p->text, &passed, &p->windows);
 }
 
 static void complain(struct meter *m, const struct redis_reply *reply)
@@ -183,6 +203,10 @@ static void on_reply(void *context, uint64_t ticket, const struct redis_reply *r
             complain(m, reply);
         }
         answer_without_redis(m, p, &answer);
+        /* Without a reply Redis has heard the question, or may still: it counts as told. */
+        if (reply) {
+            owe(m, p, &answer);
+        }
     }
     deliver(m, p, &answer);
 }
@@ -224,6 +248,7 @@ static int call(struct meter *m, struct pending *p, uint32_t deadline_ms)
     if (p->question.kind == QUESTION_SESSION) {
         addr_format(&p->destination, destination);
     }
+    meter_settle_before(m->settle, p->text);
     meter_words_take(&words, p->text, p->slot, destination, &p->question, &p->windows, p->ahead);
     /* 0 would wait for ever. */
     deadline_ms = deadline_ms ? deadline_ms : 1;
@@ -252,6 +277,7 @@ int meter_ask(
         p->answer = (struct answer){.state = METER_WITHIN, .recipients = question->recipients};
     } else if (!known) {
         answer_without_redis(m, p, &p->answer);
+        owe(m, p, &p->answer);
     }
     TAILQ_INSERT_TAIL(&m->ready, p, next);
     event_active(&m->deliver, EV_TIMEOUT, 1);
@@ -272,6 +298,10 @@ void meter_leave(struct meter *m, const struct meter_subject *subject, const str
         meter_words_leave(&words, subject->id, concurrent ? subject->slot : "", last, &windows);
         charged = redis_call(m->redis, words.at, words.count, 0, NULL, NULL, 0) == 0;
     }
+    if (!charged) {
+        const struct meter_passed passed = {.messages = last->messages, .bytes = last->bytes};
+        meter_settle_owe(m->settle, subject->id, &passed, &windows);
+    }
     /* Its slot may be held here since Redis was away, whoever gets the bytes. */
     meter_local_leave(
         m->local, subject->id, subject->slot, charged ? &(struct question){0} : last, &windows,
@@ -288,9 +318,11 @@ struct meter *meter_new(
     }
     m->local = meter_local_new(METER_LOCAL_MOST);
     m->notes = meter_notes_new(METER_NOTES_MOST);
-    if (!m->local || !m->notes) {
+    m->settle = meter_settle_new(base, redis, METER_LOCAL_MOST);
+    if (!m->local || !m->notes || !m->settle) {
         meter_local_free(m->local);
         meter_notes_free(m->notes);
+        meter_settle_free(m->settle);
         free(m);
         return NULL;
     }
@@ -328,5 +360,16 @@ void meter_free(struct meter *m)
     }
     meter_notes_free(m->notes);
     meter_local_free(m->local);
+    meter_settle_free(m->settle);
     free(m);
+}
+
+void meter_last_words(struct meter *m)
+{
+    meter_settle_now(m->settle);
+}
+
+size_t meter_owed(const struct meter *m)
+{
+    return meter_settle_count(m->settle);
 }

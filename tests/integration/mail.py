@@ -124,5 +124,7 @@ def meters(redis, subscriber):
         words = redis.cli("zrange", key, 0, -1, "withscores")
         return dict(zip(words[::2], map(int, words[1::2])))
 
-    return (redis.cli("hgetall", f"g25:meter:{{{subscriber}}}"), scores(f"g25:open:{{{subscriber}}}"),
+    fields = redis.cli("hgetall", f"g25:meter:{{{subscriber}}}").items()
+    buckets = {name: tat for name, tat in fields if ":" in name}
+    return (buckets, scores(f"g25:open:{{{subscriber}}}"),
             scores(f"g25:spread:{{{subscriber}}}"))

@@ -239,3 +239,29 @@ def test_keys_on_both_sides(lab, cluster, make, started):
     thread.join()
     assert codes == [250]
     assert meters(to, source)[0] and gate.ctl_json("status")["counters"]["store_failures_total"] == 0
+
+
+def test_the_books_of_a_node_that_was_away(lab, started, sink):
+    """What its subscribers sent meanwhile is charged to it; the others' never notice."""
+    sink()
+    cluster = Cluster(lab.gate, started, replicas=0)
+    gate = started(Gate(lab, cluster.url("gate25d"), {
+        "redis": {"when-down": "local", "deadline": "5s"}, "intercept": {"workers": 1},
+        "class ordinary": {**CLASS, "spread": ["9/1d"]}}))
+    wait_up(gate)
+    victim = cluster.nodes[1]
+    source, other = next(strangers_of(cluster, victim)), next(strangers_of(cluster, cluster.nodes[2]))
+    pass_messages(lab, other, 1)
+    victim.kill()
+    pass_the_rest(lab, source, 0)
+    pass_messages(lab, other, 1)
+    assert gate.ctl_json("status")["counters"]["store_owed"] == 1
+
+    victim.start()
+    cluster.wait_whole()
+    wait_for(lambda: gate.ctl_json("status")["counters"]["store_owed"] == 0, PATIENCE_S, "all is charged")
+    pass_the_rest(lab, source, LIMIT)
+    buckets, _, spread = meters(victim, source)
+    assert buckets.keys() == {"messages:86400", "sessions:86400"} and list(spread) == [MX4]
+    pass_the_rest(lab, other, 2)
+    check_rights(cluster)

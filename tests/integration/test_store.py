@@ -1,27 +1,15 @@
 """Redis killed, frozen, emptied, read-only, gone at the start: who passes, and how it comes back."""
 
-import threading
 import time
 
 import pytest
 
-from tests.integration.mail import Client, attempt, meters, unit
+from tests.integration.mail import Client, attempt, unit
+from tests.integration.outage import (HELD_UP_S, LIMIT, MX4, QUARANTINED, QUARANTINED6, REGISTERED, REGISTERED6,
+                                      Traffic, check_away_and_back, check_enforced, check_known, left, start_isp,
+                                      stranger, timed, wait_standings, wait_store)
 from tests.lab.process import wait_for
-from tests.lab.servers import Gate, Redis
-
-MX4, MX6 = "198.51.100.10", "2001:db8:ffff::10"
-REGISTERED, QUARANTINED = "10.20.4.25", "10.20.4.66"
-REGISTERED6, QUARANTINED6 = "2001:db8:20:4200::25", "2001:db8:20:4600::66"
-LIMIT = 3
-CLASS = {"action": "meter", "sessions": ["1000/1d"], "messages": [f"{LIMIT}/1d"]}
-HELD_UP_S = 2  # no decision takes that long, whatever Redis does; it may wait for DEADLINE
-DEADLINE = "500ms"
-numbers = iter(range(1, 250))
-
-
-def stranger():
-    """A subscriber nobody has heard of."""
-    return f"10.20.5.{next(numbers)}"
+from tests.lab.servers import Redis
 
 
 @pytest.fixture(name="redis")
@@ -33,57 +21,8 @@ def own_redis_fixture(lab, started):
 @pytest.fixture(name="isp")
 def isp_fixture(lab, redis, sink, started):
     """isp(when_down, **more) starts a gate that knows a registered and a quarantined subscriber."""
-    sink([MX4, MX6])
-
-    def make(when_down="local", workers=2, **more):
-        gate = Gate(lab, redis, {"redis": {"when-down": when_down, "deadline": DEADLINE},
-                                 "intercept": {"workers": workers}, "class ordinary": CLASS, **more})
-        for verb, address in (("register", REGISTERED), ("register", REGISTERED6),
-                              ("quarantine", QUARANTINED), ("quarantine", QUARANTINED6)):
-            gate.ctl(verb, address, "--reason", "a test")
-        return started(gate)
-
-    return make
-
-
-def timed(lab, source, destination=MX4):
-    """attempt(), which must not have been held up."""
-    began = time.monotonic()
-    reply = attempt(lab, source, destination)
-    assert time.monotonic() - began < HELD_UP_S
-    return reply
-
-
-def check_known(lab):
-    """Registered subscribers pass, quarantined ones are refused, whatever Redis does."""
-    for source, destination in ((REGISTERED, MX4), (REGISTERED6, MX6)):
-        for _ in range(LIMIT + 2):
-            assert timed(lab, source, destination).code == 250
-    for source, destination in ((QUARANTINED, MX4), (QUARANTINED6, MX6)):
-        reply = timed(lab, source, destination)
-        assert reply.code == 554
-        assert "(quarantined)" in reply.refusal["words"]
-
-
-def check_enforced(lab, redis):
-    """Limits hold over all workers again, and it is Redis that counts."""
-    source = stranger()
-    assert [timed(lab, source).code for _ in range(LIMIT + 2)] == [250] * LIMIT + [450] * 2
-    assert set(meters(redis, source)[0]) == {"messages:86400", "sessions:86400"}
-
-
-def wait_store(gate, up):
-    """Until every worker has its connection to Redis, or none."""
-    workers = len(gate.workers())
-    wait_for(lambda: gate.ctl_json("status")["counters"]["store_up"] == (workers if up else 0), 20,
-             f"store_up of {workers if up else 0} workers")
-
-
-def wait_standings(gate, count):
-    """Until every worker says that it mirrors so many standings, as they do once a second."""
-    workers = len(gate.workers())
-    wait_for(lambda: gate.ctl_json("status")["counters"]["standings"] == count, 20,
-             f"{count} standings in each of {workers} workers")
+    sink()
+    return lambda when_down="local", **more: start_isp(lab, redis, started, when_down, **more)
 
 
 def break_redis(redis, how):
@@ -108,42 +47,11 @@ def mend_redis(redis, how):
         redis.cli("replicaof", "no", "one")
 
 
-def check_when_down(lab, when_down):
-    """What the configuration says of everybody else while Redis is away."""
-    source = stranger()
-    replies = [timed(lab, source) for _ in range(2 * LIMIT + 2)]
-    codes = [reply.code for reply in replies]
-    if when_down == "pass":
-        assert codes == [250] * len(codes)
-    elif when_down == "refuse":
-        assert codes == [421] * len(codes)
-        refusal = replies[0].refusal
-        assert (refusal["enhanced"], refusal["id"], refusal["retry"]) == ("4.3.2", source, 60)
-        assert refusal["words"] == "cannot be checked against its limits now"
-    else:
-        # Each of two workers has a bucket of its own.
-        assert LIMIT <= codes.count(250) <= 2 * LIMIT
-        assert codes.count(250) + codes.count(450) == len(codes)
-        told = next(reply for reply in replies if reply.code == 450).refusal
-        assert told["words"] == f"has reached its limit of {LIMIT} messages in 1 day"
-
-
 @pytest.mark.parametrize("when_down", ["local", "pass", "refuse"])
 @pytest.mark.parametrize("how", ["killed", "stopped", "read-only", "replica"])
 def test_redis_away_and_back(lab, redis, isp, how, when_down):
-    gate = isp(when_down)
-    check_known(lab)
-    check_enforced(lab, redis)
-
-    break_redis(redis, how)
-    check_known(lab)
-    check_when_down(lab, when_down)
-    check_known(lab)
-
-    mend_redis(redis, how)
-    wait_store(gate, up=True)
-    check_enforced(lab, redis)
-    check_known(lab)
+    check_away_and_back(lab, redis, isp(when_down), when_down, lambda: break_redis(redis, how),
+                        lambda: mend_redis(redis, how))
 
 
 def test_status_tells_whether_redis_is_there(lab, redis, isp):
@@ -180,34 +88,17 @@ def test_limits_are_exact_in_one_worker_without_redis(lab, redis, isp):
     assert attempt(lab, source, MX4).code == 450, "Redis has not forgotten"
 
 
-class Traffic(threading.Thread):
-    """Sends one mail after the other until stop(); replies are its results."""
-
-    def __init__(self, lab, source):
-        super().__init__(daemon=True)
-        self.lab, self.source = lab, source
-        self.replies, self.slowest, self.failure = [], 0.0, None
-        self.done = threading.Event()
-
-    def run(self):
-        try:
-            while not self.done.is_set():
-                began = time.monotonic()
-                self.replies.append(attempt(self.lab, self.source, MX4))
-                self.slowest = max(self.slowest, time.monotonic() - began)
-        except (OSError, AssertionError) as error:
-            self.failure = error
-
-    def more(self, count=5):
-        """Waits until so many more mails have been answered."""
-        enough = len(self.replies) + count
-        wait_for(lambda: self.failure or len(self.replies) >= enough, 20, f"mail from {self.source}")
-
-    def stop(self):
-        self.done.set()
-        self.join(20)
-        assert self.failure is None, f"{self.source}: {self.failure!r} after {len(self.replies)} mails"
-        return {reply.code for reply in self.replies}
+def test_a_gate_that_ends_leaves_its_books_in_order(lab, redis, isp):
+    gate = isp("local", workers=1)
+    redis.kill()
+    wait_store(gate, up=False)
+    sources = [stranger() for _ in range(5)]
+    for source in sources:
+        assert [timed(lab, source).code for _ in range(LIMIT + 1)] == [250] * LIMIT + [450]
+    redis.start()
+    wait_store(gate, up=True)
+    assert gate.end() == 0
+    assert [left(redis, source) for source in sources] == [0] * len(sources)
 
 
 def test_redis_fails_under_traffic(lab, redis, isp):

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 import socket
 import sys
@@ -16,26 +17,30 @@ from .process import PARTS, Process, StartFailed, wait_for  # noqa: F401
 
 
 class Redis(Process):
-    """redis-server, on a unix socket, and on loopback TCP where `port` is given.
+    """redis-server, on a unix socket, and on TCP where `port` is given: of loopback, or of `address`.
 
     stop() freezes it, cont() goes on, kill() ends it hard; start() again uses the same folder.
     """
 
     name = "redis"
 
-    def __init__(self, host, port=0, appendonly=False, folder=None):
+    def __init__(self, host, port=0, appendonly=False, folder=None, address="127.0.0.1",
+                 environment=None):
         super().__init__(host, folder)
         self.port = port
+        self.address = address
         self.appendonly = appendonly
+        self.environment = environment or {}
         self.socket = self.folder / "redis.sock"
         self.url = f"unix:{self.socket}"
-        self.tcp_url = f"redis://127.0.0.1:{port}"
+        self.tcp_url = f"redis://{address}:{port}"
 
     def start(self, *options):
         return self.launch(
-            PARTS / "usr/bin/redis-server", "--port", self.port, "--bind", "127.0.0.1", "--unixsocket",
-            self.socket, "--unixsocketperm", "777", "--dir", self.folder, "--save", "", "--appendonly",
-            "yes" if self.appendonly else "no", "--appendfsync", "always", *options)
+            PARTS / "usr/bin/redis-server", "--port", self.port, "--bind", self.address, "--protected-mode", "no",
+            "--unixsocket", self.socket, "--unixsocketperm", "777", "--dir", self.folder, "--save", "",
+            "--appendonly", "yes" if self.appendonly else "no", "--appendfsync", "always", *options,
+            env={**os.environ, **self.environment})
 
     def ready(self):
         with contextlib.suppress(redis_client.RedisError):
@@ -44,7 +49,7 @@ class Redis(Process):
 
     def client(self, **options):
         """A python3-redis client of it."""
-        return redis_client.Redis(unix_socket_path=str(self.socket), decode_responses=True, **options)
+        return redis_client.Redis(unix_socket_path=str(self.socket), **{"decode_responses": True, **options})
 
     def cli(self, *arguments):
         """One command, its answer as Python has it: redis.cli("hgetall", "g25:meter:{...}")."""

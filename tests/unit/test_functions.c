@@ -315,24 +315,113 @@ static void test_expired_members(void **state)
     assert_memory_equal(a.text, "[2 0 0 1 43", 11);
 }
 
-/* Redis's clock was ahead for a while: what was written then does not refuse for ever. */
+/* Redis's clock was ahead for a while, and was set back: nobody has more or less than before. */
 static void test_clock_set_back(void **state)
 {
     struct bench *b = *state;
     struct real_answer a;
-    int64_t now_us = redis_time_us(b);
+    long long now_us = redis_time_us(b);
     long long later_us = now_us + 40 * 86400 * 1000000LL;
 
-    real_redis_ask(b->base, b->redis, &a, "HSET g25:meter:{1} messages:86400 %lld", later_us);
+    /* One of two messages taken, one session of three, at a time that is still to come. */
+    real_redis_ask(
+        b->base, b->redis, &a,
+        "HSET g25:meter:{1} at %lld messages:86400 %lld sessions:86400 %lld awaited %lld other x",
+        later_us, later_us + 43200000000LL, later_us + 28800000000LL, later_us + 5000000);
+    real_redis_ask(
+        b->base, b->redis, &a, "FCALL_RO gate25_peek" KEYS "%s", 1u, 1u, 1u,
+        "messages 2" DAY " sessions 3" DAY);
+    assert_memory_equal(a.text, "[1 43200000000 2 28800000000]", 29);
     fcall(b, &a, 1, "take", MESSAGE "messages 2" DAY);
     assert_string_equal(a.text, "[1 0 0 0 0]");
+    fcall(b, &a, 1, "take", MESSAGE "messages 2" DAY);
+    assert_memory_equal(a.text, "[2 0 0 1 43", 11);
+    /* The others have moved with it, what is no time has not. */
+    assert_in_range(ask_number(b, "HGET g25:meter:{1} at"), now_us, now_us + 3600000000);
+    assert_in_range(
+        ask_number(b, "HGET g25:meter:{1} sessions:86400"), now_us + 28800000000,
+        now_us + 28800000000 + 3600000000);
+    assert_in_range(
+        ask_number(b, "HGET g25:meter:{1} awaited"), now_us + 5000000, now_us + 3600000000);
+    assert_string_equal(real_redis_ask(b->base, b->redis, &a, "HGET g25:meter:{1} other"), "x");
+
+    /* Contacts and slots are as of now. */
     real_redis_ask(
         b->base, b->redis, &a, "ZADD g25:spread:{1} %lld x %lld y", later_us / 1000,
         later_us / 1000);
     real_redis_ask(
-        b->base, b->redis, &a, "ZADD g25:open:{1} %lld x %lld y", later_us / 1000, later_us / 1000);
-    fcall(b, &a, 1, "take", SESSION "s z spread 1" DAY " concurrent 1 0");
+        b->base, b->redis, &a, "ZADD g25:open:{1} %lld t %lld u", later_us / 1000, later_us / 1000);
+    fcall(b, &a, 1, "take", SESSION "s z spread 3" DAY " concurrent 3 0");
     assert_string_equal(a.text, "[1 0 0 0 0]");
+    fcall(b, &a, 1, "take", SESSION "s q spread 3" DAY);
+    assert_memory_equal(a.text, "[2 0 0 1 86", 11);
+    fcall(b, &a, 1, "take", SESSION "v z concurrent 3 0");
+    assert_string_equal(a.text, "[2 0 0 1 60000000]");
+    assert_in_range(
+        ask_number(b, "ZSCORE g25:spread:{1} x"), now_us / 1000, now_us / 1000 + 3600000);
+    assert_in_range(
+        ask_number(b, "ZSCORE g25:open:{1} u"), now_us / 1000, now_us / 1000 + 900000 + 3600000);
+}
+
+/* Nothing tells when it was written: a debt of one period is the most that is believed. */
+static void test_times_far_ahead(void **state)
+{
+    struct bench *b = *state;
+    struct real_answer a;
+
+    real_redis_ask(
+        b->base, b->redis, &a, "HSET g25:meter:{1} messages:86400 %lld",
+        (long long)redis_time_us(b) + 40 * 86400 * 1000000LL);
+    fcall(b, &a, 1, "take", SESSION "s a messages 2" DAY);
+    assert_memory_equal(a.text, "[2 0 0 1 86400000000]", 21);
+}
+
+/* What went through elsewhere is charged, up to an empty bucket. */
+static void test_settle(void **state)
+{
+    struct bench *b = *state;
+    struct real_answer a;
+    int64_t now_ms = redis_time_us(b) / 1000;
+
+    fcall(b, &a, 1, "take", MESSAGE "messages 4" DAY " bytes 1000" DAY);
+    real_redis_ask(
+        b->base, b->redis, &a,
+        "FCALL gate25_settle 2 g25:meter:{1} g25:spread:{1} 86400000000 messages 86400000000 "
+        "21600000000 contact 192.0.2.9 7000000 contact 192.0.2.8 1000");
+    assert_string_equal(a.text, "OK");
+    assert_memory_equal(fcall(b, &a, 1, "peek", "messages 4" DAY), "[2 43", 5);
+    assert_int_equal(ask_number(b, "ZCARD g25:spread:{1}"), 2);
+    assert_in_range(
+        ask_number(b, "ZSCORE g25:spread:{1} 192.0.2.9"), now_ms - 7000, now_ms - 7000 + 3600000);
+    assert_in_range(ask_number(b, "PTTL g25:spread:{1}"), 86400000 - 3600000, 86400000);
+    assert_in_range(ask_number(b, "PTTL g25:meter:{1}"), 43200000 - 3600000, 43200002);
+
+    /* Far more than there is: the bucket is empty, and in no debt. */
+    for (int i = 0; i < 3; i++) {
+        real_redis_ask(
+            b->base, b->redis, &a,
+            "FCALL gate25_settle 1 g25:meter:{1} 0 messages 86400000000 80000000000");
+    }
+    fcall(b, &a, 1, "take", MESSAGE "messages 4" DAY);
+    assert_memory_equal(a.text, "[2 0 0 1 21", 11);
+    fcall(b, &a, 1, "take", SESSION "s a messages 4" DAY);
+    assert_string_equal(a.text, "[1 0 0 0 0]");
+    /* A debt that is here is not lowered. */
+    fcall(b, &a, 1, "take", "checkpoint 0 0 1600 s '' bytes 1000" DAY);
+    assert_memory_equal(a.text, "[1 0 1 1 51", 11);
+    real_redis_ask(
+        b->base, b->redis, &a, "FCALL gate25_settle 1 g25:meter:{1} 0 bytes 86400000000 1000");
+    fcall(b, &a, 1, "take", "checkpoint 0 0 0 s '' bytes 1000" DAY);
+    assert_memory_equal(a.text, "[1 0 1 1 51", 11);
+    /* A later contact is not put back. */
+    real_redis_ask(
+        b->base, b->redis, &a,
+        "FCALL gate25_settle 2 g25:meter:{1} g25:spread:{1} 86400000000 contact 192.0.2.8 "
+        "90000000");
+    assert_in_range(ask_number(b, "ZSCORE g25:spread:{1} 192.0.2.8"), now_ms - 1, now_ms + 3600000);
+    assert_int_equal(
+        real_redis_ask(b->base, b->redis, &a, "FCALL gate25_settle 1 g25:meter:{1} 0 messages")[0],
+        '-');
 }
 
 static void test_peek(void **state)
@@ -413,9 +502,9 @@ static struct decision random_decision(uint64_t *seed)
         .rate = {counts[random_below(seed, 9)], periods[random_below(seed, 6)]},
         .now = 1.7e15 + (double)random_below(seed, 1000000000000),
     };
-    uint64_t span = 5 * d.rate.period_us / 2;
+    uint64_t span = 4 * d.rate.period_us;
 
-    /* Empty, fuller and fuller, in debt; often just at an edge. */
+    /* Empty, fuller and fuller, in debt, from a clock that was set back; often just at an edge. */
     d.tat = d.now + (double)random_below(seed, span + 1) - (double)(d.rate.period_us / 4);
     if (random_below(seed, 3) == 0) {
         uint64_t taken = random_below(seed, d.rate.count < 1000 ? d.rate.count + 2 : 1000);
@@ -502,8 +591,10 @@ static void test_same_as_rate(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_scenarios),      TEST(test_keys), TEST(test_leave),  TEST(test_expired_members),
-        TEST(test_clock_set_back), TEST(test_peek), TEST(test_errors), TEST(test_same_as_rate),
+        TEST(test_scenarios),       TEST(test_keys),           TEST(test_leave),
+        TEST(test_expired_members), TEST(test_clock_set_back), TEST(test_times_far_ahead),
+        TEST(test_settle),          TEST(test_peek),           TEST(test_errors),
+        TEST(test_same_as_rate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

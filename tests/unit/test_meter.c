@@ -10,6 +10,7 @@
 #include "unit/real_redis.h"
 
 #define DAY_US  86400000000u
+#define DAY     "86400000000"
 #define SECOND  1e6
 #define ANSWERS 4096
 
@@ -205,7 +206,7 @@ static void test_redis(void **state)
     assert_string_equal(
         real_redis_ask(b->base, b->redis, &a, "ZRANGE g25:spread:{a} 0 -1"),
         "[192.0.2.1 192.0.2.2]");
-    assert_string_equal(real_redis_ask(b->base, b->redis, &a, "HLEN g25:meter:{a}"), "4");
+    assert_string_equal(real_redis_ask(b->base, b->redis, &a, "HLEN g25:meter:{a}"), "5");
 }
 
 static void test_local(void **state)
@@ -382,6 +383,7 @@ static void test_error_reply(void **state)
     what.when_down = WHEN_DOWN_REFUSE;
     assert_int_equal(ask(b, &class, &what)->state, METER_WITHIN);
     /* Lost functions are one unanswered question, no more. */
+    what.id = "b";
     real_redis_ask(b->base, b->redis, &a, "FUNCTION FLUSH");
     assert_int_equal(ask(b, &class, &what)->state, METER_UNKNOWN);
     assert_int_equal(ask(b, &class, &what)->state, METER_WITHIN);
@@ -391,6 +393,126 @@ static void test_error_reply(void **state)
     assert_int_equal(ask(b, &class, &what)->state, METER_UNKNOWN);
     leave(b, &class, "a", 1, 0);
     assert_string_equal(real_redis_ask(b->base, b->redis, &a, "ZCARD g25:open:{a}"), "0");
+}
+
+static bool is_settled(const void *meter)
+{
+    return meter_owed(meter) == 0;
+}
+
+/* What goes through while Redis is away, by whichever rule, is charged when it is back. */
+static void test_settled_afterwards(void **state)
+{
+    struct bench *b = *state;
+    struct conf_class class = small_class();
+    struct real_answer a;
+
+    real_redis_kill(&b->server);
+    assert_true(real_redis_until(b->base, real_redis_is_down, b->redis));
+    const struct ask open = {1, "a", OPEN, 1, WHEN_DOWN_LOCAL, 0};
+    assert_int_equal(ask(b, &class, &open)->state, METER_WITHIN);
+    const struct ask mail = {1, "a", ENVELOPE(1, 3, 100), 1, WHEN_DOWN_LOCAL, 0};
+    assert_int_equal(ask(b, &class, &mail)->state, METER_WITHIN);
+    assert_int_equal(ask(b, &class, &mail)->state, METER_WITHIN);
+    assert_int_equal(ask(b, &class, &mail)->state, METER_OVER);
+    const struct ask pass = {2, "p", ENVELOPE(1, 4, 0), 1, WHEN_DOWN_PASS, 0};
+    const struct ask refuse = {3, "r", ENVELOPE(1, 4, 400), 1, WHEN_DOWN_REFUSE, 0};
+    assert_int_equal(ask(b, &class, &pass)->state, METER_UNKNOWN);
+    assert_int_equal(ask(b, &class, &refuse)->state, METER_UNKNOWN);
+    leave(b, &class, "l", 4, 250);
+    assert_int_equal(meter_owed(b->meter), 4);
+
+    real_redis_run(&b->server);
+    assert_true(real_redis_until(b->base, real_redis_is_up, b->redis));
+    /* Its own question is behind what it owes. */
+    assert_int_equal(ask(b, &class, &mail)->state, METER_OVER);
+    assert_true(real_redis_until(b->base, is_settled, b->meter));
+    static const struct {
+        const char *id, *left;
+    } rows[] = {
+        {"a", "[2 0 0 600 1]"},
+        {"p", "[3 1 1 1000 0]"},
+        {"r", "[3 2 5 600 0]"},
+        {"l", "[3 2 5 750 0]"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        (void)real_redis_ask(
+            b->base, b->redis, &a,
+            "FCALL_RO gate25_peek 3 g25:meter:{%s} g25:open:{%s} g25:spread:{%s} sessions 3 " DAY
+            " messages 2 " DAY " recipients 5 " DAY " bytes 1000 " DAY " spread 2 " DAY,
+            rows[i].id, rows[i].id, rows[i].id);
+        long long n[10] = {0};
+        char left[64];
+        assert_int_equal(
+            sscanf(
+                a.text, "[%lld %lld %lld %lld %lld %lld %lld %lld %lld %lld]", &n[0], &n[1], &n[2],
+                &n[3], &n[4], &n[5], &n[6], &n[7], &n[8], &n[9]),
+            10);
+        snprintf(left, sizeof left, "[%lld %lld %lld %lld %lld]", n[0], n[2], n[4], n[6], n[8]);
+        assert_string_equal(left, rows[i].left);
+    }
+}
+
+/* A process that ends tells all at once, and gets its answers or not. */
+static void test_last_words(void **state)
+{
+    struct bench *b = *state;
+    struct conf_class class = small_class();
+    struct real_answer a;
+    char id[16];
+
+    real_redis_kill(&b->server);
+    assert_true(real_redis_until(b->base, real_redis_is_down, b->redis));
+    for (unsigned i = 0; i < 300; i++) {
+        snprintf(id, sizeof id, "s%u", i);
+        (void)ask(b, &class, &(struct ask){i, id, ENVELOPE(1, 1, 0), 1, WHEN_DOWN_LOCAL, 0});
+    }
+    assert_int_equal(meter_owed(b->meter), 300);
+    meter_last_words(b->meter); /* nobody hears them */
+    assert_int_equal(meter_owed(b->meter), 300);
+    real_redis_run(&b->server);
+    assert_true(real_redis_until(b->base, real_redis_is_up, b->redis));
+    meter_last_words(b->meter);
+    meter_free(b->meter);
+    b->meter = NULL;
+    assert_string_equal(real_redis_ask(b->base, b->redis, &a, "DBSIZE"), "300");
+}
+
+/* What Redis may have heard is not charged a second time. */
+static void test_a_late_answer_is_an_answer(void **state)
+{
+    struct bench *b = *state;
+    struct conf_class class = small_class();
+    struct ask what = {1, "a", ENVELOPE(1, 1, 0), 1, WHEN_DOWN_LOCAL, 1};
+
+    kill(b->server.pid, SIGSTOP);
+    assert_int_equal(ask(b, &class, &what)->state, METER_WITHIN);
+    assert_int_equal(meter_owed(b->meter), 0);
+    kill(b->server.pid, SIGCONT);
+    assert_true(real_redis_until(b->base, real_redis_is_up, b->redis));
+    what.deadline_ms = 0;
+    assert_int_equal(ask(b, &class, &what)->state, METER_WITHIN);
+    assert_int_equal(ask(b, &class, &what)->state, METER_OVER);
+}
+
+/* Redis takes no charges for a while: they are made later. */
+static void test_settled_when_redis_takes_it(void **state)
+{
+    struct bench *b = *state;
+    struct conf_class class = small_class();
+    struct real_answer a;
+    const struct ask what = {1, "a", ENVELOPE(1, 1, 0), 1, WHEN_DOWN_LOCAL, 0};
+
+    real_redis_ask(b->base, b->redis, &a, "CONFIG SET maxmemory 1");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(ask(b, &class, &what)->state, METER_WITHIN);
+        assert_true(b->answer[1].stand_in);
+    }
+    assert_int_equal(ask(b, &class, &what)->state, METER_OVER);
+    assert_int_equal(meter_owed(b->meter), 1);
+    real_redis_ask(b->base, b->redis, &a, "CONFIG SET maxmemory 0");
+    assert_true(real_redis_until(b->base, is_settled, b->meter));
+    assert_int_equal(ask(b, &class, &what)->state, METER_OVER);
+    assert_false(b->answer[1].stand_in);
 }
 
 /* Many at once: each is answered once, and no more is granted than there is. */
@@ -732,6 +854,10 @@ int main(void)
         TEST(test_without_windows),
         TEST(test_when_down),
         TEST(test_error_reply),
+        TEST(test_settled_afterwards),
+        TEST(test_last_words),
+        TEST(test_a_late_answer_is_an_answer),
+        TEST(test_settled_when_redis_takes_it),
         TEST(test_many),
         TEST(test_known_denials),
         TEST(test_tokens_ahead),
