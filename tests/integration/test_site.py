@@ -18,6 +18,8 @@ from tests.lab.web import GARDEN_PORT, HOST, URL, give_rights
 
 LINE, OTHER, SIX = "10.20.3.3", "10.20.3.4", "2001:db8:20:300::3"
 STRANGER = "192.0.2.7"
+PROXY = "10.20.200.1"
+BEHIND_PROXY = {"web": {"certificate": None, "key": None, "trusted-proxies": ["10.20.200.0/24"]}}
 PAGES = ["/", "/activity", "/activity.json", "/quarantine", "/policy", "/feedback"]
 
 
@@ -62,6 +64,39 @@ def test_every_page_over_both_families(site):
             assert browser.request("HEAD", path).status == 200
             assert browser.request("HEAD", path).body == b""
         assert source in browser.get("/").words
+
+
+def test_head_has_no_body(site):
+    """On a connection that stays open the next answer begins where that to HEAD ends."""
+    for overrides, source in (({}, LINE), (BEHIND_PROXY, PROXY)):
+        web = site(overrides)
+        with contextlib.closing(http.client.HTTPConnection(HOST)) as connection:
+            connection.sock = raw_connection(web, source)
+            for path, status in (("/policy", 200), ("/static/site.css", 200), ("/nowhere", 404)):
+                lengths = []
+                for method in ("HEAD", "GET", "HEAD"):
+                    connection.request(method, path, headers={"Host": HOST, "X-Forwarded-For": LINE})
+                    reply = connection.getresponse()
+                    body = reply.read()
+                    assert (reply.status, method == "HEAD") == (status, body == b""), (path, method)
+                    lengths.append(int(reply.getheader("Content-Length")))
+                assert lengths[0] == lengths[1] == lengths[2] > 0, path
+        web.kill()
+
+
+AMBIGUOUS = ["Host: a.example\r\nHost: b.example", "Host : a.example", "Host: a.example\r\nX : a",
+             "Host: a.example\r\nContent-Length: 0\r\nContent-Length: 1",
+             "Host: a.example\r\nContent-Length: 3\r\nTransfer-Encoding: chunked"]
+
+
+@pytest.mark.parametrize("headers", AMBIGUOUS)
+def test_requests_that_others_read_differently(site, headers):
+    """They are refused, and nothing behind them is read."""
+    with raw_connection(site()) as stream:
+        stream.sendall(f"GET /policy HTTP/1.1\r\n{headers}\r\n\r\n0\r\n\r\n"
+                       f"GET /policy HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: stream.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 400 ") and answer.count(b"HTTP/1.1 ") == 1, answer
 
 
 def test_strangers(site):
