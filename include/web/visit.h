@@ -82,7 +82,9 @@ void visit_ask_spf_of(
 
 /* Renders `page` in "layout" with `values` (stolen; NULL: none) and these beside them: `csrf` (the
  * token), `me` {address, id, class, subscriber}, `operator` {name, role}, `language`, `languages`,
- * `path`, `help`, `url`. */
+ * `path`, `here` (the page's path and query, for links back), `help`, `url`. A page that sets
+ * `page_form` to the id of its form keeps what is typed there when the language is changed;
+ * `action` is "language" then. */
 void visit_page(struct visit *v, int status, const char *page, json_t *values);
 /* 303 to a path of this site. */
 void visit_redirect(struct visit *v, const char *path);

@@ -321,8 +321,8 @@ static void after_read(struct visit *v)
         signup_show(v, 409, NULL);
         return;
     }
-    if (!good) {
-        signup_show(v, 422, NULL);
+    if (!good || span_equal(form_value(&v->form, "action"), SPAN_LITERAL("language"))) {
+        signup_show(v, good ? 200 : 422, NULL);
         return;
     }
     snprintf(

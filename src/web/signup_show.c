@@ -99,6 +99,12 @@ static const char *case_of(
     return view->asked ? "asked" : "none";
 }
 
+/* The page shows the form then. */
+static bool has_form(const char *how)
+{
+    return strcmp(how, "none") == 0 || strcmp(how, "asked") == 0 || strcmp(how, "pending") == 0;
+}
+
 /* Only words that the templates know. */
 static const char *done_of(const struct visit *v)
 {
@@ -123,16 +129,19 @@ void signup_show(struct visit *v, int status, const struct signup_checks *checks
     struct registration_rules rules = signup_rules(v->conf);
     int64_t now_s = v->now_ms / 1000;
     enum registration_state now = registration_now(r, &line, now_s);
+    const char *how = case_of(v, view, &line, now);
     bool show_checks = checks || view->asked;
     json_t *values = json_pack(
-        "{s:s, s:s, s:s, s:o, s:o, s:o, s:b, s:b, s:b, s:s, s:s, s:b, s:b, s:o}", "case",
-        case_of(v, view, &line, now), "was", registration_state_name(now), "done", done_of(v),
-        "registration", signup_json(r), "form", form_of(view), "faults", faults_of(view), "wrong",
-        view->sent && status == 422, "early", view->wait_s > 0, "renewable",
-        registration_renewable(r, &rules, now_s), "mail", view->mail, "line", id, "checked",
-        show_checks, "shared", !v->own, "term",
+        "{s:s, s:s, s:s, s:o, s:o, s:o, s:b, s:b, s:b, s:s, s:s, s:b, s:b, s:o}", "case", how,
+        "was", registration_state_name(now), "done", done_of(v), "registration", signup_json(r),
+        "form", form_of(view), "faults", faults_of(view), "wrong", view->sent && status == 422,
+        "early", view->wait_s > 0, "renewable", registration_renewable(r, &rules, now_s), "mail",
+        view->mail, "line", id, "checked", show_checks, "shared", !v->own, "term",
         visit_duration(v, v->conf->registration.term_s * 1000000));
 
+    if (view->sent && has_form(how)) {
+        json_object_set_new(values, "page_form", json_string("page-form"));
+    }
     if (show_checks) {
         json_object_set_new(values, "checks", checks_of(&view->fresh));
         json_object_set_new(

@@ -2,9 +2,11 @@
 
 import concurrent.futures
 import contextlib
+import html
 import http.client
 import json
 import os
+import re
 import resource
 import shutil
 import ssl
@@ -163,6 +165,78 @@ def test_languages(site):
 # -- forged requests -------------------------------------------------------------------------------
 
 
+def language_link(answer, tag):
+    found, = re.findall(rf'<a href="([^"]*)" lang="{tag}" hreflang', answer.text)
+    return html.unescape(found)
+
+
+def test_a_language_link_stays_on_the_page(site):
+    """With all that its query says: a link that confirms, a filter, a subject."""
+    browser = site().browser(LINE)
+    for path in ("/", "/activity?show=refusals&search=a%26b%3D%22%C3%A4", "/confirm?token=" + "A" * 43,
+                 "/feedback?topic=objection&case=0123456789"):
+        page = browser.get(path)
+        link = language_link(page, "de")
+        assert link == path + ("&" if "?" in path else "?") + "lang=de"
+        german = browser.get(link)
+        assert german.status == 200 and 'lang="de"' in german.text
+        assert language_link(german, "en") == link.replace("lang=de", "lang=en")
+        browser.get(language_link(german, "en"))
+    assert "0123456789" in german.text and 'value="objection" selected' in german.text
+    # What is no page leads to one.
+    assert language_link(browser.get("//evil.example/x?y=z"), "de").startswith("/?")
+
+
+def test_a_language_link_keeps_what_is_typed(site, site_redis):
+    browser = site().browser(LINE)
+    typed = {"topic": "fault", "words": "Umläute\r\nand <b>", "contact": "x" * 201, "case": "ABC"}
+    answer = browser.submit(browser.get("/feedback"), "/feedback", typed)
+    assert answer.status == 422
+    assert '<button class="link" form="page-form" formaction="/feedback?lang=de"' in answer.text
+    assert '<form id="page-form" action="/feedback"' in answer.text
+    for contact, status in (("x" * 201, 422), ("me@home.example", 200)):
+        german = browser.post("/feedback?lang=de", {**answer.form("/feedback"), **typed, "contact": contact,
+                                                    "action": "language"})
+        assert german.status == status and 'lang="de"' in german.text
+        assert html.escape(typed["words"], quote=False) in german.text and f'value="{contact}"' in german.text
+    assert site_redis.cli("exists", "g25:feedback") == 0
+
+
+def test_what_was_typed_outlives_a_refusal(site, site_redis):
+    """A form that came too often, too late or in bad times can be sent again as it was; but not one that
+    another site may have sent."""
+    web = site({"web": {"posts": "2/1h"}})
+    browser = web.browser(LINE, headers={"Origin": URL, "Sec-Fetch-Site": "same-origin"})
+    typed = {"topic": "question", "words": "a\r\n\"b\" <c>", "contact": "", "case": ""}
+    page = browser.get("/feedback")
+    browser.cookies.clear()
+    expired = browser.submit(page, "/feedback", typed)
+    assert expired.status == 403 and "has expired" in expired.words
+    again = expired.form("/feedback")
+    assert {name: again[name] for name in typed} == typed
+    assert browser.post("/feedback", again).status == 303
+    late = browser.post("/feedback", again)
+    assert late.status == 429 and late.form("/feedback")["words"] == typed["words"]
+    assert "2 in 1 hour" in late.words and re.search(r"can be sent in \d+ minutes", late.words)
+    for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}):
+        other = web.browser(OTHER, headers={"Origin": URL, **headers})
+        answer = other.post("/feedback", {**typed, "csrf": "x"})
+        assert answer.status == 403 and answer.forms() == [], headers
+        other.cookies.clear()
+        assert other.post("/feedback", typed).forms() == []
+        assert other.post("/feedback", typed).forms() == []
+        web.kill()
+        web.start()
+    browser = web.browser(LINE, headers={"Origin": URL})
+    page = browser.get("/feedback")
+    site_redis.stop()
+    try:
+        away = browser.submit(page, "/feedback", typed)
+        assert away.status == 503 and away.form("/feedback")["words"] == typed["words"]
+    finally:
+        site_redis.cont()
+
+
 def test_csrf(site, site_redis):
     """A release needs the token of this browser and this line, from a page of this site."""
     web = site()
@@ -226,7 +300,7 @@ def test_nobody_speaks_for_another_line(site, site_redis):
     for path in PAGES:
         answer = browser.get(f"{path}?id={OTHER}&address={OTHER}&subscriber={OTHER}")
         assert "OTHERSCASE" not in answer.text and "sends spam" not in answer.text
-        assert OTHER not in answer.text
+        assert OTHER not in answer.words
     csrf = browser.get("/feedback").form("/feedback")["csrf"]
     since = site_redis.cli("hget", f"g25:standing:{{{OTHER}}}", "since")
     answer = browser.post("/quarantine", {"csrf": csrf, "since": since, "id": OTHER, "address": OTHER})
@@ -367,7 +441,7 @@ def test_activity_filters_and_pages(site, site_redis):
     page, seen = browser.get("/activity"), []
     while True:
         seen += [f"CASE{n:06}" for n in range(120) if f"CASE{n:06}" in page.text]
-        older = [part.split('"')[0] for part in page.text.split('href="')[1:] if "from=" in part.split('"')[0]]
+        older = re.findall(r'href="([^"]*)">Older ones', page.text)
         if not older:
             break
         page = browser.get(older[0].replace("&amp;", "&"))
@@ -405,7 +479,7 @@ def test_feedback(site, site_redis):
     good = {"topic": "question", "words": "Where is\r\nmy mail? ä€", "contact": "me@home.example", "case": "ABC"}
     for change, said in (({"topic": "x"}, "choose what it is about"), ({"words": "  "}, "write something"),
                          ({"words": "x" * 4001}, "too long"), ({"words": "\x1b[2J"}, "no text"),
-                         ({"contact": "a\r\nb"}, "no text"), ({"case": "x" * 65}, "too long")):
+                         ({"contact": "a\r\nb"}, "Up to 200 characters"), ({"case": "x" * 65}, "up to 64 characters")):
         answer = browser.submit(page, "/feedback", {**good, **change})
         assert answer.status == 422 and said in answer.words, change
         assert "me@home.example" in answer.text or "contact" in change
