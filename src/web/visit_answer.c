@@ -91,9 +91,11 @@ static json_t *me_of(const struct visit *v)
         addr_format(&v->client, address);
         prefix_format(&v->unit, unit);
     }
+    const char *class = v->entry.class ? v->entry.class->name : "";
     return json_pack(
-        "{s:s, s:s, s:o, s:s, s:b, s:b}", "address", address, "unit", unit, "id",
-        visit_text(span_of(v->id)), "class", v->entry.class ? v->entry.class->name : "",
+        "{s:s, s:s, s:s, s:o, s:s, s:s, s:b, s:b}", "address", address, "family",
+        v->client.family == ADDR_IPV6 ? "IPv6" : "IPv4", "unit", unit, "id",
+        visit_text(span_of(v->id)), "class", class, "class_name", visit_class_name(v, class),
         "subscriber", v->is_subscriber, "own", v->own);
 }
 
