@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
+#include "core/conf_digest.h"
 #include "subscriber_internal.h"
 #include "svc/gate_ask.h"
 
@@ -19,10 +21,34 @@ static json_t *class_of(const struct visit *v, const struct conf_class *c)
         [OVER_DEFER] = "defer", [OVER_REFUSE] = "refuse", [OVER_SUBMIT] = "submit"};
 
     return json_pack(
-        "{s:s, s:s, s:s, s:b, s:b, s:b, s:o}", "name", c->name, "action",
-        class_action_name(c->action), "over", overs[c->over], "enforce", c->enforce, "default",
+        "{s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:o}", "name", c->name, "title",
+        visit_class_name(v, c->name), "action", class_action_name(c->action), "over",
+        overs[c->over], "enforce", c->enforce, "default",
         c == &v->conf->classes[v->conf->default_class], "no_tls", c->starttls == STARTTLS_REFUSE,
         "limits", c->action == ACTION_METER ? subscriber_limits(v, c) : json_array());
+}
+
+/* The page tells the site's own configuration; the gate beside it decides by its own. */
+static void compare(struct visit *v, const json_t *status)
+{
+    const char *theirs = json_string_value(json_object_get(status, "policy"));
+    char ours[CONF_DIGEST];
+
+    if (!theirs) {
+        return;
+    }
+    conf_policy_digest(v->conf, ours);
+    bool same = strcmp(ours, theirs) == 0;
+    bool *differs = site_state(v->site, &subscriber_module);
+    if (!same && !*differs) {
+        log_warning("the gate works by other classes, limits, ipv6-unit, spf.use or journal.keep "
+                    "than this site's configuration, which the policy page is made of");
+    } else if (same && *differs) {
+        log_info("the gate and the policy page agree again");
+    }
+    *differs = !same;
+    json_object_set_new(
+        subscriber_view(v)->page, same ? "policy_agrees" : "policy_differs", json_true());
 }
 
 /* What this gate has counted since its start. */
@@ -35,6 +61,7 @@ static void use_status(struct visit *v, struct span line)
     json_t *effect = json_object();
     char full[32];
 
+    compare(v, status);
     for (const char *const *name = names; *name; name++) {
         snprintf(full, sizeof(full), "%s_total", *name);
         json_t *value = json_object_get(counters ? counters : status, full);
