@@ -21,6 +21,14 @@ static uint64_t add_number(uint64_t hash, uint64_t n)
     return add_bytes(hash, &n, sizeof(n));
 }
 
+/* So that in a sum no two changes make up for one another, as they do in FNV's low bits. */
+static uint64_t mix(uint64_t hash)
+{
+    hash = (hash ^ hash >> 33) * 0xff51afd7ed558ccdu;
+    hash = (hash ^ hash >> 33) * 0xc4ceb9fe1a85ec53u;
+    return hash ^ hash >> 33;
+}
+
 static uint64_t digest_of_class(const struct conf_class *c, bool is_default)
 {
     uint64_t hash = add_bytes(BASIS, c->name, strlen(c->name) + 1);
@@ -37,7 +45,7 @@ static uint64_t digest_of_class(const struct conf_class *c, bool is_default)
             hash = add_number(hash, c->limit[k].window[w].period_us);
         }
     }
-    return hash;
+    return mix(hash);
 }
 
 void conf_policy_digest(const struct conf *c, char out[CONF_DIGEST])
