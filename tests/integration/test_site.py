@@ -14,6 +14,7 @@ import time
 
 import pytest
 
+from tests.lab import gate as gate_module
 from tests.lab.certificate import make_certificate
 from tests.lab.process import StartFailed, wait_for
 from tests.lab.web import GARDEN_PORT, HOST, URL, give_rights
@@ -361,6 +362,23 @@ def test_releases_are_counted(site, site_redis):
     assert [(change["verb"], change["by"]) for change in changes] == [("release", "subscriber")] * 2
 
 
+def test_a_release_is_told_only_where_it_was(site, site_redis):
+    """Whatever the address says that somebody was sent to."""
+    web = site({"web": {"self-releases": 1}})
+    browser = web.browser(LINE)
+    assert "is released" not in browser.get("/quarantine?done=released").words
+    assert "not yours to make" not in browser.get("/quarantine?done=spent").words
+    put_standing(site_redis, LINE)
+    page = quarantined_page(browser)
+    assert "not yours to make" not in browser.get("/quarantine?done=spent").words
+    assert browser.submit(page, "/quarantine").status == 303
+    assert "is released" in browser.get("/quarantine?done=released").words
+    put_standing(site_redis, LINE, since=int(time.time()) + 1)
+    quarantined_page(browser)
+    assert "not yours to make" in browser.get("/quarantine?done=spent").words
+    assert "is released" not in browser.get("/quarantine?done=released").words
+
+
 def test_an_old_release_counts_no_more(site, site_redis):
     web = site({"web": {"self-releases": 1, "release-period": "1h"}})
     site_redis.cli("hset", f"g25:released:{{{LINE}}}", "1600000000", int(time.time()) - 3601)
@@ -447,6 +465,8 @@ def test_activity_filters_and_pages(site, site_redis):
         page = browser.get(older[0].replace("&amp;", "&"))
     assert len(seen) == 120 and len(set(seen)) == 120
     assert len(json.loads(browser.get("/activity.json").body)) == 120
+    lower = json.loads(browser.get("/activity.json?search=case000007").body)
+    assert [line["case"] for line in lower] == ["CASE000007"]
     refusals = json.loads(browser.get("/activity.json?show=refusals").body)
     assert len(refusals) == 60 and {entry["event"] for entry in refusals} == {"refusal"}
     assert [entry["case"] for entry in json.loads(browser.get("/activity.json?search=CASE000077").body)] == ["CASE000077"]
@@ -471,6 +491,33 @@ def test_the_policy_is_the_configuration(gate, site, site_redis):
     web.configure({"class ordinary": {"messages": ["9/1h"]}})
     web.signal(1)
     wait_for(lambda: "9 messages in 1 hour" in web.browser(STRANGER).get("/policy").words, 20, "the new policy")
+
+
+def test_the_policy_is_compared_with_the_gate_s(gate, site, site_redis):
+    """The page is made of the site's configuration; where the gate works by another one, it says so."""
+    first = gate({"class ordinary": {"messages": ["10/1h"]}}, redis=site_redis)
+    web = site(beside=first)
+    browser = web.browser(LINE)
+    assert "says the same as that of the gate" in browser.get("/policy").words
+    web.configure({"class ordinary": {"messages": ["9/1h"]}})
+    web.signal(1)
+    wait_for(lambda: "the gate works with other limits" in browser.get("/policy").words, 20, "the page to say so")
+    browser.get("/policy")
+    assert web.text().count("warning: the gate works by other classes, limits") == 1
+    web.configure({"class ordinary": {"messages": ["10/1h"]}})
+    web.signal(1)
+    wait_for(lambda: "says the same as that of the gate" in browser.get("/policy").words, 20, "them to agree")
+    first.kill()
+    words = browser.get("/policy").words
+    assert "made of the configuration of this site." in words and "other limits" not in words
+
+
+def test_the_policy_tells_of_the_helo_name(site):
+    for use, said in (("refuse", "So is mail of a program that gives a name (HELO)"),
+                      ("meter", "So does mail of a program that gives a name (HELO)")):
+        web = site({"spf": {"use": use}})
+        assert said in web.browser(LINE).get("/policy").words
+        web.kill()
 
 
 def test_feedback(site, site_redis):
@@ -763,6 +810,28 @@ def test_bad_options(site, options, said):
     result = web.check()
     assert result.returncode == 1 and said in result.stderr, result.stderr
     assert f"{web.config}:" in result.stderr
+
+
+def test_its_own_configuration_is_the_default(site):
+    """Without --config it is the site's own file that is read, not the gate's."""
+    web = site()
+    program = f"{gate_module.binaries()}/gate25-web"
+    assert "default /etc/gate25/gate25-web.conf" in web.host.run(program, "--help").stdout
+    result = web.host.run(program, "--check", check=False)
+    assert result.returncode == 1 and "/etc/gate25/gate25-web.conf" in result.stderr, result.stderr
+
+
+def test_a_circle_is_told_where_it_is(site, tmp_path):
+    web = site()
+    pages = copy_pages(web, tmp_path)
+    web.configure({"web": {"pages": pages}})
+    done = pages / "en" / "done.html"
+    done.write_text(done.read_text(encoding="utf-8") + "\n{{>refusal}}\n", encoding="utf-8")
+    for _ in range(3):  # whatever the order in the folder
+        checked = web.check()
+        assert checked.returncode == 1
+        assert re.search(r"en/(done\.html:2: \{\{>refusal|refusal\.html:2: \{\{>done)", checked.stderr), checked.stderr
+        assert "includes itself in the end" in checked.stderr
 
 
 def test_reload(site, tmp_path):
