@@ -21,6 +21,7 @@ struct span span_trim(struct span s); /* without spaces and tabs at both ends */
 bool span_equal(struct span a, struct span b);
 bool span_equal_nocase(struct span a, struct span b); /* ASCII case only, whatever the locale */
 bool span_starts_nocase(struct span s, struct span prefix);
+bool span_contains_nocase(struct span s, struct span part); /* an empty one is in all */
 
 /* Reads the whole of `s` as a decimal number. False: empty, another character, or over `max`. */
 bool span_number(struct span s, uint64_t max, uint64_t *out);

@@ -92,7 +92,7 @@ enum registration_standing { STANDING_STAYS, STANDING_GIVEN, STANDING_TAKEN };
 enum registration_mail {
     REGISTRATION_MAIL_NONE,
     REGISTRATION_MAIL_CONFIRM,  /* the link that confirms; not of registration_step() */
-    REGISTRATION_MAIL_APPROVED, /* by the desk; who is approved at once reads it on the page */
+    REGISTRATION_MAIL_APPROVED, /* by the desk, or by the rules */
     REGISTRATION_MAIL_REFUSED,
     REGISTRATION_MAIL_REMINDER, /* with the link that renews */
     REGISTRATION_MAIL_RENEWED,

@@ -24,9 +24,11 @@ enum store_key {
     STORE_KEY_SPREAD,   /* g25:spread:{ID}, zset: destination -> last contact, ms */
     STORE_KEY_LOG,      /* g25:log:{ID}, stream, capped and expiring */
     STORE_KEY_LEASE,    /* g25:lease:{UNIT}, string */
-    STORE_KEY_SIGNUP,   /* g25:signup:{TOKEN-HASH}, hash, expiring */
+    STORE_KEY_SIGNUP,   /* g25:signup:{TOKEN-HASH}, hash, expiring; of one that confirms, for each
+                         * line that asked: g25:signup:{TOKEN-HASH:ID} */
     STORE_KEY_ASKED,    /* g25:asked:{ID}, hash, expiring: what the line asked for last */
-    STORE_KEY_MAILED,   /* g25:mailed:{HASH}, counter: mails to a contact address, from a line */
+    STORE_KEY_MAILED,   /* g25:mailed:{ID}, counter: mails that a line asked for */
+    STORE_KEY_CONTACT,  /* g25:contact:{HASH}, hash: the last mail to a contact address */
     STORE_KEY_REGISTRATION, /* g25:registration:{ID}, hash */
     STORE_KEY_CASES, /* g25:cases:{XY}, stream, capped: cases that begin with XY, and whose */
     STORE_KEY_NAMED  /* g25:named:{NAME}, set: ids registered with a domain or contact */

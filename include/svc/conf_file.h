@@ -5,6 +5,7 @@
 #include "core/conf.h"
 
 #define CONF_FILE_DEFAULT "/etc/gate25/gate25.conf"
+#define CONF_FILE_WEB     "/etc/gate25/gate25-web.conf" /* of gate25-web */
 
 /* Reads and checks `file`. NULL: nothing usable, and `error` says
  * "file:line: what is wrong, and what is allowed". The caller holds the one reference. */

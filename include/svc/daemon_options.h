@@ -9,10 +9,15 @@ struct daemon_options {
     bool check;       /* only read it */
 };
 
+struct daemon_program {
+    const char *name, *usage;
+    const char *file; /* the configuration where --config names none */
+};
+
 /* True: go on with `out`. False: all is said, and the program ends with `status`: 0 after --help
- * and --version, 2 after wrong use, with `usage` on stderr. */
+ * and --version, 2 after wrong use, with the usage on stderr. */
 bool daemon_options_read(
-    int argc, char **argv, const char *program, const char *usage, struct daemon_options *out,
+    int argc, char **argv, const struct daemon_program *program, struct daemon_options *out,
     int *status) __attribute__((warn_unused_result));
 
 #endif

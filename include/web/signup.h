@@ -20,6 +20,12 @@ void signup_decide(
     struct site *site, struct span id, enum registration_event event, struct span by,
     struct span why, signup_changed_cb changed, void *context);
 
+/* Asks for the registration of the visitor's line, as visit_try() does; the answer is for
+ * signup_summary(): {case, was, registration, probation} for pages (README, "Registering"). NULL:
+ * no answer. */
+void signup_ask_registration(struct visit *v, visit_take_cb take);
+json_t *signup_summary(const struct visit *v, const struct redis_reply *reply);
+
 /* A registration as values for pages: state, contact, domain, host, reason, checks (a list of name,
  * result, host, domain, reverse, spf, server), confirmed, decided, until, probation_until, why. */
 json_t *signup_json(const struct registration *r);

@@ -13,7 +13,8 @@
  *
  * Values may stand in text and in quoted attributes. In an attribute that holds a URL, a value at
  * its start must be a path of this site, "#...", "?...", http:, https: or mailto:, or it becomes
- * "#"; a value behind the start is percent-encoded. Scripts, style sheets, comments, on...=,
+ * "#"; a value behind the start is percent-encoded, and refused behind a scheme other than http:,
+ * https: and mailto:. Scripts, style sheets, comments, on...=,
  * style= and srcdoc= take none. */
 #ifndef GATE25_WEB_TEMPLATE_H
 #define GATE25_WEB_TEMPLATE_H

@@ -81,8 +81,10 @@ void visit_ask_spf_of(
 /* --- answers --- */
 
 /* Renders `page` in "layout" with `values` (stolen; NULL: none) and these beside them: `csrf` (the
- * token), `me` {address, id, class, subscriber}, `operator` {name, role}, `language`, `languages`,
- * `path`, `help`, `url`. */
+ * token), `me` {address, family, unit, id, class, class_name, subscriber, own}, `operator` {name,
+ * role}, `language`, `languages`, `path`, `here` (the page's path and query, for links back),
+ * `help`, `url`. A page that sets `page_form` to the id of its form keeps what is typed there when
+ * the language is changed; `action` is "language" then. */
 void visit_page(struct visit *v, int status, const char *page, json_t *values);
 /* 303 to a path of this site. */
 void visit_redirect(struct visit *v, const char *path);
@@ -110,6 +112,8 @@ json_t *visit_text(struct span s);
 json_t *visit_time(int64_t unix_ms);
 /* "5 minutes" in the visitor's language, to the second, upwards. */
 json_t *visit_duration(const struct visit *v, uint64_t us);
+/* What a class is called on pages, by the word "class-NAME"; its name where there is none. */
+const char *visit_class_name(const struct visit *v, const char *class);
 /* A word of the language's words.txt; the key itself where there is none. */
 const char *visit_word(const struct visit *v, const char *key);
 

@@ -62,6 +62,19 @@ bool span_starts_nocase(struct span s, struct span prefix)
     return true;
 }
 
+bool span_contains_nocase(struct span s, struct span part)
+{
+    for (; s.len >= part.len; s.at++, s.len--) {
+        if (span_starts_nocase(s, part)) {
+            return true;
+        }
+        if (s.len == 0) {
+            break;
+        }
+    }
+    return false;
+}
+
 bool span_number(struct span s, uint64_t max, uint64_t *out)
 {
     uint64_t value = 0;

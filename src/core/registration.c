@@ -49,11 +49,8 @@ static void give(
     r->reminded_s = 0;
     copy(r->by, sizeof(r->by), in->by);
     copy(r->why, sizeof(r->why), in->why);
-    *effects = (struct registration_effects){
-        .standing = STANDING_GIVEN,
-        .mail =
-            in->event == REGISTRATION_APPROVE ? REGISTRATION_MAIL_APPROVED : REGISTRATION_MAIL_NONE,
-        .verb = "register"};
+    *effects =
+        (struct registration_effects){STANDING_GIVEN, REGISTRATION_MAIL_APPROVED, "register"};
 }
 
 static enum registration_answer confirm(

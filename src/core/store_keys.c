@@ -7,6 +7,7 @@ static const char *const prefixes[] = {
     [STORE_KEY_CASES] = "g25:cases:{",       [STORE_KEY_NAMED] = "g25:named:{",
     [STORE_KEY_SIGNUP] = "g25:signup:{",     [STORE_KEY_ASKED] = "g25:asked:{",
     [STORE_KEY_MAILED] = "g25:mailed:{",     [STORE_KEY_REGISTRATION] = "g25:registration:{",
+    [STORE_KEY_CONTACT] = "g25:contact:{",
 };
 
 struct span store_key(enum store_key key, struct span id, char out[STORE_KEY])

@@ -3,7 +3,9 @@
 
 #include <event2/buffer.h>
 #include <event2/keyvalq_struct.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/form.h"
 
@@ -36,6 +38,47 @@ static struct span forwarded(struct evhttp_request *request, char array[FORWARDE
     return t.cut ? SPAN_LITERAL("?") : text_span(&t);
 }
 
+/* RFC 9110 section 5.6.2. */
+static bool is_token(struct span s)
+{
+    static const char others[] = "!#$%&'*+-.^_`|~";
+
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.at[i];
+        bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+
+        if (!plain && (c == '\0' || !strchr(others, c))) {
+            return false;
+        }
+    }
+    return s.len > 0;
+}
+
+/* What a proxy before us may read in another way than evhttp does, which takes the first of several
+ * headers and no blank for a part of a name: RFC 9112 section 3.2 (Host), 5.1 (names), 6.3
+ * (length).
+ */
+static bool is_ambiguous(struct evhttp_request *request)
+{
+    static const char *const single[] = {"Host", "Content-Length", "Transfer-Encoding"};
+    struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
+    unsigned seen[sizeof(single) / sizeof(single[0])] = {0};
+    struct evkeyval *header;
+
+    TAILQ_FOREACH(header, headers, next)
+    {
+        struct span name = span_of(header->key);
+
+        if (!is_token(name)) {
+            return true;
+        }
+        for (size_t i = 0; i < sizeof(single) / sizeof(single[0]); i++) {
+            seen[i] += span_equal_nocase(name, span_of(single[i]));
+        }
+    }
+    return seen[0] > 1 || seen[1] + seen[2] > 1;
+}
+
 void http_exchange_begin(struct evhttp_request *request, void *context)
 {
     struct http_door *d = context;
@@ -44,8 +87,9 @@ void http_exchange_begin(struct evhttp_request *request, void *context)
     struct http_exchange *x = c ? calloc(1, sizeof(*x)) : NULL;
     char array[FORWARDED];
 
-    if (!x) {
-        evhttp_send_error(request, HTTP_SERVUNAVAIL, NULL);
+    if (!x || is_ambiguous(request)) {
+        evhttp_send_error(request, x ? HTTP_BADREQUEST : HTTP_SERVUNAVAIL, NULL);
+        free(x);
         return;
     }
     x->server = s;
@@ -130,6 +174,23 @@ static void on_complete(struct evhttp_request *request, void *context)
     }
 }
 
+/* To HEAD an answer has the length that it would have, and no body (RFC 9110 section 9.3.2): evhttp
+ * would send what it is given, and a client that keeps the connection read it as the next answer.
+ */
+static bool add_body(
+    struct http_exchange *x, int status, struct evbuffer *content, struct span body)
+{
+    char length[24];
+
+    if (http_method(x) != HTTP_HEAD) {
+        return evbuffer_add(content, body.at, body.len) == 0;
+    }
+    snprintf(length, sizeof(length), "%zu", body.len);
+    return status == HTTP_NOTMODIFIED ||
+           evhttp_add_header(
+               evhttp_request_get_output_headers(x->request), "Content-Length", length) == 0;
+}
+
 void http_answer(
     struct http_exchange *x, int status, const struct http_header *headers, size_t count,
     struct span body)
@@ -146,7 +207,7 @@ void http_answer(
     if (!c || c->requests >= HTTP_REQUESTS) {
         (void)evhttp_add_header(out, "Connection", "close");
     }
-    if (!content || evbuffer_add(content, body.at, body.len) != 0) {
+    if (!content || !add_body(x, status, content, body)) {
         evhttp_send_error(x->request, HTTP_SERVUNAVAIL, NULL);
     } else {
         evhttp_request_set_on_complete_cb(x->request, on_complete, x->server);

@@ -25,7 +25,7 @@ static const char usage[] =
     "ends\n"
     "it.\n"
     "\n"
-    "  --config FILE  default " CONF_FILE_DEFAULT "\n"
+    "  --config FILE  default " CONF_FILE_WEB "\n"
     "  --check        only read configuration, pages and certificate: status 0, or 1 and the "
     "reason\n";
 
@@ -143,10 +143,11 @@ static int start(const char *file, bool check)
 
 int main(int argc, char **argv)
 {
+    static const struct daemon_program program = {"gate25-web", usage, CONF_FILE_WEB};
     struct daemon_options options;
     int status;
 
-    if (!daemon_options_read(argc, argv, "gate25-web", usage, &options, &status)) {
+    if (!daemon_options_read(argc, argv, &program, &options, &status)) {
         return status;
     }
     (void)signal(SIGPIPE, SIG_IGN);

@@ -107,10 +107,11 @@ static int start(const char *file, bool check)
 
 int main(int argc, char **argv)
 {
+    static const struct daemon_program program = {"gate25d", usage, CONF_FILE_DEFAULT};
     struct daemon_options options;
     int status;
 
-    if (!daemon_options_read(argc, argv, "gate25d", usage, &options, &status)) {
+    if (!daemon_options_read(argc, argv, &program, &options, &status)) {
         return status;
     }
     log_open("gate25d", LOG_LEVEL_INFO);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "core/conf_digest.h"
 #include "master_internal.h"
 #include "net/clock.h"
 
@@ -101,9 +102,12 @@ char *master_status_json(void *master)
 {
     const struct master *m = master;
     uint64_t up = metrics_total(m->metrics, m->worker_count, METRIC_STORE_UP);
+    char policy[CONF_DIGEST];
+
+    conf_policy_digest(m->conf, policy);
     json_t *status = json_pack(
-        "{s:s, s:i, s:s, s:I, s:s, s:o, s:I, s:I, s:o}", "version", GATE25_VERSION, "pid",
-        (int)getpid(), "node", m->conf->node, "uptime_s",
+        "{s:s, s:s, s:i, s:s, s:I, s:s, s:o, s:I, s:I, s:o}", "version", GATE25_VERSION, "policy",
+        policy, "pid", (int)getpid(), "node", m->conf->node, "uptime_s",
         (json_int_t)((clock_monotonic_ms() - m->started_ms) / 1000), "config", m->conf_file,
         "workers", worker_pids(m), "workers_with_store", (json_int_t)up, "mirror_age_ms",
         (json_int_t)mirror_age_ms(m), "counters", counters(m));

@@ -131,6 +131,29 @@ static bool check_desk(const struct conf_reader *r)
     return true;
 }
 
+/* Whoever is told that he is registered must get his mail out in that class. */
+static bool check_registered_class(const struct conf_reader *r, const char *name, bool probation)
+{
+    const struct conf_class *class = conf_class_named(r->conf, span_of(name));
+    const char *or_else = probation ? ", or probation = 0s" : "";
+    int line = conf_syntax_line(cfg_getsec(r->cfg, "registration"));
+
+    if (!class) {
+        return conf_fail(
+            r, line,
+            "registration: there is no class %s for registered lines; allowed: class %s { ... }%s",
+            name, name, or_else);
+    }
+    if (class->action != ACTION_PASS && class->action != ACTION_METER) {
+        return conf_fail(
+            r, line,
+            "registration%s: class %s lets no mail out on port 25; allowed: a class with action = "
+            "\"pass\" or \"meter\"%s",
+            probation ? ".probation-class" : "", name, or_else);
+    }
+    return true;
+}
+
 /* Without a smarthost nobody registers, and nothing of it has to be there. */
 bool conf_check_registration(const struct conf_reader *r)
 {
@@ -146,13 +169,14 @@ bool conf_check_registration(const struct conf_reader *r)
             "mail.from: is missing; allowed: with `smarthost`, from = \"NAME@DOMAIN\"");
     }
     for (size_t i = 0; i < 2; i++) {
-        if (wanted[i] && !conf_class_named(r->conf, span_of(wanted[i]))) {
-            return conf_fail(
-                r, conf_syntax_line(cfg_getsec(r->cfg, "registration")),
-                "registration: there is no class %s for registered lines; allowed: class %s { ... "
-                "}%s",
-                wanted[i], wanted[i], i == 0 ? "" : ", or probation = 0s");
+        if (wanted[i] && !check_registered_class(r, wanted[i], i == 1)) {
+            return false;
         }
+    }
+    if (g->probation_s >= g->term_s) {
+        return conf_fail(
+            r, conf_syntax_line(cfg_getsec(r->cfg, "registration")),
+            "registration.probation: is not shorter than term; allowed: a part of it, or 0s");
     }
     if (g->reminder_s >= g->term_s) {
         return conf_fail(

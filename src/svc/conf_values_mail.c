@@ -17,10 +17,34 @@ bool conf_add_check(const struct option *o, const char *text, void *field, struc
     return conf_wrong(error, text, "is no check", "host, reverse, spf");
 }
 
+/* HOST or HOST:PORT; an IPv6 address as HOST stands in brackets. */
+static bool is_host_and_port(struct span s)
+{
+    bool bracket = s.len > 0 && s.at[0] == '[';
+    const char *end = s.len > 0 ? memchr(s.at, bracket ? ']' : ':', s.len) : NULL;
+    size_t len = end ? (size_t)(end - s.at) + (bracket ? 1 : 0) : s.len;
+    struct span port = span_skip(s, len);
+    uint64_t number;
+
+    if (s.len == 0 || len == 0 || (bracket && !end)) {
+        return false;
+    }
+    return port.len == 0 ||
+           (port.at[0] == ':' && span_number(span_skip(port, 1), 65535, &number) && number > 0);
+}
+
+static struct span without_user(struct span s)
+{
+    const char *at = s.len > 0 ? memrchr(s.at, '@', s.len) : NULL;
+
+    return at ? span_skip(s, (size_t)(at - s.at) + 1) : s;
+}
+
 bool conf_set_smarthost(const struct option *o, const char *text, void *field, struct text *error)
 {
     static const char allowed[] =
-        "smtp://HOST[:PORT] or smtps://HOST[:PORT], with USER:PASSWORD@ before HOST where needed";
+        "smtp://HOST[:PORT] or smtps://HOST[:PORT], with USER:PASSWORD@ before HOST where needed; "
+        "PORT from 1 to 65535";
     struct span url = span_of(text);
     bool tls = span_starts_nocase(url, SPAN_LITERAL("smtps://"));
     struct span rest = span_skip(url, tls ? 8 : 7);
@@ -33,7 +57,7 @@ bool conf_set_smarthost(const struct option *o, const char *text, void *field, s
     for (size_t i = 0; i < rest.len; i++) {
         good = good && !strchr("/?#\"<>\\", rest.at[i]);
     }
-    if (!good || rest.at[rest.len - 1] == '@') {
+    if (!good || !is_host_and_port(without_user(rest))) {
         /* Not the URL itself: it may hold a password. */
         return conf_wrong(error, tls ? "smtps://..." : "...", "is not allowed", allowed);
     }

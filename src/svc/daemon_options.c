@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "svc/conf_file.h"
-
 #define EXIT_USAGE 2
 
 static bool end(int *status, int with)
@@ -15,7 +13,7 @@ static bool end(int *status, int with)
 }
 
 bool daemon_options_read(
-    int argc, char **argv, const char *program, const char *usage, struct daemon_options *out,
+    int argc, char **argv, const struct daemon_program *program, struct daemon_options *out,
     int *status)
 {
     static const struct option options[] = {
@@ -27,7 +25,7 @@ bool daemon_options_read(
     };
     int option;
 
-    *out = (struct daemon_options){.file = CONF_FILE_DEFAULT};
+    *out = (struct daemon_options){.file = program->file};
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (option) {
         case 'c':
@@ -37,18 +35,18 @@ bool daemon_options_read(
             out->check = true;
             break;
         case 'h':
-            (void)fputs(usage, stdout);
+            (void)fputs(program->usage, stdout);
             return end(status, EXIT_SUCCESS);
         case 'v':
-            (void)printf("%s " GATE25_VERSION "\n", program);
+            (void)printf("%s " GATE25_VERSION "\n", program->name);
             return end(status, EXIT_SUCCESS);
         default:
-            (void)fputs(usage, stderr);
+            (void)fputs(program->usage, stderr);
             return end(status, EXIT_USAGE);
         }
     }
     if (optind < argc) {
-        (void)fputs(usage, stderr);
+        (void)fputs(program->usage, stderr);
         return end(status, EXIT_USAGE);
     }
     return true;

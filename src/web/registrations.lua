@@ -3,15 +3,26 @@
 -- Every call is about keys of one slot. What is decided is decided in src/core/registration.c; here
 -- it is only seen to that nobody writes over what he has not seen.
 --
---   gate25_signup_put    KEYS 1  g25:signup:{TOKEN-HASH}
+--   gate25_signup_put    KEYS 1  g25:signup:{...}, g25:asked:{ID}
 --                        ARGV 1  its life in seconds; then FIELD VALUE ...
---                        1: it is there now
---   gate25_signup_replace
---                        the same, but only where there is one, with its life as it is; else 0
---   gate25_signup_take   KEYS 1  g25:signup:{TOKEN-HASH}
+--                        1: it is there now; 0: it was used before, and stays so
+--   gate25_signup_look (no-writes)
+--                        KEYS 1  g25:signup:{...}
 --                        ARGV 1  the subscriber who uses it   2  what for
---                        its fields, and it is gone; nothing when there is none, or it was made for
---                        another subscriber or another purpose (it stays then)
+--                        its fields; nothing when there is none, or it was made for another subscriber
+--                        or another purpose. Of one that was used: `used`
+--   gate25_signup_use    the same; it is used then, and only says so for the rest of its life. 1: by
+--                        this call
+--   gate25_signup_mail   KEYS 1  g25:contact:{HASH}
+--                        ARGV 1  hash of the mail's token, "" for one without   2  life of its link in
+--                        seconds   3  PERIOD in seconds
+--                        {0, "", 0}: the mail may go, and is the last one now; else {seconds until one
+--                        may go, hash of the last one's token, seconds that its link is good for}
+--   gate25_signup_unmail KEYS 1  g25:contact:{HASH}
+--                        ARGV 1  hash of the token of a mail that did not go; it counts no more
+--   gate25_signup_tell   KEYS 1  g25:asked:{ID}
+--                        ARGV 1  hash of a mail's token   2  what has become of that mail: noted where
+--                        it is the one that the line waits for
 --   gate25_signup_allow  KEYS 1  a counter
 --                        ARGV 1  COUNT   2  PERIOD in seconds
 --                        0: this one is within COUNT a PERIOD, and is counted; else the seconds until
@@ -53,29 +64,60 @@ do
     end
 
     local function put(keys, args)
+        if redis.call('HGET', keys[1], 'used') then
+            return 0
+        end
         redis.call('DEL', keys[1])
         redis.call('HSET', keys[1], unpack(words(args, 2, #args)))
         redis.call('EXPIRE', keys[1], args[1])
         return 1
     end
 
-    local function replace(keys, args)
-        local left = redis.call('TTL', keys[1])
-        if left <= 0 then
-            return 0
-        end
-        args[1] = left
-        return put(keys, args)
-    end
-
-    local function take(keys, args)
+    local function look(keys, args)
         local owner = redis.call('HMGET', keys[1], 'id', 'purpose')
         if owner[1] ~= args[1] or owner[2] ~= args[2] then
             return {}
         end
-        local fields = redis.call('HGETALL', keys[1])
+        return redis.call('HGETALL', keys[1])
+    end
+
+    local function use(keys, args)
+        if #look(keys, args) == 0 then
+            return 0
+        end
+        local left = redis.call('TTL', keys[1])
+        local used = redis.call('HGET', keys[1], 'used')
         redis.call('DEL', keys[1])
-        return fields
+        redis.call('HSET', keys[1], 'id', args[1], 'purpose', args[2], 'used', '1')
+        redis.call('EXPIRE', keys[1], math.max(left, 1))
+        return used and 0 or 1
+    end
+
+    local function mail(keys, args)
+        local now = tonumber(redis.call('TIME')[1])
+        local last = redis.call('HMGET', keys[1], 'token', 'ends')
+        if last[1] then
+            return { math.max(redis.call('TTL', keys[1]), 1), last[1],
+                math.max(tonumber(last[2]) - now, 0) }
+        end
+        redis.call('HSET', keys[1], 'token', args[1], 'ends', now + tonumber(args[2]))
+        redis.call('EXPIRE', keys[1], args[3])
+        return { 0, '', 0 }
+    end
+
+    local function unmail(keys, args)
+        if redis.call('HGET', keys[1], 'token') == args[1] then
+            redis.call('DEL', keys[1])
+        end
+        return 1
+    end
+
+    local function tell(keys, args)
+        if redis.call('HGET', keys[1], 'token') ~= args[1] then
+            return 0
+        end
+        redis.call('HSET', keys[1], 'mail', args[2])
+        return 1
     end
 
     local function allow(keys, args)
@@ -118,8 +160,12 @@ do
     end
 
     redis.register_function('gate25_signup_put', put)
-    redis.register_function('gate25_signup_replace', replace)
-    redis.register_function('gate25_signup_take', take)
+    redis.register_function{
+        function_name = 'gate25_signup_look', callback = look, flags = { 'no-writes' } }
+    redis.register_function('gate25_signup_use', use)
+    redis.register_function('gate25_signup_mail', mail)
+    redis.register_function('gate25_signup_unmail', unmail)
+    redis.register_function('gate25_signup_tell', tell)
     redis.register_function('gate25_signup_allow', allow)
     redis.register_function{
         function_name = 'gate25_registration_read', callback = read, flags = { 'no-writes' } }

@@ -6,9 +6,8 @@
 #include "base/log.h"
 #include "signup_internal.h"
 
-#define MAILS_TO_CONTACT "1" /* an hour, whoever asks for them */
-#define MAILS_FROM_LINE  "3" /* an hour: a slip of the pen can be put right */
-#define HOUR_S           "3600"
+#define MAILS_FROM_LINE "3" /* an hour: a slip of the pen can be put right */
+#define HOUR_S          "3600"
 
 struct signup_view *signup_view(struct visit *v)
 {
@@ -25,6 +24,27 @@ struct span signup_line_id(const struct visit *v, char out[SIGNUP_ID])
     return span_of(out);
 }
 
+struct span signup_link_key(const struct visit *v, const char *token_hash, char out[STORE_KEY])
+{
+    char id[SIGNUP_ID], name[STORE_KEY];
+    struct text t;
+
+    text_init(&t, name, sizeof(name));
+    text_add(&t, span_of(token_hash));
+    text_add(&t, SPAN_LITERAL(":"));
+    text_add(&t, signup_line_id(v, id));
+    return store_key(STORE_KEY_SIGNUP, text_span(&t), out);
+}
+
+struct span signup_contact_count(const char *contact, char out[STORE_KEY])
+{
+    char key[SIGNUP_CONTACT], hash[TOKEN_TEXT];
+
+    signup_contact_key(span_of(contact), key);
+    token_hash(span_of(key), hash);
+    return store_key(STORE_KEY_CONTACT, span_of(hash), out);
+}
+
 void signup_fresh_by(struct visit *v, char out[REGISTRATION_WHO])
 {
     char address[ADDR_TEXT];
@@ -37,15 +57,7 @@ void signup_fresh_by(struct visit *v, char out[REGISTRATION_WHO])
 
 static void on_line(struct visit *v, const struct redis_reply *reply)
 {
-    struct signup_view *view = signup_view(v);
-    struct span class;
-    struct text t;
-
-    if (redis_reply_count(reply) == 2 && redis_reply_text(redis_reply_at(reply, 0), &class)) {
-        text_init(&t, view->seen.class, sizeof(view->seen.class));
-        text_add(&t, class);
-        view->seen.found = registration_decode(redis_reply_at(reply, 1), &view->seen.registration);
-    }
+    (void)signup_seen(reply, &signup_view(v)->seen);
 }
 
 static void on_asked(struct visit *v, const struct redis_reply *reply)
@@ -115,9 +127,10 @@ static size_t add_fields(struct span *words, size_t count, const struct words *w
     return count + w->fields.count;
 }
 
-static void remember_mail(struct visit *v, uint64_t ticket, const char *counter)
+static void remember_mail(struct visit *v, uint64_t ticket)
 {
     struct signup *s = signup_of(v->site);
+    const struct signup_view *view = signup_view(v);
     struct signup_sent *sent = calloc(1, sizeof(*sent));
     char id[SIGNUP_ID];
 
@@ -126,18 +139,9 @@ static void remember_mail(struct visit *v, uint64_t ticket, const char *counter)
     }
     sent->ticket = ticket;
     (void)store_key(STORE_KEY_ASKED, signup_line_id(v, id), sent->asked);
-    snprintf(sent->counter, sizeof(sent->counter), "%s", counter);
+    (void)signup_contact_count(view->fresh.request.contact, sent->contact);
+    memcpy(sent->token, view->token_hash, sizeof(sent->token));
     LIST_INSERT_HEAD(&s->sent, sent, next);
-}
-
-static void counter_of_contact(const struct visit *v, char out[STORE_KEY])
-{
-    const struct signup_view *view = v->data;
-    char contact[SIGNUP_CONTACT], hash[TOKEN_TEXT];
-
-    signup_contact_key(span_of(view->fresh.request.contact), contact);
-    token_hash(span_of(contact), hash);
-    (void)store_key(STORE_KEY_MAILED, span_of(hash), out);
 }
 
 static void keep_asked(struct visit *v, const char *mail)
@@ -175,34 +179,35 @@ static void send_mail(struct visit *v)
 {
     struct signup *s = signup_of(v->site);
     struct signup_view *view = signup_view(v);
-    char id[SIGNUP_ID], counter[STORE_KEY];
+    char id[SIGNUP_ID], contact[STORE_KEY];
     uint64_t ticket =
         signup_mail(s, REGISTRATION_MAIL_CONFIRM, &view->fresh, signup_line_id(v, id), view->token);
 
-    counter_of_contact(v, counter);
     if (ticket != 0) {
-        remember_mail(v, ticket, counter);
+        remember_mail(v, ticket);
     } else {
-        const struct span words[] = {SPAN_LITERAL("DEL"), span_of(counter)};
-        visit_try(v, words, 2, NULL);
+        const struct span words[] = {
+            SPAN_LITERAL("FCALL"), SPAN_LITERAL("gate25_signup_unmail"), SPAN_LITERAL("1"),
+            signup_contact_count(view->fresh.request.contact, contact), span_of(view->token_hash)};
+        visit_try(v, words, sizeof(words) / sizeof(*words), NULL);
     }
     keep_asked(v, ticket != 0 ? "queued" : "failed");
     visit_then(v, go_to_page);
 }
 
-/* `function` puts what was asked for behind the link of view->token_hash. */
-static void put_link(struct visit *v, const char *function)
+/* Puts what was asked for behind the link of view->token_hash, for this line. */
+static void put_link(struct visit *v)
 {
     struct signup_view *view = signup_view(v);
     char id[SIGNUP_ID], key[STORE_KEY], life[24];
     struct span words[REGISTRATION_WORDS + 16] = {
-        SPAN_LITERAL("FCALL"), span_of(function), SPAN_LITERAL("1")};
+        SPAN_LITERAL("FCALL"), SPAN_LITERAL("gate25_signup_put"), SPAN_LITERAL("1")};
     size_t n = 3;
     struct words w;
 
     words_of(v, &w);
-    snprintf(life, sizeof(life), "%llu", (unsigned long long)v->conf->registration.link_s);
-    words[n++] = store_key(STORE_KEY_SIGNUP, span_of(view->token_hash), key);
+    snprintf(life, sizeof(life), "%lld", (long long)view->link_s);
+    words[n++] = signup_link_key(v, view->token_hash, key);
     words[n++] = span_of(life);
     words[n++] = SPAN_LITERAL("id");
     words[n++] = signup_line_id(v, id);
@@ -212,47 +217,75 @@ static void put_link(struct visit *v, const char *function)
     visit_ask(v, words, n, NULL);
 }
 
-static void make_link(struct visit *v)
+/* Of several links of a line the last one is good. */
+static void drop_old_link(struct visit *v)
+{
+    const struct signup_view *view = signup_view(v);
+    char key[STORE_KEY];
+    const struct span drop[] = {SPAN_LITERAL("DEL"), signup_link_key(v, view->old_token, key)};
+
+    if (view->old_token[0] && strcmp(view->old_token, view->token_hash) != 0) {
+        visit_try(v, drop, 2, NULL);
+    }
+}
+
+static void on_contact_asked(struct visit *v, const struct redis_reply *reply)
 {
     struct signup_view *view = signup_view(v);
-    char old_key[STORE_KEY];
-    const struct span drop[] = {
-        SPAN_LITERAL("DEL"), store_key(STORE_KEY_SIGNUP, span_of(view->old_token), old_key)};
+    struct span last = SPAN_LITERAL("");
+    int64_t wait_s = 0;
 
-    token_random(view->token);
-    token_hash(span_of(view->token), view->token_hash);
-    put_link(v, "gate25_signup_put");
-    if (view->old_token[0]) {
-        visit_try(v, drop, 2, NULL); /* of several links the last one is good */
+    view->mailed_before = redis_reply_count(reply) == 3 &&
+                          redis_reply_integer(redis_reply_at(reply, 0), &wait_s) && wait_s > 0;
+    if (!view->mailed_before) {
+        return;
     }
-    visit_then(v, send_mail);
+    view->token[0] = view->token_hash[0] = '\0'; /* it was never used */
+    if (redis_reply_integer(redis_reply_at(reply, 2), &view->link_s) && view->link_s > 0 &&
+        redis_reply_text(redis_reply_at(reply, 1), &last) && token_is(last)) {
+        memcpy(view->token_hash, last.at, last.len);
+        view->token_hash[last.len] = '\0';
+    }
 }
 
-static void on_contact_allowed(struct visit *v, const struct redis_reply *reply)
-{
-    int64_t wait = 0;
-
-    signup_view(v)->mailed_before = redis_reply_integer(reply, &wait) && wait > 0;
-}
-
-/* Whether that address had a mail lately is nobody's business: the answer is the same. Where it was
- * ours, the link that it has confirms what is asked for now. */
+/* Whether that address had a mail lately is nobody's business: the answer is the same. Where it had
+ * one, the link in it confirms what is asked for now too, from this line: whoever reads that
+ * mailbox has it, and an IPv4 address and an IPv6 network of the same server are two lines. */
 static void after_contact(struct visit *v)
 {
     struct signup_view *view = signup_view(v);
 
+    drop_old_link(v);
+    if (view->token_hash[0]) {
+        put_link(v);
+    }
     if (!view->mailed_before) {
-        make_link(v);
+        visit_then(v, send_mail);
         return;
     }
-    bool ours =
-        view->old_token[0] != '\0' && strcmp(view->old_contact, view->fresh.request.contact) == 0;
-    if (ours) {
-        memcpy(view->token_hash, view->old_token, sizeof(view->token_hash));
-        put_link(v, "gate25_signup_replace");
-    }
-    keep_asked(v, ours ? view->old_mail : "sent");
+    keep_asked(v, strcmp(view->token_hash, view->old_token) == 0 ? view->old_mail : "sent");
     visit_then(v, go_to_page);
+}
+
+static void ask_contact(struct visit *v)
+{
+    struct signup_view *view = signup_view(v);
+    char contact[STORE_KEY], life[24];
+
+    token_random(view->token);
+    token_hash(span_of(view->token), view->token_hash);
+    view->link_s = (int64_t)v->conf->registration.link_s;
+    snprintf(life, sizeof(life), "%lld", (long long)view->link_s);
+    const struct span words[] = {
+        SPAN_LITERAL("FCALL"),
+        SPAN_LITERAL("gate25_signup_mail"),
+        SPAN_LITERAL("1"),
+        signup_contact_count(view->fresh.request.contact, contact),
+        span_of(view->token_hash),
+        span_of(life),
+        SPAN_LITERAL(SIGNUP_MAIL_EVERY)};
+    visit_ask(v, words, sizeof(words) / sizeof(*words), on_contact_asked);
+    visit_then(v, after_contact);
 }
 
 static void on_line_allowed(struct visit *v, const struct redis_reply *reply)
@@ -262,18 +295,11 @@ static void on_line_allowed(struct visit *v, const struct redis_reply *reply)
 
 static void after_line(struct visit *v)
 {
-    char counter[STORE_KEY];
-
     if (signup_view(v)->wait_s > 0) {
         signup_show(v, 429, &signup_view(v)->fresh.checks);
-        return;
+    } else {
+        ask_contact(v);
     }
-    counter_of_contact(v, counter);
-    const struct span words[] = {
-        SPAN_LITERAL("FCALL"), SPAN_LITERAL("gate25_signup_allow"), SPAN_LITERAL("1"),
-        span_of(counter),      SPAN_LITERAL(MAILS_TO_CONTACT),      SPAN_LITERAL(HOUR_S)};
-    visit_ask(v, words, sizeof(words) / sizeof(*words), on_contact_allowed);
-    visit_then(v, after_contact);
 }
 
 static void count_mail(struct visit *v)
@@ -310,7 +336,6 @@ static void after_read(struct visit *v)
     struct registration_line line = signup_line(v->site, signup_line_id(v, id), view->seen.class);
 
     view->asked = false;
-    memcpy(view->old_contact, view->fresh.request.contact, sizeof(view->old_contact));
     memcpy(view->old_mail, view->mail, sizeof(view->old_mail));
     view->fresh = (struct registration){.version = 0};
     bool good = signup_form_check(&view->form, &view->fresh.request, view->faults);
@@ -321,8 +346,8 @@ static void after_read(struct visit *v)
         signup_show(v, 409, NULL);
         return;
     }
-    if (!good) {
-        signup_show(v, 422, NULL);
+    if (!good || span_equal(form_value(&v->form, "action"), SPAN_LITERAL("language"))) {
+        signup_show(v, good ? 200 : 422, NULL);
         return;
     }
     snprintf(

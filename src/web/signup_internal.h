@@ -18,7 +18,8 @@
 struct signup_sent {
     LIST_ENTRY(signup_sent) next;
     uint64_t ticket;
-    char asked[STORE_KEY], counter[STORE_KEY]; /* keys */
+    char asked[STORE_KEY], contact[STORE_KEY]; /* keys */
+    char token[TOKEN_TEXT];                    /* hash of the mail's */
 };
 
 /* Lives until the module has stopped and the last operation has ended. */
@@ -77,6 +78,10 @@ void signup_look(struct visit *v, const struct signup_request *request, signup_l
 
 int signup_job_start(struct signup *s) __attribute__((warn_unused_result));
 
+#define SIGNUP_MAIL_EVERY                                                                          \
+    "3600" /* seconds from one mail to an address to the next, whoever asks                        \
+            */
+
 /* --- pages --- */
 
 /* What the handlers of a visit hand on. */
@@ -92,20 +97,29 @@ struct signup_view {
     bool changed;            /* signup_change() has come to an end, with ... */
     enum registration_answer answer;
     bool sent;          /* the form was */
+    bool used;          /* the link was, before */
     bool mailed_before; /* within the hour, to that contact address */
     int64_t wait_s;     /* until the line may ask for a mail again; 0: it may */
+    int64_t link_s;     /* how long the link is good that the address has or is sent */
     struct look *look;  /* signup_look.c's */
-    /* What was asked for before: hash of the link, whom it went to, what became of its mail. */
-    char old_token[TOKEN_TEXT], old_contact[SIGNUP_CONTACT], old_mail[16];
+    /* What was asked for before: hash of the link, what became of its mail. */
+    char old_token[TOKEN_TEXT], old_mail[16];
 };
 
 struct signup_view *signup_view(struct visit *v);
 /* The line that a visitor can register: the unit it connects from, whatever wider standing is over
  * it. */
 struct span signup_line_id(const struct visit *v, char out[SIGNUP_ID]);
+/* Where the line's question stands behind the link of that hash. Of one mail each line that has
+ * asked with its contact address has a question of its own, and confirms that alone. */
+struct span signup_link_key(const struct visit *v, const char *token_hash, char out[STORE_KEY]);
+/* Where the last mail to a contact address is counted. */
+struct span signup_contact_count(const char *contact, char out[STORE_KEY]);
 void signup_fresh_by(struct visit *v, char out[REGISTRATION_WHO]); /* who it is, for the trail */
 /* Asks for the line's registration and for what waits for its link: into the view. */
 void signup_ask_line(struct visit *v);
+/* Reads the answer of gate25_registration_read; false: it is none. */
+bool signup_seen(const struct redis_reply *reply, struct registration_seen *out);
 /* The page `register` with what the view holds. `checks`: of the form that was sent, or NULL. */
 void signup_show(struct visit *v, int status, const struct signup_checks *checks);
 

@@ -154,26 +154,16 @@ void signup_mail_reminder(struct signup *s, const struct registration *r, struct
 
 /* --- what the page tells --- */
 
-static void tell(const struct signup *s, const struct signup_sent *sent, const char *state)
+/* `function` about a mail that was sent, and, if it is not NULL, what has become of it. */
+static void note(
+    const struct signup *s, const char *function, const char *key, const char *token,
+    const char *state)
 {
-    char life[24];
-    struct span set[] = {
-        SPAN_LITERAL("HSET"), span_of(sent->asked), SPAN_LITERAL("mail"), span_of(state)};
-    struct span expire[] = {SPAN_LITERAL("EXPIRE"), span_of(sent->asked), {life, 0}};
-    struct redis *redis = site_redis(s->site);
+    const struct span words[] = {SPAN_LITERAL("FCALL"), span_of(function),
+                                 SPAN_LITERAL("1"),     span_of(key),
+                                 span_of(token),        span_of(state ? state : "")};
 
-    snprintf(
-        life, sizeof(life), "%llu", (unsigned long long)site_conf(s->site)->registration.link_s);
-    expire[2] = span_of(life);
-    (void)(redis_call(redis, set, 4, ANSWER_MS, NULL, NULL, 0) == 0 && redis_call(redis, expire, 3, ANSWER_MS, NULL, NULL, 0) == 0);
-}
-
-/* A mail that never left does not count. */
-static void forget_mail(const struct signup *s, const struct signup_sent *sent)
-{
-    struct span words[] = {SPAN_LITERAL("DEL"), span_of(sent->counter)};
-
-    (void)redis_call(site_redis(s->site), words, 2, ANSWER_MS, NULL, NULL, 0);
+    (void)redis_call(site_redis(s->site), words, state ? 6 : 5, ANSWER_MS, NULL, NULL, 0);
 }
 
 void signup_on_told(void *signup, uint64_t ticket, enum mailer_state state)
@@ -195,9 +185,10 @@ void signup_on_told(void *signup, uint64_t ticket, enum mailer_state state)
     if (!sent) {
         return;
     }
-    tell(s, sent, names[state]);
+    note(s, "gate25_signup_tell", sent->asked, sent->token, names[state]);
     if (state == MAILER_REFUSED || state == MAILER_GIVEN_UP) {
-        forget_mail(s, sent);
+        /* A mail that never left does not count. */
+        note(s, "gate25_signup_unmail", sent->contact, sent->token, NULL);
     }
     if (state != MAILER_WAITING) {
         LIST_REMOVE(sent, next);

@@ -76,10 +76,10 @@ static json_t *faults_of(const struct signup_view *view)
     return faults;
 }
 
-/* In what case the page finds the line. */
+/* In what case the page finds the line; `asked`: something waits for its link. */
 static const char *case_of(
-    const struct visit *v, const struct signup_view *view, const struct registration_line *line,
-    enum registration_state now)
+    const struct visit *v, const struct registration_line *line, enum registration_state now,
+    bool asked)
 {
     if (line->refused) {
         return "quarantined";
@@ -96,19 +96,48 @@ static const char *case_of(
     if (now == REGISTRATION_PENDING) {
         return "pending";
     }
-    return view->asked ? "asked" : "none";
+    return asked ? "asked" : "none";
 }
 
-/* Only words that the templates know. */
-static const char *done_of(const struct visit *v)
+/* The page shows the form then. */
+static bool has_form(const char *how)
 {
-    static const char *const words[] = {"asked",     "approved", "pending", "renewed",
-                                        "withdrawn", "mailed",   "early"};
+    return strcmp(how, "none") == 0 || strcmp(how, "asked") == 0 || strcmp(how, "pending") == 0;
+}
+
+enum { IS_PENDING = 1, IS_EARLY = 2, IS_RENEWABLE = 4, IS_WITHDRAWN = 8, IS_NONE = 16 };
+
+static unsigned kind_of(enum registration_state now, bool renewable)
+{
+    if (registration_is_active(now)) {
+        return renewable ? IS_RENEWABLE : IS_EARLY;
+    }
+    return now == REGISTRATION_PENDING     ? IS_PENDING
+           : now == REGISTRATION_WITHDRAWN ? IS_WITHDRAWN
+                                           : IS_NONE;
+}
+
+/* What has just been done, by the address that the visitor was sent to: one that anybody can write.
+ * So it is told only where things stand as they do then. */
+static const char *done_of(const struct visit *v, unsigned kind)
+{
+    static const struct {
+        const char *word;
+        unsigned kinds;
+    } words[] = {
+        {"approved", IS_EARLY | IS_RENEWABLE},
+        {"pending", IS_PENDING},
+        {"renewed", IS_EARLY},
+        {"mailed", IS_RENEWABLE},
+        {"early", IS_EARLY},
+        {"withdrawn", IS_WITHDRAWN},
+        {"nothing", IS_WITHDRAWN | IS_NONE},
+    };
     struct span done = form_value(&v->query, "done");
 
     for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
-        if (span_equal(done, span_of(words[i]))) {
-            return words[i];
+        if (span_equal(done, span_of(words[i].word)) && (words[i].kinds & kind)) {
+            return words[i].word;
         }
     }
     return "";
@@ -123,16 +152,21 @@ void signup_show(struct visit *v, int status, const struct signup_checks *checks
     struct registration_rules rules = signup_rules(v->conf);
     int64_t now_s = v->now_ms / 1000;
     enum registration_state now = registration_now(r, &line, now_s);
+    bool renewable = registration_renewable(r, &rules, now_s);
+    const char *how = case_of(v, &line, now, view->asked);
     bool show_checks = checks || view->asked;
     json_t *values = json_pack(
-        "{s:s, s:s, s:s, s:o, s:o, s:o, s:b, s:b, s:b, s:s, s:s, s:b, s:b, s:o}", "case",
-        case_of(v, view, &line, now), "was", registration_state_name(now), "done", done_of(v),
-        "registration", signup_json(r), "form", form_of(view), "faults", faults_of(view), "wrong",
-        view->sent && status == 422, "early", view->wait_s > 0, "renewable",
-        registration_renewable(r, &rules, now_s), "mail", view->mail, "line", id, "checked",
-        show_checks, "shared", !v->own, "term",
+        "{s:s, s:s, s:s, s:o, s:o, s:o, s:b, s:b, s:b, s:s, s:s, s:b, s:b, s:o}", "case", how,
+        "was", registration_state_name(now), "done",
+        line.refused ? "" : done_of(v, kind_of(now, renewable)), "registration", signup_json(r),
+        "form", form_of(view), "faults", faults_of(view), "wrong", view->sent && status == 422,
+        "early", view->wait_s > 0, "renewable", registration_renewable(r, &rules, now_s), "mail",
+        view->mail, "line", id, "checked", show_checks, "shared", !v->own, "term",
         visit_duration(v, v->conf->registration.term_s * 1000000));
 
+    if (view->sent && has_form(how)) {
+        json_object_set_new(values, "page_form", json_string("page-form"));
+    }
     if (show_checks) {
         json_object_set_new(values, "checks", checks_of(&view->fresh));
         json_object_set_new(
@@ -155,4 +189,50 @@ void signup_show(struct visit *v, int status, const struct signup_checks *checks
         json_object_set_new(values, "probation", visit_duration(v, rules.probation_s * 1000000));
     }
     visit_page(v, status, "register", values);
+}
+
+void signup_ask_registration(struct visit *v, visit_take_cb take)
+{
+    char id[SIGNUP_ID], key[2][STORE_KEY];
+    struct span line = signup_line_id(v, id);
+    const struct span words[] = {
+        SPAN_LITERAL("FCALL_RO"), SPAN_LITERAL("gate25_registration_read"), SPAN_LITERAL("2"),
+        store_key(STORE_KEY_REGISTRATION, line, key[0]),
+        store_key(STORE_KEY_STANDING, line, key[1])};
+
+    visit_try(v, words, sizeof(words) / sizeof(*words), take);
+}
+
+bool signup_seen(const struct redis_reply *reply, struct registration_seen *out)
+{
+    struct span class;
+    struct text t;
+
+    *out = (struct registration_seen){.found = false};
+    if (!reply || redis_reply_count(reply) != 2 ||
+        !redis_reply_text(redis_reply_at(reply, 0), &class)) {
+        return false;
+    }
+    text_init(&t, out->class, sizeof(out->class));
+    text_add(&t, class);
+    out->found = registration_decode(redis_reply_at(reply, 1), &out->registration);
+    return true;
+}
+
+json_t *signup_summary(const struct visit *v, const struct redis_reply *reply)
+{
+    struct registration_seen seen;
+    char id[SIGNUP_ID];
+
+    if (!signup_seen(reply, &seen)) {
+        return NULL;
+    }
+    struct registration_line line = signup_line(v->site, signup_line_id(v, id), seen.class);
+    enum registration_state now = registration_now(&seen.registration, &line, v->now_ms / 1000);
+    uint64_t probation_s = v->conf->registration.probation_s;
+    return json_pack(
+        "{s:s, s:s, s:o, s:o}", "case", case_of(v, &line, now, false), "was",
+        line.refused ? "" : registration_state_name(now), "registration",
+        signup_json(&seen.registration), "probation",
+        probation_s > 0 ? visit_duration(v, probation_s * 1000000) : json_null());
 }

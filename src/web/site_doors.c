@@ -40,25 +40,45 @@ static void answer_file(struct visit *v)
     }
 }
 
+/* What there was too much of, and when there is more of it. */
+static void answer_too_many(
+    struct visit *v, const char *what, const struct rate *rate, double wait_us)
+{
+    char seconds[32];
+
+    snprintf(seconds, sizeof(seconds), "%.0f", wait_us / 1e6 + 1);
+    visit_header(v, "Retry-After", seconds);
+    visit_page_again(
+        v, 429, "too_many",
+        json_pack(
+            "{s:s, s:I, s:o, s:o}", "what", what, "count", (json_int_t)rate->count, "period",
+            visit_duration(v, rate->period_us), "wait", visit_duration(v, (uint64_t)wait_us + 1)));
+}
+
 /* Microseconds since whenever: rates have no use for the date. */
 static bool may_ask(struct visit *v)
 {
-    double now_us = (double)clock_monotonic_ms() * 1000 + 1e12, wait_us;
-    struct rate_table *t = v->site->rates;
-    struct span id = span_of(v->id);
-    char seconds[32];
+    const struct {
+        const char *what;
+        const struct rate *rate;
+        bool counts;
+    } buckets[] = {
+        [BUCKET_REQUESTS] = {"pages", &v->conf->web.requests, true},
+        [BUCKET_POSTS] = {"forms", &v->conf->web.posts, v->method == HTTP_POST}};
+    double now_us = (double)clock_monotonic_ms() * 1000 + 1e12;
 
-    wait_us = rate_table_take(t, id, BUCKET_REQUESTS, &v->conf->web.requests, now_us);
-    if (wait_us <= 0 && v->method == HTTP_POST) {
-        wait_us = rate_table_take(t, id, BUCKET_POSTS, &v->conf->web.posts, now_us);
+    for (enum bucket_kind b = BUCKET_REQUESTS; b <= BUCKET_POSTS; b++) {
+        double wait_us =
+            buckets[b].counts
+                ? rate_table_take(v->site->rates, span_of(v->id), b, buckets[b].rate, now_us)
+                : 0;
+
+        if (wait_us > 0) {
+            answer_too_many(v, buckets[b].what, buckets[b].rate, wait_us);
+            return false;
+        }
     }
-    if (wait_us <= 0) {
-        return true;
-    }
-    snprintf(seconds, sizeof(seconds), "%.0f", wait_us / 1e6 + 1);
-    visit_header(v, "Retry-After", seconds);
-    visit_fail(v, 429);
-    return false;
+    return true;
 }
 
 /* The form's own secret is what counts; the browser's word is a second lock. */
@@ -75,24 +95,25 @@ static bool is_own_form(const struct visit *v)
             span_equal(fetched, SPAN_LITERAL("none")));
 }
 
-static bool read_form(struct visit *v)
+static void read_form(struct visit *v)
 {
     struct span type = http_header(v->exchange, "Content-Type");
     struct span body = http_body(v->exchange);
 
-    return span_starts_nocase(type, SPAN_LITERAL("application/x-www-form-urlencoded")) &&
-           form_decode(body, visit_alloc(v, body.len + 1), body.len, &v->form);
+    v->in->form_read =
+        span_starts_nocase(type, SPAN_LITERAL("application/x-www-form-urlencoded")) &&
+        form_decode(body, visit_alloc(v, body.len + 1), body.len, &v->form);
 }
 
 static void enter(struct visit *v)
 {
     if (v->method == HTTP_POST) {
-        if (!read_form(v)) {
+        if (!v->in->form_read) {
             visit_fail(v, 400);
             return;
         }
         if (!is_own_form(v)) {
-            visit_page(v, 403, "expired", NULL);
+            visit_page_again(v, 403, "expired", NULL);
             return;
         }
     }
@@ -115,20 +136,29 @@ static bool is_method(enum http_method wanted, enum http_method used)
     return used == HTTP_HEAD ? wanted == HTTP_GET : used == wanted;
 }
 
-static const struct route *find_route(const struct visit *v, bool *path_known)
+static const struct route *find_route(
+    const struct site *s, enum http_method method, struct span path, bool *path_known)
 {
-    for (const struct site_module *const *m = v->site->modules; *m; m++) {
+    *path_known = false;
+    for (const struct site_module *const *m = s->modules; *m; m++) {
         for (const struct route *r = (*m)->routes; r && r->path; r++) {
-            if (!span_equal(v->path, span_of(r->path))) {
+            if (!span_equal(path, span_of(r->path))) {
                 continue;
             }
-            if (is_method(r->method, v->method)) {
+            if (is_method(r->method, method)) {
                 return r;
             }
             *path_known = true;
         }
     }
     return NULL;
+}
+
+bool site_has_route(const struct site *s, enum http_method method, struct span path)
+{
+    bool other;
+
+    return find_route(s, method, path, &other) != NULL;
 }
 
 static void ask_guard(struct visit *v)
@@ -144,9 +174,9 @@ static void ask_guard(struct visit *v)
 
 static void answer_route(struct visit *v)
 {
-    bool path_known = false;
+    bool path_known;
 
-    v->route = find_route(v, &path_known);
+    v->route = find_route(v->site, v->method, v->path, &path_known);
     if (!v->route) {
         if (path_known) {
             visit_header(v, "Allow", v->method == HTTP_POST ? "GET, HEAD" : "POST");
@@ -173,6 +203,9 @@ void site_on_request(void *site, struct http_exchange *x)
     v = visit_new(s, x);
     if (!v) {
         return;
+    }
+    if (v->method == HTTP_POST) {
+        read_form(v);
     }
     if (v->client.family == ADDR_NONE) {
         visit_fail(v, 400); /* the proxy does not say whose request this is */

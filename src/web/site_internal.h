@@ -41,6 +41,7 @@ struct visit_internal {
     unsigned waiting; /* answers still due */
     bool failed;      /* one of them never comes */
     bool answered;
+    bool form_read;     /* visit.form holds what was sent */
     visit_next_cb next; /* NULL: none yet */
     struct event *deadline;
     struct http_header header[SITE_HEADERS];
@@ -55,6 +56,20 @@ void site_on_request(void *site, struct http_exchange *x);
 struct visit *visit_new(struct site *s, struct http_exchange *x)
     __attribute__((warn_unused_result));
 void visit_free(struct visit *v);
+/* A module has a page, or a form, of that path. */
+bool site_has_route(const struct site *s, enum http_method method, struct span path);
+
+/* --- visit_here.c: values for pages, new --- */
+
+/* The languages with links to this very page in each of them. */
+json_t *visit_languages(const struct visit *v);
+json_t *visit_here(const struct visit *v); /* its path and query */
+/* {path, fields} of the form that was sent, to be sent again with one button. NULL: there is none,
+ * or it may be somebody else's. */
+json_t *visit_form_again(const struct visit *v);
+/* visit_page() with that form as `again`. */
+void visit_page_again(struct visit *v, int status, const char *page, json_t *values);
+
 /* The token that a POST of this visitor must bring. */
 void visit_csrf(const struct visit *v, char out[TOKEN_TEXT]);
 

@@ -1,8 +1,10 @@
 #include "web/subscriber.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "subscriber_internal.h"
+#include "web/signup.h"
 
 #define HOME_ENTRIES  200 /* looked through for the last refusals */
 #define HOME_REFUSALS 5
@@ -92,6 +94,15 @@ static void take_refusals(struct visit *v, const struct redis_reply *reply)
     json_object_set_new(subscriber_view(v)->page, "refusals", list);
 }
 
+static void take_registration(struct visit *v, const struct redis_reply *reply)
+{
+    json_t *summary = signup_summary(v, reply);
+
+    if (summary) {
+        json_object_set_new(subscriber_view(v)->page, "signup", summary);
+    }
+}
+
 static void show_home(struct visit *v)
 {
     subscriber_show(v, 200, "home");
@@ -108,6 +119,7 @@ void subscriber_home(struct visit *v)
         page, "submission",
         s->host[0] ? json_pack("{s:s, s:i}", "host", s->host, "port", (int)s->port) : json_null());
     subscriber_ask_standing(v);
+    signup_ask_registration(v, take_registration);
     subscriber_ask_limits(v);
     subscriber_ask_log(v, HOME_ENTRIES, NULL, take_refusals);
     visit_then(v, show_home);
@@ -129,8 +141,22 @@ static const char *const pages[] = {
     "home", "activity", "quarantine", "policy", "feedback", NULL,
 };
 
+/* The module's state: whether the policy differed from the gate's when it was compared last, so
+ * that visitors do not fill the log with it. */
+static int start(struct site *site, void **state, struct text *error)
+{
+    (void)site;
+    *state = calloc(1, sizeof(bool));
+    if (!*state) {
+        text_addf(error, "out of memory");
+    }
+    return *state ? 0 : -1;
+}
+
 const struct site_module subscriber_module = {
     .name = "subscriber",
     .routes = routes,
     .pages = pages,
+    .start = start,
+    .stop = free,
 };

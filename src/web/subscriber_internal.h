@@ -13,6 +13,7 @@ struct subscriber_view {
     /* The standing in force as Redis has it; class empty: none. */
     char class[CONF_NAME], since[SUBSCRIBER_NUMBER], until[SUBSCRIBER_NUMBER];
     const struct conf_class *refuses; /* the standing is a quarantine */
+    unsigned releases_used;           /* by himself, that still count */
     void *more;                       /* a page's own */
 };
 

@@ -151,7 +151,7 @@ static bool contains(const json_t *line, const char *name, struct span words)
 {
     const char *value = json_string_value(json_object_get(line, name));
 
-    return value && memmem(value, strlen(value), words.at, words.len);
+    return value && span_contains_nocase(span_of(value), words);
 }
 
 static bool is_wanted(const struct filter *f, const json_t *line)

@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
+#include "core/conf_digest.h"
 #include "subscriber_internal.h"
 #include "svc/gate_ask.h"
 
@@ -9,6 +11,7 @@
 #define FEEDBACK_MOST "10000" /* about so many are kept */
 #define WORDS_MOST    4000
 #define CONTACT_MOST  200
+#define CASE_MOST     64
 
 /* --- Policy --- */
 
@@ -18,10 +21,34 @@ static json_t *class_of(const struct visit *v, const struct conf_class *c)
         [OVER_DEFER] = "defer", [OVER_REFUSE] = "refuse", [OVER_SUBMIT] = "submit"};
 
     return json_pack(
-        "{s:s, s:s, s:s, s:b, s:b, s:b, s:o}", "name", c->name, "action",
-        class_action_name(c->action), "over", overs[c->over], "enforce", c->enforce, "default",
+        "{s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:o}", "name", c->name, "title",
+        visit_class_name(v, c->name), "action", class_action_name(c->action), "over",
+        overs[c->over], "enforce", c->enforce, "default",
         c == &v->conf->classes[v->conf->default_class], "no_tls", c->starttls == STARTTLS_REFUSE,
         "limits", c->action == ACTION_METER ? subscriber_limits(v, c) : json_array());
+}
+
+/* The page tells the site's own configuration; the gate beside it decides by its own. */
+static void compare(struct visit *v, const json_t *status)
+{
+    const char *theirs = json_string_value(json_object_get(status, "policy"));
+    char ours[CONF_DIGEST];
+
+    if (!theirs) {
+        return;
+    }
+    conf_policy_digest(v->conf, ours);
+    bool same = strcmp(ours, theirs) == 0;
+    bool *differs = site_state(v->site, &subscriber_module);
+    if (!same && !*differs) {
+        log_warning("the gate works by other classes, limits, ipv6-unit, spf.use or journal.keep "
+                    "than this site's configuration, which the policy page is made of");
+    } else if (same && *differs) {
+        log_info("the gate and the policy page agree again");
+    }
+    *differs = !same;
+    json_object_set_new(
+        subscriber_view(v)->page, same ? "policy_agrees" : "policy_differs", json_true());
 }
 
 /* What this gate has counted since its start. */
@@ -34,6 +61,7 @@ static void use_status(struct visit *v, struct span line)
     json_t *effect = json_object();
     char full[32];
 
+    compare(v, status);
     for (const char *const *name = names; *name; name++) {
         snprintf(full, sizeof(full), "%s_total", *name);
         json_t *value = json_object_get(counters ? counters : status, full);
@@ -137,8 +165,8 @@ static bool is_one_of(struct span s, const char *const *list)
     return *list != NULL;
 }
 
-/* Shown again with what was written, and what is wrong with it. */
-static void show_again(struct visit *v, const char *fault)
+/* Shown again with what was written, and what is wrong with it, if anything is. */
+static void show_again(struct visit *v, int status, const char *fault)
 {
     static const char *const names[] = {"topic", "case", "words", "contact", NULL};
     json_t *page = subscriber_view(v)->page;
@@ -146,8 +174,11 @@ static void show_again(struct visit *v, const char *fault)
     for (const char *const *name = names; *name; name++) {
         json_object_set_new(page, *name, visit_text(form_value(&v->form, *name)));
     }
-    json_object_set_new(page, fault, json_true());
-    subscriber_show(v, 422, "feedback");
+    if (fault) {
+        json_object_set_new(page, fault, json_true());
+    }
+    json_object_set_new(page, "page_form", json_string("page-form"));
+    subscriber_show(v, status, "feedback");
 }
 
 static void keep_feedback(struct visit *v, struct span topic, struct span words)
@@ -172,23 +203,40 @@ static void keep_feedback(struct visit *v, struct span topic, struct span words)
     visit_then(v, redirect_sent);
 }
 
-void subscriber_feedback_post(struct visit *v)
+static bool is_short_text(struct span s, size_t most)
+{
+    return s.len <= most && text_is_plain(s, false);
+}
+
+/* What is wrong with the form, as its template knows it; NULL: nothing. */
+static const char *fault_of(const struct visit *v)
 {
     static const char *const topics[] = {"question", "objection", "fault", "praise", NULL};
-    struct span words = form_value(&v->form, "words"), topic = form_value(&v->form, "topic");
-    struct span contact = form_value(&v->form, "contact"), about = form_value(&v->form, "case");
+    struct span words = form_value(&v->form, "words");
 
-    if (!is_one_of(topic, topics)) {
-        show_again(v, "bad_topic");
-    } else if (words.len == 0) {
-        show_again(v, "no_words");
-    } else if (words.len > WORDS_MOST || !text_is_plain(words, true)) {
-        show_again(v, "bad_words");
-    } else if (
-        contact.len > CONTACT_MOST || about.len > 64 || !text_is_plain(contact, false) ||
-        !text_is_plain(about, false)) {
-        show_again(v, "bad_contact");
+    if (!is_one_of(form_value(&v->form, "topic"), topics)) {
+        return "bad_topic";
+    }
+    if (words.len == 0) {
+        return "no_words";
+    }
+    if (words.len > WORDS_MOST || !text_is_plain(words, true)) {
+        return "bad_words";
+    }
+    if (!is_short_text(form_value(&v->form, "case"), CASE_MOST)) {
+        return "bad_case";
+    }
+    return is_short_text(form_value(&v->form, "contact"), CONTACT_MOST) ? NULL : "bad_contact";
+}
+
+void subscriber_feedback_post(struct visit *v)
+{
+    const char *fault = fault_of(v);
+    bool looks = span_equal(form_value(&v->form, "action"), SPAN_LITERAL("language"));
+
+    if (fault || looks) {
+        show_again(v, fault ? 422 : 200, fault);
     } else {
-        keep_feedback(v, topic, words);
+        keep_feedback(v, form_value(&v->form, "topic"), form_value(&v->form, "words"));
     }
 }

@@ -101,6 +101,7 @@ static void take_released(struct visit *v, const struct redis_reply *reply)
     for (size_t i = 0; i + 1 < redis_reply_count(reply); i += 2) {
         used += redis_reply_integer(redis_reply_at(reply, i + 1), &when_s) && when_s > oldest_s;
     }
+    subscriber_view(v)->releases_used = used;
     json_object_set_new(
         subscriber_view(v)->page, "releases_left",
         json_integer(used < v->conf->web.self_releases ? v->conf->web.self_releases - used : 0));
@@ -122,8 +123,15 @@ static void show(struct visit *v)
     json_object_set_new(view->page, "quarantined", json_boolean(view->refuses != NULL));
     json_object_set_new(view->page, "may_release", json_boolean(may_release(v, view)));
     json_object_set_new(view->page, "shared", json_boolean(!v->own));
-    json_object_set_new(view->page, "released", json_boolean(released && !view->refuses));
-    json_object_set_new(view->page, "spent", json_boolean(span_equal(done, SPAN_LITERAL("spent"))));
+    /* Anybody can write such an address: it is told only where it is so. */
+    json_object_set_new(
+        view->page, "released",
+        json_boolean(released && !view->refuses && view->releases_used > 0));
+    json_object_set_new(
+        view->page, "spent",
+        json_boolean(
+            span_equal(done, SPAN_LITERAL("spent")) && view->refuses &&
+            view->releases_used >= v->conf->web.self_releases));
     json_object_set_new(
         view->page, "changed", json_boolean(span_equal(done, SPAN_LITERAL("changed"))));
     json_object_set_new(view->page, "standing_since", json_string(view->since));

@@ -100,7 +100,7 @@ static bool add_value(struct parser *p, struct span name)
         return fail(p, p->line, "out of memory");
     }
     s->escape = escape;
-    p->place.started = p->place.state == PLACE_QUOTED;
+    place_value(&p->place);
     return true;
 }
 
@@ -164,8 +164,7 @@ static bool close_section(struct parser *p, struct span name)
             "elements, or whole attributes",
             (int)name.len, name.at, s->line);
     }
-    /* An attribute's start is only behind it if it is so with the section and without. */
-    p->place.started = p->place.started && o->place.started;
+    place_close(&p->place, &o->place);
     s->end = p->t->count;
     return true;
 }

@@ -47,12 +47,22 @@ enum place_state {
     PLACE_RAW, /* in a script or style sheet */
 };
 
-#define PLACE_NAME 16
+#define PLACE_NAME   16
+#define PLACE_SCHEME 8 /* "mailto" and one more */
+
+/* What a value behind the text of a URL attribute can be. */
+enum place_link {
+    LINK_OPEN, /* no scheme has ended, and no path begun */
+    LINK_SAFE, /* a part of a path, query or fragment, here or by http:, https:, mailto: */
+    LINK_CODE, /* anything, as behind "javascript:" */
+};
 
 struct place {
     enum place_state state;
     char quote;
     bool started;         /* the attribute's value holds something */
+    enum place_link link; /* of the attribute's value */
+    char scheme[PLACE_SCHEME];
     char tag[PLACE_NAME]; /* lower case, cut */
     char attribute[PLACE_NAME];
     unsigned matched; /* of what ends a comment or raw text */
@@ -61,6 +71,11 @@ struct place {
 void place_step(struct place *p, struct span html);
 /* How a value is to be escaped here. NULL, or what is wrong with a value here. */
 const char *place_escape(const struct place *p, enum escape *out);
+/* A value stands here. */
+void place_value(struct place *p);
+/* Here ends a section that may have been left out: what is known behind it, having begun at
+ * `start`. */
+void place_close(struct place *p, const struct place *start);
 bool place_equal(const struct place *a, const struct place *b);
 
 #endif

@@ -74,6 +74,35 @@ static void step_tag(struct place *p, char c)
     }
 }
 
+static bool is_one_of(const char *name, const char *const *list)
+{
+    while (*list && strcmp(name, *list) != 0) {
+        list++;
+    }
+    return *list != NULL;
+}
+
+/* Blanks within a scheme are passed over by browsers; "&" may stand for any character. */
+static void step_link(struct place *p, char c)
+{
+    static const char *const schemes[] = {"http", "https", "mailto", NULL};
+    size_t len = strlen(p->scheme);
+
+    if (p->link != LINK_OPEN || (unsigned char)c <= ' ') {
+        return;
+    }
+    if (c == '/' || c == '?' || c == '#') {
+        p->link = LINK_SAFE;
+    } else if (c == ':') {
+        p->link = is_one_of(p->scheme, schemes) ? LINK_SAFE : LINK_CODE;
+    } else if (c == '&') {
+        p->link = LINK_CODE;
+    } else if (len < PLACE_SCHEME - 1) {
+        p->scheme[len] = lower(c);
+        p->scheme[len + 1] = '\0';
+    }
+}
+
 static void step_value(struct place *p, char c)
 {
     if (p->state == PLACE_EQUALS) {
@@ -81,6 +110,8 @@ static void step_value(struct place *p, char c)
             p->state = PLACE_QUOTED;
             p->quote = c;
             p->started = false;
+            p->link = LINK_OPEN;
+            p->scheme[0] = '\0';
         } else if (c == '>') {
             leave_tag(p);
         } else if (!is_blank(c)) {
@@ -91,6 +122,7 @@ static void step_value(struct place *p, char c)
             enter_tag(p);
         } else {
             p->started = p->started || !is_blank(c);
+            step_link(p, c);
         }
     } else if (c == '>') {
         leave_tag(p);
@@ -187,14 +219,6 @@ void place_step(struct place *p, struct span html)
     }
 }
 
-static bool is_one_of(const char *name, const char *const *list)
-{
-    while (*list && strcmp(name, *list) != 0) {
-        list++;
-    }
-    return *list != NULL;
-}
-
 const char *place_escape(const struct place *p, enum escape *out)
 {
     static const char *const urls[] = {"href", "src",  "action", "formaction", "xlink:href",
@@ -215,9 +239,34 @@ const char *place_escape(const struct place *p, enum escape *out)
         return "stands in an attribute that is code";
     }
     if (is_one_of(p->attribute, urls)) {
+        if (p->started && p->link == LINK_CODE) {
+            return "stands behind a scheme that may be code, other than http:, https: and mailto:";
+        }
         *out = p->started ? ESCAPE_URL_PART : ESCAPE_URL_START;
     }
     return NULL;
+}
+
+void place_value(struct place *p)
+{
+    if (p->state != PLACE_QUOTED) {
+        p->started = false;
+        return;
+    }
+    if (!p->started && p->link == LINK_OPEN) {
+        p->link = LINK_SAFE; /* it is a whole URL that is safe, or "#" */
+    }
+    p->started = true;
+}
+
+void place_close(struct place *p, const struct place *start)
+{
+    /* An attribute's start is only behind it if it is so with the section and without. */
+    p->started = p->started && start->started;
+    if (p->link == LINK_SAFE && start->link == LINK_OPEN) {
+        p->link = LINK_OPEN;
+        memcpy(p->scheme, start->scheme, sizeof(p->scheme));
+    }
 }
 
 bool place_equal(const struct place *a, const struct place *b)

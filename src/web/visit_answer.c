@@ -83,23 +83,6 @@ void visit_bytes(struct visit *v, int status, const char *type, struct span body
     answer(v, status, type, body);
 }
 
-static json_t *languages_of(const struct visit *v)
-{
-    const struct language_list *l = &v->conf->web.languages;
-    json_t *list = json_array();
-
-    for (size_t i = 0; i < l->count; i++) {
-        char key[32];
-
-        snprintf(key, sizeof(key), "language-%s", l->at[i]);
-        json_array_append_new(
-            list, json_pack(
-                      "{s:s, s:s, s:b}", "tag", l->at[i], "name",
-                      pages_word(v->site->pages, i, key), "chosen", i == v->lang));
-    }
-    return list;
-}
-
 static json_t *me_of(const struct visit *v)
 {
     char address[ADDR_TEXT] = "", unit[PREFIX_TEXT] = "";
@@ -108,9 +91,11 @@ static json_t *me_of(const struct visit *v)
         addr_format(&v->client, address);
         prefix_format(&v->unit, unit);
     }
+    const char *class = v->entry.class ? v->entry.class->name : "";
     return json_pack(
-        "{s:s, s:s, s:o, s:s, s:b, s:b}", "address", address, "unit", unit, "id",
-        visit_text(span_of(v->id)), "class", v->entry.class ? v->entry.class->name : "",
+        "{s:s, s:s, s:s, s:o, s:s, s:s, s:b, s:b}", "address", address, "family",
+        v->client.family == ADDR_IPV6 ? "IPv6" : "IPv4", "unit", unit, "id",
+        visit_text(span_of(v->id)), "class", class, "class_name", visit_class_name(v, class),
         "subscriber", v->is_subscriber, "own", v->own);
 }
 
@@ -128,7 +113,8 @@ static void add_common(struct visit *v, json_t *values)
     json_object_set_new(values, "csrf", json_string(csrf));
     json_object_set_new(values, "me", me_of(v));
     json_object_set_new(values, "language", json_string(v->conf->web.languages.at[v->lang]));
-    json_object_set_new(values, "languages", languages_of(v));
+    json_object_set_new(values, "languages", visit_languages(v));
+    json_object_set_new(values, "here", visit_here(v));
     json_object_set_new(values, "path", visit_text(v->path));
     json_object_set_new(values, "help", json_string(v->conf->help_url));
     json_object_set_new(values, "url", json_string(v->conf->web.url));
@@ -191,6 +177,16 @@ void visit_json(struct visit *v, json_t *body, const char *filename)
     json_decref(body);
 }
 
+void visit_page_again(struct visit *v, int status, const char *page, json_t *values)
+{
+    json_t *all = values ? values : json_object(), *again = visit_form_again(v);
+
+    if (again) {
+        json_object_set_new(all, "again", again);
+    }
+    visit_page(v, status, page, all);
+}
+
 void visit_fail(struct visit *v, int status)
 {
     static const struct {
@@ -203,7 +199,7 @@ void visit_fail(struct visit *v, int status)
 
     for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
         if (pages[i].status == status) {
-            visit_page(v, status, pages[i].page, NULL);
+            visit_page_again(v, status, pages[i].page, NULL);
             return;
         }
     }

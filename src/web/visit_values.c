@@ -41,6 +41,16 @@ const char *visit_word(const struct visit *v, const char *key)
     return pages_word(v->site->pages, v->lang, key);
 }
 
+const char *visit_class_name(const struct visit *v, const char *class)
+{
+    char key[CONF_NAME + 8];
+    const char *word;
+
+    snprintf(key, sizeof(key), "class-%s", class);
+    word = visit_word(v, key);
+    return strcmp(word, key) == 0 ? class : word;
+}
+
 json_t *visit_duration(const struct visit *v, uint64_t us)
 {
     static const struct {

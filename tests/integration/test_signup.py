@@ -1,5 +1,6 @@
 """Registering a mail server: form, checks, a real mailbox, the link, and what the gate makes of it."""
 
+import concurrent.futures
 import email.header
 import re
 import time
@@ -72,6 +73,19 @@ def link_in(mail, page="confirm"):
     return found[0]
 
 
+def mail_about(mailbox, words, seconds=60):
+    """The last mail whose subject holds these words, once there is one."""
+    def found():
+        return [mail for mail in mailbox.messages() if words in subject_of(mail)]
+    wait_for(found, seconds, f"a mail about {words}")
+    return found()[-1]
+
+
+def without_address(answer):
+    """A page's words up to the foot, and without the visitor's address."""
+    return re.sub(r"(10\.20\.[\d.]+|2001:db8:[\w:/]+)", "", answer.words.split("You are connected from")[0])
+
+
 def ask(web, source, form=None, browser=None, **fields):
     """Fills the form in; the browser and the answer to it."""
     browser = browser or web.browser(source)
@@ -95,10 +109,13 @@ def confirm(browser, link):
 
 def sign_up(web, mailbox, source, **fields):
     """From the form to the confirmation; the browser and the page then."""
-    before = len(mailbox.messages())
+    def links():
+        return [link_in(mail) for mail in mailbox.messages() if "/confirm?" in text_of(mail)]
+    before = len(links())
     browser, answer = ask(web, source, **fields)
     assert answer.status == 303, answer.words
-    answer = confirm(browser, link_in(mailbox.wait_messages(before + 1)[-1]))
+    wait_for(lambda: len(links()) > before, 60, "the mail")
+    answer = confirm(browser, links()[-1])
     assert answer.status == 303, answer.words
     return browser, browser.get(place(answer))
 
@@ -128,7 +145,7 @@ def test_the_whole_way(lab, running, sink):
     assert (answer.status, place(answer)) == (303, "/register?done=asked")
     page = browser.get("/register?done=asked")
     assert "Look into your mailbox" in page.words and "owner@customer.example" in page.words
-    assert page.words.count("good") == 3, page.words
+    assert page.text.count('<span class="tag good">') == 3, page.words
     mail = mailbox.wait_messages(1)[0]
     assert subject_of(mail) == "Confirm your mail server mail.customer.example"
     assert mail["From"].split() == ["Example", "ISP", "<port25@isp.example>"]
@@ -158,7 +175,9 @@ def test_the_whole_way(lab, running, sink):
     answer = browser.submit(browser.get("/withdraw"), "/withdraw")
     assert place(answer) == "/register?done=withdrawn"
     wait_for(lambda: mail_through(lab, SERVER).startswith(b"450"), what="the limits again")
-    assert "is withdrawn" in subject_of(mailbox.wait_messages(2)[-1])
+    approved = text_of(mail_about(mailbox, "is registered"))
+    assert SERVER in approved and "on probation" in approved
+    mail_about(mailbox, "is withdrawn")
 
 
 def test_over_ipv6_and_in_german(running):
@@ -232,13 +251,145 @@ def test_a_link_is_its_line_s_alone_and_works_once(running):
         if web.redis.cli("type", key) == "hash":
             assert token not in str(web.redis.cli("hgetall", key))
     assert confirm(browser, link).status == 303
-    again = confirm(browser, link)
-    assert (again.status, again.words.split("You are connected")[0]) == (404, theirs.words.split("You are connected")[0])
+    # Pressed again by the same line: nothing is done, and what is so is said. To others it is no link.
+    stored = web.redis.cli("hgetall", f"g25:registration:{{{SERVER}}}")
+    assert place(confirm(browser, link)) == "/register?done=approved"
+    assert web.redis.cli("hgetall", f"g25:registration:{{{SERVER}}}") == stored
+    theirs_now = confirm(stranger, link)
+    assert (theirs_now.status, theirs_now.words) == (404, theirs.words)
     for path in ("/confirm", "/confirm?token=", "/confirm?token=x", "/renew?token=" + "A" * 44):
         assert browser.get(path).status == 404
     # Without the CSRF token of this line's browser nothing is done.
     assert web.browser(SERVER).post("/withdraw", {}).status != 303
     assert running.gate.ctl_json("show", SERVER)["class"] == "probation"
+    # A used link brings nothing back.
+    assert browser.submit(browser.get("/withdraw"), "/withdraw").status == 303
+    again = confirm(browser, link)
+    assert (again.status, without_address(again)) == (404, without_address(theirs))
+
+
+def test_pressed_ten_times_at_once(running):
+    web, mailbox = running(), running.mailbox
+    browser, _ = ask(web, SERVER)
+    page = browser.get(link_in(mailbox.wait_messages(1)[0]))
+    with concurrent.futures.ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda _: browser.submit(page, "/confirm"), range(10)))
+    assert {answer.status for answer in answers} == {303}
+    assert running.gate.ctl_json("show", SERVER)["class"] == "probation"
+    changes = [entry for entry in web.redis.cli("xrange", "g25:changes", "-", "+") if "register" in str(entry)]
+    assert len(changes) == 1, changes
+    mail_about(mailbox, "is registered")
+    assert sum("is registered" in subject_of(mail) for mail in mailbox.messages()) == 1
+
+
+def test_both_lines_of_a_server_by_one_mail(running):
+    """IPv4 and IPv6 are two lines: each is asked for and confirmed by itself, with one mail to the address."""
+    web, mailbox = running(), running.mailbox
+    four, answer = ask(web, SERVER)
+    six, answer6 = ask(web, SERVER6)
+    assert (answer.status, place(answer)) == (answer6.status, place(answer6))
+    link = link_in(mailbox.wait_messages(1)[0])
+    page = six.get("/register")
+    assert "good for this line, too," in page.words and "IPv4 and IPv6 are two lines" in page.words
+    stranger = web.browser(OTHER)
+    invalid = confirm(stranger, link)
+    assert invalid.status == 404 and "You are connected by IPv4 now" in invalid.words
+    assert place(confirm(six, link)) == "/register?done=approved"
+    assert running.gate.ctl_json("show", SERVER6)["id"] == ID6
+    assert running.gate.ctl("show", SERVER, check=False).returncode == 1
+    assert place(confirm(four, link)) == "/register?done=approved"
+    assert running.gate.ctl_json("show", SERVER)["class"] == "probation"
+    mail_about(mailbox, "is registered")
+    assert sum("/confirm?" in text_of(mail) for mail in mailbox.messages()) == 1
+
+
+def test_somebody_elses_address_is_not_registered_by_its_owner(running):
+    """Whoever names another's contact address gets nothing from the link that its owner opens."""
+    web, mailbox = running(), running.mailbox
+    ask(web, OTHER)
+    browser, _ = ask(web, SERVER)
+    link = link_in(mailbox.wait_messages(1)[0])
+    assert place(confirm(browser, link)) == "/register?done=approved"
+    assert running.gate.ctl_json("show", SERVER)["class"] == "probation"
+    assert web.redis.cli("exists", f"g25:registration:{{{OTHER}}}") == 0
+
+
+def test_back_to_the_first_address(running):
+    """The last form holds, also where its address had its mail before."""
+    web, mailbox = running(), running.mailbox
+    browser, _ = ask(web, SERVER, contact="a1@customer.example")
+    first = link_in(mailbox.wait_messages(1)[0])
+    ask(web, SERVER, browser=browser, contact="a2@customer.example")
+    second = link_in(next(mail for mail in mailbox.wait_messages(2) if "a2@" in mail["To"]))
+    assert confirm(browser, first).status == 404
+    _, answer = ask(web, SERVER, browser=browser, contact="a1@customer.example")
+    assert answer.status == 303 and "a1@customer.example" in browser.get("/register").words
+    assert confirm(browser, second).status == 404
+    assert place(confirm(browser, first)) == "/register?done=approved"
+    assert web.redis.cli("hget", f"g25:registration:{{{SERVER}}}", "contact") == "a1@customer.example"
+
+
+def test_notices_are_true(running):
+    """What the address says is told only where it is so; and nothing is withdrawn where nothing is."""
+    web, mailbox = running(), running.mailbox
+    browser = web.browser(SERVER)
+    for done in ("approved", "pending", "renewed", "mailed", "early", "withdrawn"):
+        assert 'role="status"' not in browser.get(f"/register?done={done}").text, done
+    page = browser.get("/withdraw")
+    assert (page.status, place(page)) == (303, "/register?done=nothing")
+    assert "nothing is registered for your line" in browser.get(place(page)).words
+    csrf = browser.get("/feedback").form("/feedback")["csrf"]
+    for path in ("/withdraw", "/renew"):
+        assert place(browser.post(path, {"csrf": csrf})) == "/register?done=nothing"
+    browser, page = sign_up(web, mailbox, SERVER)
+    assert "Confirmed, and registered" in page.words
+    assert place(browser.post("/renew", {"csrf": csrf, **browser.get("/withdraw").form("/withdraw")})) \
+        == "/register?done=early"
+    running.gate.ctl("quarantine", SERVER, "--reason", "spam")
+    wait_for(lambda: "Your line is in quarantine" in browser.get("/register").words, what="the quarantine on the page")
+    assert "Confirmed, and registered" not in browser.get("/register?done=approved").words
+
+
+def test_home_says_what_is_next(running):
+    """The first page offers what is possible for the line, and says how its registration stands."""
+    web, mailbox = running({"registration": {"probation": "14d"}}), running.mailbox
+    offer = "Register it. It takes some minutes"
+    home = web.browser(SERVER).get("/").words
+    assert offer in home and "after a probation of 14 days" in home
+    browser, _ = sign_up(web, mailbox, SERVER)
+    wait_for(lambda: "Registered, on probation" in browser.get("/").words, what="the probation on the first page")
+    home = browser.get("/").words
+    assert offer not in home and "The probation ends on" in home and "Registered until" in home
+    pending, _ = sign_up(web, mailbox, OTHER, contact="other@customer.example")
+    home = pending.get("/").words
+    assert offer not in home and "waits for the desk" in home
+    running.gate.ctl("register", SLOPPY)
+    by_desk = web.browser(SLOPPY)
+    wait_for(lambda: "Registered: your mail server" in by_desk.get("/").words, what="the desk's registration")
+    assert offer not in by_desk.get("/").words
+    running.gate.ctl("quarantine", SPAMMER, "--reason", "spam")
+    spammer = web.browser(SPAMMER)
+    wait_for(lambda: "In quarantine" in spammer.get("/").words, what="the quarantine")
+    assert offer not in spammer.get("/").words and "none can be registered" in spammer.get("/").words
+
+
+def test_german_durations(running):
+    page = running({"registration": {"term": "365d", "probation": "14d"}}).browser(
+        SERVER, headers={"Accept-Language": "de"}).get("/register").words
+    assert "endet nach 365 Tagen" in page and "Probezeit von 14 Tagen" in page
+
+
+def test_the_language_keeps_the_form(running):
+    web = running()
+    browser, answer = ask(web, SERVER, contact="owner", reason="Für übermorgen,\r\nfür Müller")
+    assert answer.status == 422 and 'form="page-form" formaction="/register?lang=de"' in answer.text
+    for contact, status in (("owner", 422), ("owner@customer.example", 200)):
+        form = {**FORM, **answer.form("/register"), "contact": contact, "reason": "Für übermorgen",
+                "action": "language"}
+        german = browser.post("/register?lang=de", form)
+        assert german.status == status and 'lang="de"' in german.text
+        assert f'value="{contact}"' in german.text and ">Für übermorgen<" in german.text
+    assert web.redis.cli("keys", "g25:asked:*") == []
 
 
 def test_a_link_expires(running):
@@ -288,7 +439,7 @@ FLOOD = [f"owner+{n}@customer.example" for n in range(4)] + ["OWNER@Customer.Exa
 
 
 def test_flooding(running):
-    """At most one mail an hour to an address, however it is spelt and whoever asks; the answers are equal."""
+    """At most one mail an hour goes to an address, however it is spelt and whoever asks; the answers are equal."""
     web, mailbox = running(), running.mailbox
     answers = []
     for number, contact in enumerate(FLOOD):
@@ -374,8 +525,7 @@ def test_probation_ends_and_registrations_end(running):
     assert "on probation" in page.words
     wait_for(lambda: running.gate.ctl_json("show", SERVER)["class"] == "registered", 60, "the end of the probation")
     assert "passes untouched" in browser.get("/register").words
-    link = link_in(mailbox.wait_messages(2, 60)[-1], "renew")
-    assert "Renew the registration" in subject_of(mailbox.messages()[-1])
+    link = link_in(mail_about(mailbox, "Renew the registration"), "renew")
     assert confirm(web.browser(OTHER), link.replace("renew", "confirm")).status == 404
     until = int(web.redis.cli("hget", f"g25:registration:{{{SERVER}}}", "until"))
     page = browser.get(link)
@@ -438,7 +588,14 @@ def test_redis_away(running, site_redis):
 @pytest.mark.parametrize("change, words", [
     ({"mail": {"smarthost": "smtp://x/path"}}, "smtp://HOST"),
     ({"mail": {"smarthost": "smtp://user:secret@"}}, "smtp://HOST"),
+    ({"mail": {"smarthost": "smtp://user:secret@h:99999"}}, "PORT from 1 to 65535"),
+    ({"mail": {"smarthost": "smtp://[2001:db8::1"}}, "smtp://HOST"),
+    ({"mail": {"smarthost": "smtps://h:"}}, "PORT from 1 to 65535"),
     ({"mail": {"from": None}}, "mail.from"),
+    ({"registration": {"probation-class": "quarantined"}}, "quarantined lets no mail out"),
+    ({"class probation": {"action": "submit"}}, "probation lets no mail out"),
+    ({"class registered": {"action": "refuse"}}, "registered lets no mail out"),
+    ({"registration": {"probation": "366d"}}, "registration.probation: is not shorter than term"),
     ({"mail": {"from": "a\nb@c.example"}}, "NAME@DOMAIN"),
     ({"class probation": None}, "no class probation"),
     ({"registration": {"require": ["reverse", "colour"]}}, "host, reverse, spf"),

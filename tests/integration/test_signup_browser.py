@@ -45,11 +45,18 @@ def test_signing_up(lab, running, sink, chromium):
     assert page.goto(link) == 200
     page.inspect("register-confirm")
     assert page.submit("main button") == 200
-    assert "port 25 is open for your line" in page.text() and "on probation" in page.text()
+    assert "Confirmed, and registered" in page.text() and "on probation" in page.text()
     page.inspect("register-approved")
+    page.goto("/")
+    assert "Registered, on probation" in page.text() and page.count("text=Register a mail server") == 0
+    page.inspect("home-probation")
     assert mail_through(lab, SERVER).startswith(b"250")  # ... and passes now
     assert page.goto(link) == 200
+    assert page.submit("main button") == 200
+    assert "Confirmed, and registered" in page.text()  # pressed twice
+    page.goto("/confirm?token=" + "A" * 43)
     assert page.submit("main button") == 404
+    page.click("summary")
     page.inspect("register-link-invalid", faults=("status of 404",))
     page.goto("/withdraw")
     page.inspect("register-withdraw")
@@ -62,15 +69,33 @@ def test_the_desk_decides_in_german(running, chromium):
     web, mailbox = running(), running.mailbox
     page = chromium(web, OTHER).page(language="de")
     page.goto("/register")
+    page.inspect("register-form-de")
+    fill(page, host="192.0.2.1", reason="Für den Verein, übermorgen auch für Müller")
+    assert page.submit('button[value="send"]') == 422
+    # What is typed, changed or not, outlives a change of the language.
+    page.fill("#domain", "verein.example")
+    assert page.submit("footer button[lang=en]") == 422
+    assert page.attribute("html", "lang") == "en" and page.evaluate("document.querySelector('#domain').value") == "verein.example"
+    assert page.evaluate("document.querySelector('#reason').value") == "Für den Verein, übermorgen auch für Müller"
+    assert page.submit("footer button[lang=de]") == 422
+    page.inspect("register-faults-de", faults=("status of 422",))
     fill(page)
     assert page.submit('button[value="check"]') == 200
     assert "Was das DNS sagt" in page.text() and "stimmt nicht" in page.text()
     page.inspect("register-checks-de")
     assert page.submit('button[value="send"]') == 200
-    page.goto(link_in(mailbox.wait_messages(1)[0]))
+    page.inspect("register-asked-de")
+    link = link_in(mailbox.wait_messages(1)[0])
+    page.goto(link)
+    page.click("footer a[hreflang=en]")
+    assert "Confirm your mail server" in page.text()
+    page.click("footer a[hreflang=de]")
     assert page.submit("main button") == 200
     assert "sieht sie sich an" in page.text()
     page.inspect("register-pending-de")
+    page.goto("/")
+    assert "wartet auf einen Menschen" in page.text()
+    page.inspect("home-pending-de")
 
 
 def test_without_a_script(running, chromium):

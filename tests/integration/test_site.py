@@ -2,9 +2,11 @@
 
 import concurrent.futures
 import contextlib
+import html
 import http.client
 import json
 import os
+import re
 import resource
 import shutil
 import ssl
@@ -12,12 +14,15 @@ import time
 
 import pytest
 
+from tests.lab import gate as gate_module
 from tests.lab.certificate import make_certificate
 from tests.lab.process import StartFailed, wait_for
 from tests.lab.web import GARDEN_PORT, HOST, URL, give_rights
 
 LINE, OTHER, SIX = "10.20.3.3", "10.20.3.4", "2001:db8:20:300::3"
 STRANGER = "192.0.2.7"
+PROXY = "10.20.200.1"
+BEHIND_PROXY = {"web": {"certificate": None, "key": None, "trusted-proxies": ["10.20.200.0/24"]}}
 PAGES = ["/", "/activity", "/activity.json", "/quarantine", "/policy", "/feedback"]
 
 
@@ -62,6 +67,39 @@ def test_every_page_over_both_families(site):
             assert browser.request("HEAD", path).status == 200
             assert browser.request("HEAD", path).body == b""
         assert source in browser.get("/").words
+
+
+def test_head_has_no_body(site):
+    """On a connection that stays open the next answer begins where that to HEAD ends."""
+    for overrides, source in (({}, LINE), (BEHIND_PROXY, PROXY)):
+        web = site(overrides)
+        with contextlib.closing(http.client.HTTPConnection(HOST)) as connection:
+            connection.sock = raw_connection(web, source)
+            for path, status in (("/policy", 200), ("/static/site.css", 200), ("/nowhere", 404)):
+                lengths = []
+                for method in ("HEAD", "GET", "HEAD"):
+                    connection.request(method, path, headers={"Host": HOST, "X-Forwarded-For": LINE})
+                    reply = connection.getresponse()
+                    body = reply.read()
+                    assert (reply.status, method == "HEAD") == (status, body == b""), (path, method)
+                    lengths.append(int(reply.getheader("Content-Length")))
+                assert lengths[0] == lengths[1] == lengths[2] > 0, path
+        web.kill()
+
+
+AMBIGUOUS = ["Host: a.example\r\nHost: b.example", "Host : a.example", "Host: a.example\r\nX : a",
+             "Host: a.example\r\nContent-Length: 0\r\nContent-Length: 1",
+             "Host: a.example\r\nContent-Length: 3\r\nTransfer-Encoding: chunked"]
+
+
+@pytest.mark.parametrize("headers", AMBIGUOUS)
+def test_requests_that_others_read_differently(site, headers):
+    """They are refused, and nothing behind them is read."""
+    with raw_connection(site()) as stream:
+        stream.sendall(f"GET /policy HTTP/1.1\r\n{headers}\r\n\r\n0\r\n\r\n"
+                       f"GET /policy HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: stream.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 400 ") and answer.count(b"HTTP/1.1 ") == 1, answer
 
 
 def test_strangers(site):
@@ -128,6 +166,78 @@ def test_languages(site):
 # -- forged requests -------------------------------------------------------------------------------
 
 
+def language_link(answer, tag):
+    found, = re.findall(rf'<a href="([^"]*)" lang="{tag}" hreflang', answer.text)
+    return html.unescape(found)
+
+
+def test_a_language_link_stays_on_the_page(site):
+    """With all that its query says: a link that confirms, a filter, a subject."""
+    browser = site().browser(LINE)
+    for path in ("/", "/activity?show=refusals&search=a%26b%3D%22%C3%A4", "/confirm?token=" + "A" * 43,
+                 "/feedback?topic=objection&case=0123456789"):
+        page = browser.get(path)
+        link = language_link(page, "de")
+        assert link == path + ("&" if "?" in path else "?") + "lang=de"
+        german = browser.get(link)
+        assert german.status == 200 and 'lang="de"' in german.text
+        assert language_link(german, "en") == link.replace("lang=de", "lang=en")
+        browser.get(language_link(german, "en"))
+    assert "0123456789" in german.text and 'value="objection" selected' in german.text
+    # What is no page leads to one.
+    assert language_link(browser.get("//evil.example/x?y=z"), "de").startswith("/?")
+
+
+def test_a_language_link_keeps_what_is_typed(site, site_redis):
+    browser = site().browser(LINE)
+    typed = {"topic": "fault", "words": "Umläute\r\nand <b>", "contact": "x" * 201, "case": "ABC"}
+    answer = browser.submit(browser.get("/feedback"), "/feedback", typed)
+    assert answer.status == 422
+    assert '<button class="link" form="page-form" formaction="/feedback?lang=de"' in answer.text
+    assert '<form id="page-form" action="/feedback"' in answer.text
+    for contact, status in (("x" * 201, 422), ("me@home.example", 200)):
+        german = browser.post("/feedback?lang=de", {**answer.form("/feedback"), **typed, "contact": contact,
+                                                    "action": "language"})
+        assert german.status == status and 'lang="de"' in german.text
+        assert html.escape(typed["words"], quote=False) in german.text and f'value="{contact}"' in german.text
+    assert site_redis.cli("exists", "g25:feedback") == 0
+
+
+def test_what_was_typed_outlives_a_refusal(site, site_redis):
+    """A form that came too often, too late or in bad times can be sent again as it was; but not one that
+    another site may have sent."""
+    web = site({"web": {"posts": "2/1h"}})
+    browser = web.browser(LINE, headers={"Origin": URL, "Sec-Fetch-Site": "same-origin"})
+    typed = {"topic": "question", "words": "a\r\n\"b\" <c>", "contact": "", "case": ""}
+    page = browser.get("/feedback")
+    browser.cookies.clear()
+    expired = browser.submit(page, "/feedback", typed)
+    assert expired.status == 403 and "has expired" in expired.words
+    again = expired.form("/feedback")
+    assert {name: again[name] for name in typed} == typed
+    assert browser.post("/feedback", again).status == 303
+    late = browser.post("/feedback", again)
+    assert late.status == 429 and late.form("/feedback")["words"] == typed["words"]
+    assert "2 in 1 hour" in late.words and re.search(r"can be sent in \d+ minutes", late.words)
+    for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}):
+        other = web.browser(OTHER, headers={"Origin": URL, **headers})
+        answer = other.post("/feedback", {**typed, "csrf": "x"})
+        assert answer.status == 403 and answer.forms() == [], headers
+        other.cookies.clear()
+        assert other.post("/feedback", typed).forms() == []
+        assert other.post("/feedback", typed).forms() == []
+        web.kill()
+        web.start()
+    browser = web.browser(LINE, headers={"Origin": URL})
+    page = browser.get("/feedback")
+    site_redis.stop()
+    try:
+        away = browser.submit(page, "/feedback", typed)
+        assert away.status == 503 and away.form("/feedback")["words"] == typed["words"]
+    finally:
+        site_redis.cont()
+
+
 def test_csrf(site, site_redis):
     """A release needs the token of this browser and this line, from a page of this site."""
     web = site()
@@ -191,7 +301,7 @@ def test_nobody_speaks_for_another_line(site, site_redis):
     for path in PAGES:
         answer = browser.get(f"{path}?id={OTHER}&address={OTHER}&subscriber={OTHER}")
         assert "OTHERSCASE" not in answer.text and "sends spam" not in answer.text
-        assert OTHER not in answer.text
+        assert OTHER not in answer.words
     csrf = browser.get("/feedback").form("/feedback")["csrf"]
     since = site_redis.cli("hget", f"g25:standing:{{{OTHER}}}", "since")
     answer = browser.post("/quarantine", {"csrf": csrf, "since": since, "id": OTHER, "address": OTHER})
@@ -250,6 +360,23 @@ def test_releases_are_counted(site, site_redis):
     assert sorted(released) == ["1700000001", "1700000002"]
     changes = [fields for _, fields in site_redis.cli("xrange", "g25:changes", "-", "+") if fields["class"] == ""]
     assert [(change["verb"], change["by"]) for change in changes] == [("release", "subscriber")] * 2
+
+
+def test_a_release_is_told_only_where_it_was(site, site_redis):
+    """Whatever the address says that somebody was sent to."""
+    web = site({"web": {"self-releases": 1}})
+    browser = web.browser(LINE)
+    assert "is released" not in browser.get("/quarantine?done=released").words
+    assert "not yours to make" not in browser.get("/quarantine?done=spent").words
+    put_standing(site_redis, LINE)
+    page = quarantined_page(browser)
+    assert "not yours to make" not in browser.get("/quarantine?done=spent").words
+    assert browser.submit(page, "/quarantine").status == 303
+    assert "is released" in browser.get("/quarantine?done=released").words
+    put_standing(site_redis, LINE, since=int(time.time()) + 1)
+    quarantined_page(browser)
+    assert "not yours to make" in browser.get("/quarantine?done=spent").words
+    assert "is released" not in browser.get("/quarantine?done=released").words
 
 
 def test_an_old_release_counts_no_more(site, site_redis):
@@ -332,12 +459,14 @@ def test_activity_filters_and_pages(site, site_redis):
     page, seen = browser.get("/activity"), []
     while True:
         seen += [f"CASE{n:06}" for n in range(120) if f"CASE{n:06}" in page.text]
-        older = [part.split('"')[0] for part in page.text.split('href="')[1:] if "from=" in part.split('"')[0]]
+        older = re.findall(r'href="([^"]*)">Older ones', page.text)
         if not older:
             break
         page = browser.get(older[0].replace("&amp;", "&"))
     assert len(seen) == 120 and len(set(seen)) == 120
     assert len(json.loads(browser.get("/activity.json").body)) == 120
+    lower = json.loads(browser.get("/activity.json?search=case000007").body)
+    assert [line["case"] for line in lower] == ["CASE000007"]
     refusals = json.loads(browser.get("/activity.json?show=refusals").body)
     assert len(refusals) == 60 and {entry["event"] for entry in refusals} == {"refusal"}
     assert [entry["case"] for entry in json.loads(browser.get("/activity.json?search=CASE000077").body)] == ["CASE000077"]
@@ -364,13 +493,40 @@ def test_the_policy_is_the_configuration(gate, site, site_redis):
     wait_for(lambda: "9 messages in 1 hour" in web.browser(STRANGER).get("/policy").words, 20, "the new policy")
 
 
+def test_the_policy_is_compared_with_the_gate_s(gate, site, site_redis):
+    """The page is made of the site's configuration; where the gate works by another one, it says so."""
+    first = gate({"class ordinary": {"messages": ["10/1h"]}}, redis=site_redis)
+    web = site(beside=first)
+    browser = web.browser(LINE)
+    assert "says the same as that of the gate" in browser.get("/policy").words
+    web.configure({"class ordinary": {"messages": ["9/1h"]}})
+    web.signal(1)
+    wait_for(lambda: "the gate works with other limits" in browser.get("/policy").words, 20, "the page to say so")
+    browser.get("/policy")
+    assert web.text().count("warning: the gate works by other classes, limits") == 1
+    web.configure({"class ordinary": {"messages": ["10/1h"]}})
+    web.signal(1)
+    wait_for(lambda: "says the same as that of the gate" in browser.get("/policy").words, 20, "them to agree")
+    first.kill()
+    words = browser.get("/policy").words
+    assert "made of the configuration of this site." in words and "other limits" not in words
+
+
+def test_the_policy_tells_of_the_helo_name(site):
+    for use, said in (("refuse", "So is mail of a program that gives a name (HELO)"),
+                      ("meter", "So does mail of a program that gives a name (HELO)")):
+        web = site({"spf": {"use": use}})
+        assert said in web.browser(LINE).get("/policy").words
+        web.kill()
+
+
 def test_feedback(site, site_redis):
     browser = site().browser(SIX)
     page = browser.get("/feedback")
     good = {"topic": "question", "words": "Where is\r\nmy mail? ä€", "contact": "me@home.example", "case": "ABC"}
     for change, said in (({"topic": "x"}, "choose what it is about"), ({"words": "  "}, "write something"),
                          ({"words": "x" * 4001}, "too long"), ({"words": "\x1b[2J"}, "no text"),
-                         ({"contact": "a\r\nb"}, "no text"), ({"case": "x" * 65}, "too long")):
+                         ({"contact": "a\r\nb"}, "Up to 200 characters"), ({"case": "x" * 65}, "up to 64 characters")):
         answer = browser.submit(page, "/feedback", {**good, **change})
         assert answer.status == 422 and said in answer.words, change
         assert "me@home.example" in answer.text or "contact" in change
@@ -654,6 +810,28 @@ def test_bad_options(site, options, said):
     result = web.check()
     assert result.returncode == 1 and said in result.stderr, result.stderr
     assert f"{web.config}:" in result.stderr
+
+
+def test_its_own_configuration_is_the_default(site):
+    """Without --config it is the site's own file that is read, not the gate's."""
+    web = site()
+    program = f"{gate_module.binaries()}/gate25-web"
+    assert "default /etc/gate25/gate25-web.conf" in web.host.run(program, "--help").stdout
+    result = web.host.run(program, "--check", check=False)
+    assert result.returncode == 1 and "/etc/gate25/gate25-web.conf" in result.stderr, result.stderr
+
+
+def test_a_circle_is_told_where_it_is(site, tmp_path):
+    web = site()
+    pages = copy_pages(web, tmp_path)
+    web.configure({"web": {"pages": pages}})
+    done = pages / "en" / "done.html"
+    done.write_text(done.read_text(encoding="utf-8") + "\n{{>refusal}}\n", encoding="utf-8")
+    for _ in range(3):  # whatever the order in the folder
+        checked = web.check()
+        assert checked.returncode == 1
+        assert re.search(r"en/(done\.html:2: \{\{>refusal|refusal\.html:2: \{\{>done)", checked.stderr), checked.stderr
+        assert "includes itself in the end" in checked.stderr
 
 
 def test_reload(site, tmp_path):

@@ -5,6 +5,7 @@ import smtplib
 
 import pytest
 
+from tests.integration.test_site import put_line
 from tests.lab.chromium import TWO_LOOKS, Chromium
 from tests.lab.process import wait_for
 
@@ -90,6 +91,18 @@ def test_a_sprayer_sees_what_happened(lab, running, chromium):
     page.select("#show", "refusals")
     page.submit("button:has-text('Filter')")
     assert page.count("tbody tr") == 3
+
+
+def test_long_names_stay_on_the_screen(running, chromium, site_redis):
+    """What others write, a sender or a server's name without a place to break it, is not wider than a phone."""
+    _, web = running
+    sender = "bounce+" + "a" * 57 + "@" + "b" * 60 + ".mailer.example"
+    put_line(site_redis, ORDINARY, client=f"{ORDINARY}:1", to="c" * 64 + "@" + "d" * 60 + ".example", **{"from": sender})
+    page = chromium(web, ORDINARY).page(width=360)
+    page.goto("/")
+    page.inspect("home-long", looks=[("phone", 360, 780, "light")])
+    page.goto("/activity")
+    page.inspect("activity-long", looks=[("phone", 360, 780, "light"), ("desktop", 1280, 800, "light")])
 
 
 def test_the_quarantine_and_release_round(lab, running, chromium, site_redis):

@@ -48,6 +48,12 @@ static void test_spans(void **state)
     assert_false(span_equal_nocase(SPAN_LITERAL("[a"), SPAN_LITERAL("{a")));
     assert_true(span_starts_nocase(SPAN_LITERAL("rcpt to"), SPAN_LITERAL("RCPT")));
     assert_false(span_starts_nocase(SPAN_LITERAL("rc"), SPAN_LITERAL("RCPT")));
+    assert_true(span_contains_nocase(SPAN_LITERAL("RCPT TO"), SPAN_LITERAL("pt t")));
+    assert_true(span_contains_nocase(SPAN_LITERAL("rcpt"), SPAN_LITERAL("PT")));
+    assert_true(span_contains_nocase(SPAN_LITERAL("x"), SPAN_LITERAL("")));
+    assert_true(span_contains_nocase(SPAN_LITERAL(""), SPAN_LITERAL("")));
+    assert_false(span_contains_nocase(SPAN_LITERAL("rcpt"), SPAN_LITERAL("ptx")));
+    assert_false(span_contains_nocase(SPAN_LITERAL(""), SPAN_LITERAL("x")));
     assert_int_equal(span_skip(SPAN_LITERAL("abc"), 9).len, 0);
 }
 

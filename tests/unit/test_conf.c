@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include "core/conf.h"
+#include "core/conf_digest.h"
 
 #define UNTOUCHED 0xdeadbeef
 #define BAD       UINT64_MAX
@@ -198,13 +199,47 @@ static void test_class_named(void **state)
     assert_null(conf_class_named(&conf, span_of("")));
 }
 
+/* Whatever the policy page tells changes the digest; the order of the classes does not. */
+static void test_policy_digest(void **state)
+{
+    struct conf_class one[2] = {
+        {.name = "ordinary", .action = ACTION_METER, .enforce = true}, {.name = "registered"}};
+    struct conf_class two[2] = {one[1], one[0]};
+    struct conf c = {.classes = one, .class_count = 2, .ipv6_unit = 56, .journal_keep_s = 10};
+    char first[CONF_DIGEST], then[CONF_DIGEST];
+
+    (void)state;
+    conf_policy_digest(&c, first);
+    c.classes = two;
+    c.default_class = 1;
+    conf_policy_digest(&c, then);
+    assert_string_equal(first, then);
+    for (int change = 0; change < 9; change++) {
+        struct conf_class changed[2] = {one[0], one[1]};
+        struct conf d = c;
+        d.classes = changed;
+        d.default_class = change == 0;
+        d.class_count -= change == 1;
+        d.ipv6_unit += change == 2;
+        d.journal_keep_s += change == 3;
+        d.spf.use = change == 4 ? SPF_USE_METER : SPF_USE_OFF;
+        changed[0].enforce = change != 5;
+        changed[0].name[0] = change == 6 ? 'x' : 'o';
+        changed[0].limit[LIMIT_MESSAGES].windows = change == 7;
+        changed[0].limit[LIMIT_MESSAGES].window[0] = (struct rate){1, 1};
+        changed[0].action = change == 8 ? ACTION_PASS : ACTION_METER;
+        conf_policy_digest(&d, then);
+        assert_string_not_equal(first, then);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_durations),    cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_rates),        cmocka_unit_test(test_durations_written),
         cmocka_unit_test(test_amount_words), cmocka_unit_test(test_names),
-        cmocka_unit_test(test_class_named),
+        cmocka_unit_test(test_class_named),  cmocka_unit_test(test_policy_digest),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

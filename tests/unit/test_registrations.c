@@ -309,11 +309,59 @@ static void test_tokens(void **state)
         ASK("FCALL gate25_signup_put 1 g25:signup:{h} 100 id " ID " purpose confirm x y"), "1");
     assert_true(atoi(ASK("TTL g25:signup:{h}")) > 50);
     /* Another subscriber, another purpose, another token: nothing, and it still is there. */
-    assert_string_equal(ASK("FCALL gate25_signup_take 1 g25:signup:{h} 10.20.7.8 confirm"), "[]");
-    assert_string_equal(ASK("FCALL gate25_signup_take 1 g25:signup:{h} " ID " renew"), "[]");
-    assert_string_equal(ASK("FCALL gate25_signup_take 1 g25:signup:{i} " ID " confirm"), "[]");
-    assert_non_null(strstr(ASK("FCALL gate25_signup_take 1 g25:signup:{h} " ID " confirm"), "x y"));
-    assert_string_equal(ASK("FCALL gate25_signup_take 1 g25:signup:{h} " ID " confirm"), "[]");
+    for (int i = 0; i < 2; i++) {
+        const char *call = i == 0 ? "FCALL_RO gate25_signup_look" : "FCALL gate25_signup_use";
+        const char *none = i == 0 ? "[]" : "0";
+        assert_string_equal(ASK("%s 1 g25:signup:{h} 10.20.7.8 confirm", call), none);
+        assert_string_equal(ASK("%s 1 g25:signup:{h} " ID " renew", call), none);
+        assert_string_equal(ASK("%s 1 g25:signup:{i} " ID " confirm", call), none);
+    }
+    assert_non_null(
+        strstr(ASK("FCALL_RO gate25_signup_look 1 g25:signup:{h} " ID " confirm"), "x y"));
+    /* Used, it says only that, and for no longer than it would have been good. */
+    assert_string_equal(ASK("FCALL gate25_signup_use 1 g25:signup:{h} " ID " confirm"), "1");
+    assert_string_equal(ASK("FCALL gate25_signup_use 1 g25:signup:{h} " ID " confirm"), "0");
+    assert_non_null(
+        strstr(ASK("FCALL_RO gate25_signup_look 1 g25:signup:{h} " ID " confirm"), "used 1"));
+    assert_string_equal(
+        ASK("FCALL gate25_signup_put 1 g25:signup:{h} 100 id " ID " purpose confirm x y"), "0");
+    assert_string_equal(ASK("HEXISTS g25:signup:{h} x"), "0");
+    assert_string_equal(
+        ASK("FCALL_RO gate25_signup_look 1 g25:signup:{h} 10.20.7.8 confirm"), "[]");
+    int left = atoi(ASK("TTL g25:signup:{h}"));
+    assert_true(left > 0 && left <= 100);
+}
+
+/* One mail to an address in a period; whoever asks after it has the link of that one. */
+static void test_mails(void **state)
+{
+    struct bench *b = *state;
+    unsigned wait, good;
+
+    assert_string_equal(ASK("FCALL gate25_signup_mail 1 g25:contact:{c} one 500 3600"), "[0  0]");
+    for (int i = 0; i < 2; i++) {
+        const char *last = ASK("FCALL gate25_signup_mail 1 g25:contact:{c} two 500 3600");
+        assert_int_equal(sscanf(last, "[%u one %u]", &wait, &good), 2);
+        assert_true(wait > 3000 && wait <= 3600 && good > 300 && good <= 500);
+    }
+    /* Only the mail that counts can be taken back. */
+    ASK("FCALL gate25_signup_unmail 1 g25:contact:{c} two");
+    assert_string_equal(ASK("HGET g25:contact:{c} token"), "one");
+    ASK("FCALL gate25_signup_unmail 1 g25:contact:{c} one");
+    assert_string_equal(ASK("FCALL gate25_signup_mail 1 g25:contact:{c} two 0 3600"), "[0  0]");
+    assert_int_equal(
+        sscanf(
+            ASK("FCALL gate25_signup_mail 1 g25:contact:{c} x 1 1"), "[%u two %u]", &wait, &good),
+        2);
+    assert_int_equal(good, 0);
+    /* A line is told of the mail that it waits for, and of no other. */
+    ASK("FCALL gate25_signup_put 1 g25:asked:{" ID "} 100 token two mail queued");
+    assert_string_equal(ASK("FCALL gate25_signup_tell 1 g25:asked:{" ID "} one failed"), "0");
+    assert_string_equal(ASK("HGET g25:asked:{" ID "} mail"), "queued");
+    assert_string_equal(ASK("FCALL gate25_signup_tell 1 g25:asked:{" ID "} two sent"), "1");
+    assert_string_equal(ASK("HGET g25:asked:{" ID "} mail"), "sent");
+    assert_string_equal(ASK("FCALL gate25_signup_tell 1 g25:asked:{other} two sent"), "0");
+    assert_string_equal(ASK("EXISTS g25:asked:{other}"), "0");
 }
 
 static void test_allow(void **state)
@@ -358,6 +406,7 @@ int main(void)
         cmocka_unit_test_setup(test_withdrawn, wipe),
         cmocka_unit_test_setup(test_repair, wipe),
         cmocka_unit_test_setup(test_tokens, wipe),
+        cmocka_unit_test_setup(test_mails, wipe),
         cmocka_unit_test_setup(test_allow, wipe),
         cmocka_unit_test_setup(test_decode_odd, wipe),
     };

@@ -21,7 +21,8 @@ static void names_every_key(void **state)
         {STORE_KEY_LEASE, "192.0.2.7", "g25:lease:{192.0.2.7}"},
         {STORE_KEY_SIGNUP, "0123abcd", "g25:signup:{0123abcd}"},
         {STORE_KEY_ASKED, "192.0.2.7", "g25:asked:{192.0.2.7}"},
-        {STORE_KEY_MAILED, "0123abcd", "g25:mailed:{0123abcd}"},
+        {STORE_KEY_MAILED, "10.20.3.3", "g25:mailed:{10.20.3.3}"},
+        {STORE_KEY_CONTACT, "0123abcd", "g25:contact:{0123abcd}"},
         {STORE_KEY_REGISTRATION, "192.0.2.7", "g25:registration:{192.0.2.7}"},
     };
     char out[STORE_KEY];

@@ -159,6 +159,13 @@ static void test_refused(void **state)
         {"<p ONCLICK=\"{{a}}\">", "1: {{a}} stands in an attribute that is code"},
         {"<p style=\"{{a}}\">", "1: {{a}} stands in an attribute that is code"},
         {"<iframe srcdoc=\"{{a}}\">", "1: {{a}} stands in an attribute that is code"},
+        {"<a href=\"javascript:{{a}}\">", "1: {{a}} stands behind a scheme"},
+        {"<a href=\" Java\nScript : {{a}}\">", "2: {{a}} stands behind a scheme"},
+        {"<a href=\"java&#115;cript:{{a}}\">", "1: {{a}} stands behind a scheme"},
+        {"<a href=\"data:{{a}}\">", "1: {{a}} stands behind a scheme"},
+        {"<a href=\"java{{a}}:{{b}}\">", "1: {{b}} stands behind a scheme"},
+        {"<a href=\"{{#a}}/{{/a}}javascript:{{b}}\">", "1: {{b}} stands behind a scheme"},
+        {"<a href=\"{{#a}}javascript:{{/a}}{{b}}/{{c}}\">", "1: {{c}} stands behind a scheme"},
         {"<p class=\"{{>part}}\">", "1: {{part}} stands in a tag"},
         {"<p {{#a}}title=\"{{/a}}\">", "1: {{/a}} stands elsewhere"},
         {"<p>{{#a}}<b{{/a}}>", "1: {{/a}} stands elsewhere"},
@@ -173,6 +180,25 @@ static void test_refused(void **state)
         if (t || strncmp(array, rows[i].error, strlen(rows[i].error)) != 0) {
             fail_msg("%s: %s", rows[i].source, t ? "was taken" : array);
         }
+    }
+}
+
+/* Behind these a value is a part of a path, a query, an address. */
+static void test_links(void **state)
+{
+    (void)state;
+    static const char *const sources[] = {
+        "<a href=\"/x:{{a}}\">",
+        "<a href=\"?a:{{a}}&amp;b={{b}}\">",
+        "<a href=\"HTTPS://h/{{a}}\">",
+        "<a href=\"mailto:{{a}}\">",
+        "<a href=\"{{a}}:{{b}}\">",
+        "<a href=\"x{{a}}\">",
+        "<p title=\"javascript:{{a}}\">",
+        "<a href=\"javascript:\" title=\"{{a}}\">",
+        "<a href=\"#{{#a}}x:{{/a}}{{b}}\">"};
+    for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
+        template_free(parse(sources[i]));
     }
 }
 
@@ -213,7 +239,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tags),        cmocka_unit_test(test_escapes),
         cmocka_unit_test(test_refused),     cmocka_unit_test(test_layout),
-        cmocka_unit_test(test_circles_end),
+        cmocka_unit_test(test_circles_end), cmocka_unit_test(test_links),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
