@@ -70,8 +70,7 @@ void desk_log_export(struct visit *v)
     const struct desk_subject *s;
     char key[STORE_KEY];
 
-    if (!desk_subject_parse(v, form_value(&v->query, "id"))) {
-        visit_fail(v, 404);
+    if (!desk_subject_of(v, form_value(&v->query, "id"))) {
         return;
     }
     s = desk_view(v)->more;
