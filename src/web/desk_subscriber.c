@@ -198,7 +198,20 @@ static const char *done_of(struct visit *v)
     if (span_equal(done, SPAN_LITERAL("released"))) {
         return quarantine ? "" : "released";
     }
-    return "";
+    return desk_decided(v, done);
+}
+
+/* What was typed for a decision has no field to stand in once the registration waits no longer. */
+static void put_lost(struct visit *v)
+{
+    const json_t *page = desk_view(v)->page;
+    json_t *typed = json_object_get(page, "typed_reason");
+    const char *state =
+        json_string_value(json_object_get(json_object_get(page, "registration"), "state"));
+
+    if (typed && (!state || strcmp(state, "pending") != 0)) {
+        desk_put(v, "lost", json_incref(typed));
+    }
 }
 
 static bool is_empty(struct visit *v, const char *name)
@@ -235,6 +248,7 @@ static void show(struct visit *v)
     desk_put(v, "enforce", json_boolean(s->class->enforce));
     desk_put(v, "quarantine", json_boolean(s->quarantine));
     desk_put(v, "done", json_string(done_of(v)));
+    put_lost(v);
     desk_put(v, "unheard", json_boolean(is_unheard_of(v)));
     desk_show(v, s->status, "desk_subscriber");
 }
@@ -326,6 +340,7 @@ static void ask_all(struct visit *v, int status, const char *notice)
     snprintf(s->next, sizeof(s->next), "+");
     desk_put(v, "id", visit_text(span_of(s->id)));
     desk_put(v, "notice", json_string(notice));
+    desk_put(v, "back", json_string("subscriber"));
     put_wide(v);
     put_classes(v);
     put_cover(v);

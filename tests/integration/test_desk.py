@@ -485,7 +485,7 @@ def test_nothing_that_strangers_write_becomes_html(web, site_redis):
     browser = logged_in(web, "admin")
     for path in ("/desk", "/desk/subscriber?id=10.20.66.6", "/desk/feedback", "/desk/audit", "/desk/audit?by=" + quote(XSS),
                  "/desk/search?q=" + quote(XSS), "/desk/subscriber?id=10.20.66.6&done=" + quote(XSS),
-                 "/desk/subscriber?id=" + quote("<b>x"),
+                 "/desk/subscriber?id=" + quote("<b>x"), "/desk/pending?id=" + quote(XSS) + "&done=" + quote(XSS),
                  "/desk/export/log?id=" + quote(XSS)):
         answer = browser.get(path)
         assert answer.status == (404 if "id=%3C" in path and "pending" not in path else 200)
