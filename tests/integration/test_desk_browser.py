@@ -71,6 +71,21 @@ def test_a_deferred_subscriber_is_quarantined_and_released(lab, running, web, ch
     wait_for(lambda: not first_reply(lab, SPAMMER).startswith("554 "), 20)
 
 
+def test_what_is_open_stays_open(lab, web, chromium):
+    """While the figures refresh themselves, a table that somebody has opened is not closed under his eyes."""
+    spray(lab, web, SPAMMER, 1)
+    page = chromium(web).page()
+    log_in(page, "viewer")
+    page.goto(f"/desk/subscriber?id={SPAMMER}")
+    page.click("section:has(#tally) summary")
+    page.evaluate("document.activeElement.blur()")
+    page.evaluate("document.querySelector('section:has(#tally)').dataset.seen = 'yes'")
+    send(lab, SPAMMER)
+    wait_for(lambda: page.texts("section:has(#tally) .counts dd")[0] == "2", 60, "the page refreshes itself")
+    assert page.count("section:has(#tally)[data-seen]") == 0, "the section is another one"
+    assert page.count("section:has(#tally) details[open]") == 1
+
+
 def test_registrations_in_the_browser(running, web, chromium):
     for source, host in ((OTHER, "mail.customer.example"), (SLOPPY, "odd.customer.example")):
         sign_up(web, running.mailbox, source, host=host, contact=f"{host.split('.')[0]}@customer.example")
