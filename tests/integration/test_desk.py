@@ -516,11 +516,16 @@ def test_a_spreadsheet_computes_nothing(web, site_redis):
 @pytest.mark.parametrize("words, found", [
     ("10.20.66.6", "10.20.66.6"), (" 10.20.66.6 ", "10.20.66.6"), ("10.20.4.9", "10.20.4.0/24"),
     ("10.20.5.0/24", "10.20.5.0/24"), ("2001:db8:20:7ff::7", "2001:db8:20:700::/56"),
-    ("cwf5t8d795", "10.20.66.6&case=CWF5T8D795#case"), ("customer-17", "customer-17"), ("kunde 18", "kunde%2018")])
+    ("[2001:db8:20:7ff::7]", "2001:db8:20:700::/56"), ("[2001:db8:20:7ff::7]:4711", "2001:db8:20:700::/56"),
+    ("10.20.66.6:4711", "10.20.66.6"), ("cwf5t8d795", "10.20.66.6&case=CWF5T8D795#case"),
+    ("case CWF5T8D795", "10.20.66.6&case=CWF5T8D795#case"), ("(Case: cwf5t8d795)", "10.20.66.6&case=CWF5T8D795#case"),
+    ("Fall CWF5T8D795", "10.20.66.6&case=CWF5T8D795#case"), ("customer-17", "customer-17"), ("kunde_18", "kunde_18"),
+    ("001b.4411.3ab7", "001b.4411.3ab7")])
 def test_search_leads_to_the_subscriber(web, site_redis, words, found):
     site_redis.cli("xadd", "g25:cases:{CW}", "*", "case", "CWF5T8D795", "id", "10.20.66.6")
     site_redis.cli("hset", "g25:standing:{customer-17}", "class", "registered", "since", "5")
-    site_redis.cli("xadd", "g25:log:{kunde 18}", "*", "line", "{}")
+    site_redis.cli("xadd", "g25:log:{kunde_18}", "*", "line", "{}")
+    site_redis.cli("xadd", "g25:log:{001b.4411.3ab7}", "*", "line", "{}")
     site_redis.cli("hset", "g25:standings", "10.20.4.0/24", "registered 0")
     site_redis.cli("xadd", "g25:changes", "*", "id", "10.20.4.0/24", "class", "registered", "until", "0", "verb", "set")
     browser = logged_in(web, "viewer")
@@ -529,11 +534,25 @@ def test_search_leads_to_the_subscriber(web, site_redis, words, found):
 
 
 @pytest.mark.parametrize("words, said", [
-    ("192.0.2.7", "is not an address of the subscribers"), ("ZZZZZZZZZZ", "No case ZZZZZZZZZZ is known any more"),
-    ("nobody", "Nothing is known of nobody"), ("{x}", "Nothing is known"), ("", "What can be searched for")])
+    ("192.0.2.7", "192.0.2.7 is not of the subscribers’ address space, which is: 10.20.0.0/16 2001:db8:20::/48"),
+    ("10.0.0.0/8", "is not of the subscribers’"), ("[2001:db8::1]", "2001:db8::1 is not of the subscribers’"),
+    ("ZZZZZZZZZZ", "No case ZZZZZZZZZZ is known any more"), ("nobody", "Nothing is known of nobody"),
+    ("10.20.41", "10.20.41 is no address"), ("10.20.41.007", "without leading zeros"), ("10.20.41.256", "is no address"),
+    ("2001:db8:20:7", "is no address"), ("10.20.0.0/33", "is no prefix"), ("{x}", "Nothing is known"),
+    ("no.such.example", "Nothing is known"), ("case", "Nothing is known of case"), ("", "What can be searched for")])
 def test_search_says_what_it_did_not_find(web, words, said):
-    answer = logged_in(web, "viewer").get("/desk/search?q=" + words.replace("{", "%7B").replace("}", "%7D"))
+    answer = logged_in(web, "viewer").get("/desk/search?q=" + quote(words))
     assert answer.status == 200 and said in answer.words
+    assert f'value="{words}"' in answer.text
+
+
+@pytest.mark.parametrize("words, left", [
+    ("x" * 257, "x" * 256), ("ü" * 129, "ü" * 128), ("two\nlines", "twolines"), ("10.20.\u202e66.6", "10.20.66.6"),
+    ("a\x7fb", "ab"), ("10.20.66.6\tx", "10.20.66.6x"), (b"\xffa\xc3", "a")])
+def test_search_says_what_it_cannot_look_for(web, words, left):
+    answer = logged_in(web, "viewer").get("/desk/search?q=" + quote(words))
+    assert answer.status == 422 and "one line of up to 256 bytes" in answer.words
+    assert f'value="{left}"' in answer.text, "what is left of it can be sent"
 
 
 def test_the_whole_picture(lab, gate, site, site_redis, sink):

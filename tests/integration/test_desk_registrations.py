@@ -103,10 +103,11 @@ def test_a_viewer_only_looks(running, web):
     assert web.redis.cli("zcard", "g25:registrations:pending") == 1
 
 
-def test_found_by_domain_and_contact(running, web):
+def test_found_by_domain_server_and_contact(running, web):
     sign_up(web, running.mailbox, OTHER)
     browser = logged_in(web, "viewer")
-    for words in ("customer.example", "Customer.EXAMPLE", "owner@customer.example"):
+    for words in ("customer.example", "Customer.EXAMPLE", "owner@customer.example", "mail.customer.EXAMPLE",
+                  "[mail.customer.example]"):
         wait_for(lambda words=words: browser.get(f"/desk/search?q={words}").header("Location")
                  == f"{URL}/desk/subscriber?id={OTHER}", 20, f"found by {words}")
     sign_up(web, running.mailbox, SERVER, contact="other@customer.example")
