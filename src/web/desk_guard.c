@@ -120,7 +120,13 @@ static void admit(struct visit *v)
     visit_admit(v, roles[e->role], name);
 }
 
-/* Known to whom the proxy vouches for, or a page that says so: there is no log-in to lead to. */
+/* A page that says that nobody is let in: there is no log-in to lead to. */
+static void tell_unknown(struct visit *v, struct span name, bool twice)
+{
+    visit_page(
+        v, 403, "desk_unknown", json_pack("{s:o, s:b}", "name", desk_typed(name), "twice", twice));
+}
+
 static void admit_named(struct visit *v)
 {
     const struct desk_entry *e = v->data;
@@ -128,8 +134,35 @@ static void admit_named(struct visit *v)
     if (e->known) {
         admit(v);
     } else {
-        visit_page(v, 403, "desk_unknown", json_pack("{s:s}", "name", e->name));
+        tell_unknown(v, span_of(e->name), false);
     }
+}
+
+/* By the proxy's word; from anybody else it is none, for anybody can send a header. A header that
+ * is there twice may be the proxy's and the visitor's. False: the proxy says nothing. */
+static bool ask_proxy(struct visit *v)
+{
+    struct desk_entry *e = v->data;
+    const char *header = v->conf->desk.sso_header;
+    struct span name;
+
+    if (header[0] == '\0' || !http_from_proxy(v->exchange)) {
+        return false;
+    }
+    name = span_trim(http_header(v->exchange, header));
+    if (http_header_count(v->exchange, header) > 1) {
+        log_warning("desk: %s came twice: the proxy does not remove that of visitors", header);
+        tell_unknown(v, name, true);
+        return true;
+    }
+    desk_entry_name(e, name);
+    if (e->name[0] != '\0') {
+        desk_ask_operator(v);
+        visit_then(v, admit_named);
+    } else if (name.len > 0) {
+        tell_unknown(v, name, false);
+    }
+    return name.len > 0;
 }
 
 /* A page that refreshes its figures is nobody at work. */
@@ -188,21 +221,14 @@ static void check_session(struct visit *v)
 void desk_guard(struct visit *v)
 {
     struct desk_entry *e = desk_entry_new(v);
-    const char *header = v->conf->desk.sso_header;
     struct span token = visit_cookie(v, DESK_COOKIE);
 
     if (!desk_is_near(v)) {
         visit_fail(v, 404);
         return;
     }
-    /* Only from the proxy itself: anybody can send a header. */
-    if (header[0] != '\0' && http_from_proxy(v->exchange)) {
-        desk_entry_name(e, span_trim(http_header(v->exchange, header)));
-        if (e->name[0] != '\0') {
-            desk_ask_operator(v);
-            visit_then(v, admit_named);
-            return;
-        }
+    if (ask_proxy(v)) {
+        return;
     }
     if (!token_is(token)) {
         send_to_login(v);

@@ -286,6 +286,23 @@ def test_single_sign_on(site):
     assert liar.get("/desk").status == 303, "anybody can send a header"
 
 
+@pytest.mark.parametrize("names, said", [
+    (["admin", "viewer"], "more than one name"), (["agent", "agent"], "more than one name"), (["", "admin"], "more than one"),
+    (["agent, admin"], "agent, admin"), (["no such name!"], "no such name!")])
+def test_a_proxy_names_one_operator(site, names, said):
+    """A header that the proxy has not removed stands beside its own: neither counts."""
+    web = site({"web": {"trusted-proxies": ["10.20.210.0/24"]}, "desk": {"sso-header": "X-Remote-User"}})
+    desk.add_operators(web)
+    headers = "".join(f"X-Remote-User: {name}\r\n" for name in names)
+    raw = web.wrap(web.lab.subscribers.connect(web.address(4), source="10.20.210.1", port=web.port))
+    with raw:
+        raw.sendall(f"GET /desk HTTP/1.1\r\nHost: {HOST}\r\nX-Forwarded-For: {OFFICE}\r\n{headers}"
+                    "Connection: close\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: raw.recv(65536), b"")).decode()
+    assert answer.startswith("HTTP/1.1 403 ") and "You are no operator here" in answer and said in answer
+    assert ("X-Remote-User came twice" in web.text()) == (len(names) > 1)
+
+
 def test_without_the_option_no_header_counts(site):
     web = site({"web": {"trusted-proxies": ["10.20.210.0/24"]}})
     desk.add_operators(web)
