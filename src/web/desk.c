@@ -247,7 +247,8 @@ static const struct route routes[] = {
 
 static const char *const pages[] = {
     "desk_login",  "desk_unknown",  "desk_overview", "desk_pending", "desk_subscriber",
-    "desk_search", "desk_feedback", "desk_audit",    "desk_fault",   NULL};
+    "desk_search", "desk_feedback", "desk_audit",    "desk_fault",   "desk_lapsed",
+    NULL};
 
 const struct site_module desk_module = {
     .name = "desk",

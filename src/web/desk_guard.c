@@ -1,5 +1,6 @@
 /* Who is at the desk: by a session, whose token is in a cookie and whose hash is in Redis, or by
  * the word of the proxy that has logged him in (single sign-on). */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -89,13 +90,61 @@ bool desk_is_near(const struct visit *v)
     return from->count == 0;
 }
 
+/* Whoever lures a browser into sending a form must not find his words on a page of ours. */
+static bool is_from_here(const struct visit *v)
+{
+    struct span fetched = http_header(v->exchange, "Sec-Fetch-Site");
+
+    return span_equal_nocase(http_header(v->exchange, "Origin"), span_of(v->conf->web.url)) &&
+           (fetched.len == 0 || span_equal(fetched, SPAN_LITERAL("same-origin")));
+}
+
+/* The page that a form of the desk was on. */
+static void add_page_of(const struct visit *v, struct text *out)
+{
+    struct span id = form_value(&v->form, "id"), back = form_value(&v->form, "back");
+    uint64_t from;
+
+    if (span_number(back, UINT32_MAX, &from)) {
+        text_addf(out, "/desk/pending?from=%" PRIu64, from);
+    } else if (id.len > 0) {
+        desk_path(out, "/desk/subscriber", id);
+    } else {
+        text_addf(out, "/desk");
+    }
+}
+
+/* A log-in that has ended while a form was being filled in: what was typed is not lost. */
+static void tell_lapsed(struct visit *v)
+{
+    static const char *const names[] = {"id", "reason", "note", "days"};
+    json_t *typed = json_object();
+    char page[PATH_MOST];
+    struct text to;
+    bool any = false;
+
+    text_init(&to, page, sizeof(page));
+    for (size_t i = 0; is_from_here(v) && i < sizeof(names) / sizeof(names[0]); i++) {
+        struct span value = form_value(&v->form, names[i]);
+
+        any = any || value.len > 0;
+        json_object_set_new(typed, names[i], desk_typed(value));
+    }
+    if (any) {
+        add_page_of(v, &to);
+    }
+    visit_page(
+        v, 403, "desk_lapsed",
+        json_pack("{s:o, s:b, s:s}", "typed", typed, "any", any, "to", to.cut ? "" : page));
+}
+
 static void send_to_login(struct visit *v)
 {
     char path[PATH_MOST], where[PATH_MOST];
     struct text t, to;
 
     if (v->method == HTTP_POST) {
-        visit_page(v, 403, "expired", NULL);
+        tell_lapsed(v);
         return;
     }
     text_init(&to, where, sizeof(where));

@@ -75,19 +75,20 @@ static bool is_own_form(const struct visit *v)
             span_equal(fetched, SPAN_LITERAL("none")));
 }
 
-static bool read_form(struct visit *v)
+static void read_form(struct visit *v)
 {
     struct span type = http_header(v->exchange, "Content-Type");
     struct span body = http_body(v->exchange);
 
-    return span_starts_nocase(type, SPAN_LITERAL("application/x-www-form-urlencoded")) &&
-           form_decode(body, visit_alloc(v, body.len + 1), body.len, &v->form);
+    v->in->form_read =
+        span_starts_nocase(type, SPAN_LITERAL("application/x-www-form-urlencoded")) &&
+        form_decode(body, visit_alloc(v, body.len + 1), body.len, &v->form);
 }
 
 static void enter(struct visit *v)
 {
     if (v->method == HTTP_POST) {
-        if (!read_form(v)) {
+        if (!v->in->form_read) {
             visit_fail(v, 400);
             return;
         }
@@ -173,6 +174,9 @@ void site_on_request(void *site, struct http_exchange *x)
     v = visit_new(s, x);
     if (!v) {
         return;
+    }
+    if (v->method == HTTP_POST) {
+        read_form(v);
     }
     if (v->client.family == ADDR_NONE) {
         visit_fail(v, 400); /* the proxy does not say whose request this is */

@@ -41,6 +41,7 @@ struct visit_internal {
     unsigned waiting; /* answers still due */
     bool failed;      /* one of them never comes */
     bool answered;
+    bool form_read;     /* visit.form holds what was sent */
     visit_next_cb next; /* NULL: none yet */
     struct event *deadline;
     struct http_header header[SITE_HEADERS];

@@ -253,6 +253,40 @@ def test_sessions_end(web, site_redis):
     assert browser.get("/desk").status == 303
 
 
+@pytest.mark.parametrize("action, fields, back", [
+    ("/desk/quarantine", {"reason": "sends <b>spam</b>", "note": "Büro", "days": "9", "id": "10.20.66.6"},
+     "/desk/subscriber?id=10.20.66.6"),
+    ("/desk/release", {"reason": "cleaned", "note": "seen", "id": "2001:db8:20:700::/56"},
+     "/desk/subscriber?id=2001:db8:20:700::/56"),
+    ("/desk/refuse", {"reason": "no reverse DNS", "id": "10.20.66.6", "back": "25"}, "/desk/pending?from=25"),
+    ("/desk/approve", {"id": "customer-17", "back": "subscriber"}, "/desk/subscriber?id=customer-17"),
+])
+def test_a_session_that_ends_in_mid_form(web, site_redis, action, fields, back):
+    """Somebody is told that he was logged out, keeps what he typed, and is led back."""
+    browser = logged_in(web, "agent")
+    fields = {**fields, "csrf": csrf(browser), "seen": "", "version": "1"}
+    site_redis.cli("del", *site_redis.cli("keys", "g25:session:*"))
+    answer = browser.post(action, fields, headers={"Origin": URL, "Sec-Fetch-Site": "same-origin"})
+    assert answer.status == 403 and "You are logged out" in answer.words and "Nothing was done" in answer.words
+    for name in ("id", "reason", "note"):
+        assert fields.get(name, "") in answer.words
+    assert "<b>spam" not in answer.text
+    path = answer.text.split('<a class="button" href="')[1].split('"')[0].replace("&amp;", "&")
+    page = browser.get(path)
+    answer = browser.submit(page, "/desk/login", {"name": "agent", "password": desk.PASSWORDS["agent"]})
+    assert (answer.status, answer.header("Location")) == (303, URL + back)
+    assert standing(site_redis) == {}
+
+
+@pytest.mark.parametrize("headers", [{}, {"Origin": "https://evil.example"},
+                                     {"Origin": URL, "Sec-Fetch-Site": "cross-site"}])
+def test_words_from_elsewhere_are_not_shown(web, headers):
+    """Nobody writes on a page of the desk by sending a form to it from another site."""
+    answer = web.browser(OFFICE).post("/desk/quarantine", {"id": "10.20.66.6", "reason": "call 0190-evil"}, headers=headers)
+    assert answer.status == 403 and "You are logged out" in answer.words
+    assert "evil" not in answer.text and "10.20.66.6" not in answer.text
+
+
 def test_only_from_where_the_desk_is(site):
     web = site({"desk": {"from": ["10.20.200.0/24"]}})
     desk.add_operators(web)
