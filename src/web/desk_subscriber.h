@@ -46,6 +46,9 @@ uint64_t desk_lines(const struct visit *v, const struct prefix *p);
 /* One entry of STORE_CHANGES or STORE_TRAIL for a page. */
 json_t *desk_change(struct visit *v, struct span position, const struct redis_reply *fields);
 
+/* Whether the query names a format that there is, or none; else it is answered (400). Comes before
+ * anything is written into the trail. */
+bool desk_export_may_begin(struct visit *v);
 /* Answers with the list (stolen): a file NAME.csv of these columns with format=csv in the query,
  * else NAME.json. */
 void desk_export(struct visit *v, json_t *list, const char *const *columns, const char *name);

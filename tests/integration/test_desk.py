@@ -561,6 +561,19 @@ def test_a_spreadsheet_computes_nothing(web, site_redis):
     assert json.loads(browser.get("/desk/export/log?id=10.20.66.6").text) == [line]
 
 
+@pytest.mark.parametrize("path, said", [
+    ("log?id=10.20.66.6&format=xml", "allowed are format=json , which is also what comes without, and format=csv"),
+    ("log?id=10.20.66.6&format=", "format=csv"), ("tally?by=sessions&format=CSV", "format=csv"),
+    ("audit?format=xlsx", "no export as xlsx"), ("tally?by=bytes", "allowed are by=sessions , by=messages"),
+    ("tally", "allowed are by=sessions"), ("log?id=8.8.8.8&format=csv", "is not of the subscribers’"),
+    ("log", "An account is 1 to 63")])
+def test_an_export_that_there_is_not(web, site_redis, path, said):
+    answer = logged_in(web, "admin").get(f"/desk/export/{path}")
+    assert answer.status == (404 if path.startswith("log") and "66.6" not in path else 400) and said in answer.words
+    assert answer.header("Content-Disposition") is None
+    assert [fields["what"] for _, fields in site_redis.cli("xrange", "g25:trail", "-", "+")] == ["log-in"]
+
+
 # --- what it finds -------------------------------------------------------------------------------
 
 
