@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import json
+import re
 import threading
 import time
 from urllib.parse import quote
@@ -668,9 +669,11 @@ def test_the_audit_trail(web, site_redis):
     desk.add_operator(web, "eve", "viewer", "as gate25ctl makes them")
     assert logged_in(web, "eve", password="as gate25ctl makes them").get("/desk").status == 200
     page = admin.get("/desk/audit")
-    for part in ("agent from 10.20.200.1 logged in", "agent quarantined 10.20.66.6 quarantined", "sends spam", "4711",
+    for part in ("agent from 10.20.200.1 logged in", "agent quarantined 10.20.66.6 Class: quarantined, until 20",
+                 "Reason: sends spam Note: 4711",
                  "agent from 10.20.200.1 exported", "operator added", "as agent from 10.20.204.1"):
         assert part in page.words, part
+    assert re.search(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC agent quarantined", page.words), "to the second"
     assert "admin from" not in admin.get("/desk/audit?by=agent").words
     rows = list(csv.DictReader(io.StringIO(admin.get("/desk/export/audit?format=csv").text)))
     assert [row["what"] for row in rows] == ["log-in", "operator-add", "export", "quarantine", "log-in", "log-in"]

@@ -130,6 +130,33 @@ def test_the_rest_of_the_pages(lab, web, chromium):
     assert page.goto("/desk") == 200 and "/desk/login" in page.url()
 
 
+def lines_of(page, selector):
+    """On how many lines each of these stands."""
+    return page.evaluate("[...document.querySelectorAll('" + selector + "')].map(e => "
+                         "new Set([...e.getClientRects()].map(r => Math.round(r.top))).size)")
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_the_audit_trail_can_be_read(web, chromium, language):
+    """Neither an address nor a date breaks, and a long word takes no room from the other columns."""
+    for name, reason, note in (("10.20.66.6", "sends spam to many servers", "x" * 300), ("2001:db8:20:4100::/56", "y" * 120, "z"),
+                               ("10.20.200.200", "cleaned", "")):
+        web.redis.cli("xadd", "g25:changes", "*", "id", name, "class", "quarantined", "until", "1900000000", "verb",
+                      "quarantine", "by", "agent", "reason", reason, "note", note)
+    web.redis.cli("xadd", "g25:changes", "*", "id", "w" * 63, "class", "registered", "verb", "register", "by", "v" * 60)
+    page = chromium(web).page(language=language)
+    log_in(page, "admin")
+    page.goto("/desk/audit")
+    page.inspect(f"desk-audit-{language}")
+    for width in (360, 700, 1280):
+        page.call("look", width=width, height=900, scheme="light")
+        assert set(lines_of(page, ".audit .day")) == {1} and set(lines_of(page, ".audit .clock")) == {1}
+        assert [n for n in lines_of(page, ".audit td a.code") if n > 1] in ([], [2], [3]), "none but the long account"
+        assert page.evaluate("Math.min(...[...document.querySelectorAll('.audit td:last-child')]"
+                             ".map(e => e.clientWidth))") > 150
+        assert page.call("wide") <= 0
+
+
 def test_without_javascript_and_in_german(lab, web, chromium):
     spray(lab, web, SPAMMER, 3)
     page = chromium(web).page(script=False, language="de")
