@@ -198,6 +198,7 @@ static void put_typed(struct visit *v, json_t *entries)
 
         if (span_equal(u->id, span_of(id))) {
             there = true;
+            put_place(v, "card", json_integer_value(json_object_get(one, "at")));
             json_object_set_new(one, "typed_reason", desk_typed(u->reason));
             json_object_set_new(one, "fault", json_string(u->why));
         }

@@ -177,6 +177,7 @@ def test_what_was_typed_stays_in_its_card(running, web):
     cards = answer.text.split('<article class="card')[1:]
     assert ["the &quot;host&quot; &amp; name" in card for card in cards] == [False, True, False, False]
     assert [card.startswith(" warn") for card in cards] == [False, True, False, False]
+    assert '<a href="#line-1">' in answer.text and 'id="line-1"' in cards[1]
     assert web.redis.cli("hget", f"g25:registration:{{{names[1]}}}", "state") == "pending"
 
 
