@@ -27,9 +27,9 @@ LIMITS = {"action": "meter", "sessions": ["100/1m"], "messages": ["10/1m", "200/
           "recipients": ["50/1m", "500/1d"], "spread": ["20/1h"], "concurrent": 5}
 PROBATION = {"action": "meter", "messages": ["1000/1h"]}  # a new registration's
 
-# Where a browser on this machine finds the site with KEEP=1 (scripts/demo.sh), as whose line.
-VIEWS = [(8443, NEIGHBOUR, "a registered line"), (8444, INFECTED, "a line in quarantine"),
-         (8445, demo_site.TO_TRY, "a mail server's line, not registered yet")]
+# As whose line a browser on this machine finds the site with KEEP=1; at which ports, scripts/demo.sh says.
+VIEWS = [(NEIGHBOUR, "a registered line"), (INFECTED, "a line in quarantine"),
+         (demo_site.TO_TRY, "a mail server's line, not registered yet")]
 
 
 class Failed(Exception):
@@ -231,7 +231,8 @@ def main():
         status = 1
     if os.environ.get("KEEP") == "1":
         story.command(gate, "quarantine", INFECTED, "--reason", "sends spam to many servers", "--until", "7d")
-        demo_site.keep(story, gate, redis, around, VIEWS)
+        ports = [int(port) for port in os.environ["GATE25_DEMO_PORTS"].split()]
+        demo_site.keep(story, gate, redis, around, [(port, *view) for port, view in zip(ports, VIEWS, strict=True)])
     else:
         for part in (gate, client4, client6, server, around, redis):
             part.end()

@@ -7,9 +7,27 @@ lab="$here/tests/lab/lab"
 GATE25_LAB_RECORD="$here/build/demo-lab.json"
 export GATE25_LAB_RECORD
 
+# A relay of an earlier demo ends by itself once that demo's lab is gone; until then it holds its port.
+wait_for_relays() {
+    for file in "$here"/build/demo/*.pid; do
+        [ -e "$file" ] || continue
+        tries=50
+        while [ $tries -gt 0 ] && kill -0 "$(cat "$file")" 2>/dev/null; do
+            sleep 0.1
+            tries=$((tries - 1))
+        done
+        rm -f "$file"
+    done
+}
+
 "$lab" status >/dev/null 2>&1 && "$lab" down >/dev/null
-"$lab" up >/dev/null || exit 1
 keep=${KEEP:-}
+if [ "$keep" = 1 ]; then
+    wait_for_relays
+    GATE25_DEMO_PORTS=$(/usr/bin/python3 "$here/scripts/free_ports.py" 8443 3) || exit 1
+    export GATE25_DEMO_PORTS
+fi
+"$lab" up >/dev/null || exit 1
 trap '[ "$keep" = 1 ] || "$lab" down >/dev/null 2>&1' EXIT
 trap 'keep=; exit 130' INT TERM HUP
 
@@ -17,9 +35,12 @@ trap 'keep=; exit 130' INT TERM HUP
 status=$?
 if [ "$keep" = 1 ]; then
     # The site, for a browser on this machine, on loopback only; ends with the lab.
-    for port in 8443 8444 8445; do
-        setsid /usr/bin/python3 "$here/scripts/relay.py" "tcp:127.0.0.1:$port" "unix:$here/build/demo/$port.sock" \
-            </dev/null >/dev/null 2>&1 &
+    for port in $GATE25_DEMO_PORTS; do
+        /usr/bin/python3 "$here/scripts/relay.py" --background --pid "$here/build/demo/$port.pid" \
+            "tcp:127.0.0.1:$port" "unix:$here/build/demo/$port.sock" || {
+            echo "The site is not at https://localhost:$port/: somebody has taken that port meanwhile." >&2
+            status=1
+        }
     done
     cat <<EOF
 

@@ -1,7 +1,6 @@
 """The part of `make demo` that happens in a browser: a quarantine that ends, and a mail server that signs up."""
 
 import re
-import subprocess
 import sys
 import time
 
@@ -108,10 +107,8 @@ def keep(story, gate, redis, surroundings, views):
     for port, source, whose in views:
         Web(story.lab, redis, {"web": {"url": f"https://localhost:{port}", "listen": [f"172.16.3.2:{port}"], **POLICY},
                                "mail": MAIL}, beside=gate, name="localhost", port=port).start()
-        story.lab.subscribers.popen(sys.executable, sandbox.PROJECT / "scripts" / "relay.py",
-                                    f"unix:{folder}/{port}.sock", f"tcp:172.16.3.2:{port}", source,
-                                    start_new_session=True, stdin=subprocess.DEVNULL,
-                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        story.lab.subscribers.run(sys.executable, sandbox.PROJECT / "scripts" / "relay.py", "--background",
+                                  f"unix:{folder}/{port}.sock", f"tcp:172.16.3.2:{port}", source)
         print(f"   https://localhost:{port}/  {whose} ({source})")
     gate.host.run(f"{binaries()}/gate25ctl", "--config", gate.config, "operator", "add", "demo", "--role", "admin",
                   input="demo at the desk\n")

@@ -57,6 +57,7 @@ struct span http_query(const struct http_exchange *x); /* as it was sent; empty:
 struct span http_body(struct http_exchange *x);
 /* The first header of that name; empty: none. */
 struct span http_header(const struct http_exchange *x, const char *name);
+size_t http_header_count(const struct http_exchange *x, const char *name); /* with that name */
 /* Whose connection this is, by trusted proxies' word where one brought it. False: a trusted proxy
  * did not say. */
 bool http_client(const struct http_exchange *x, struct addr *out);

@@ -1,5 +1,6 @@
-/* Finds registrations by a domain or a contact address: g25:named:{NAME}, a set of ids. A name that
- * a registration no longer has leaves the set when somebody looks for it. */
+/* Finds registrations by a domain, a mail server's name or a contact address: g25:named:{NAME}, a
+ * set of ids. A name that a registration no longer has leaves the set when somebody looks for it.
+ */
 #ifndef GATE25_SVC_REGISTRATION_NAMES_H
 #define GATE25_SVC_REGISTRATION_NAMES_H
 

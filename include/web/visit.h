@@ -107,8 +107,8 @@ void visit_admit(struct visit *v, enum who role, const char *name);
 
 /* A string of what may be anything: bytes that are not UTF-8 become "?". */
 json_t *visit_text(struct span s);
-/* {"iso": "2026-11-28T17:42:00Z", "text": "2026-11-28 17:42 UTC", "date": "2026-11-28"}; NULL for
- * 0: none. */
+/* {"iso": "2026-11-28T17:42:23Z", "text": "2026-11-28 17:42 UTC", "date": "2026-11-28", "clock":
+ * "17:42:23"}; NULL for 0: none. */
 json_t *visit_time(int64_t unix_ms);
 /* "5 minutes" in the visitor's language, to the second, upwards. */
 json_t *visit_duration(const struct visit *v, uint64_t us);

@@ -148,6 +148,19 @@ struct span http_header(const struct http_exchange *x, const char *name)
     return span_or_empty(evhttp_find_header(evhttp_request_get_input_headers(x->request), name));
 }
 
+size_t http_header_count(const struct http_exchange *x, const char *name)
+{
+    struct evkeyvalq *headers = evhttp_request_get_input_headers(x->request);
+    struct evkeyval *header;
+    size_t count = 0;
+
+    TAILQ_FOREACH(header, headers, next)
+    {
+        count += span_equal_nocase(span_of(header->key), span_of(name));
+    }
+    return count;
+}
+
 bool http_client(const struct http_exchange *x, struct addr *out)
 {
     *out = x->client;

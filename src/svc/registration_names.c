@@ -22,12 +22,14 @@ bool registration_names_key(struct span name, char array[STORE_KEY], struct span
 bool registration_names_fit(const struct registration *r, struct span name)
 {
     return span_equal_nocase(span_of(r->request.domain), name) ||
+           span_equal_nocase(span_of(r->request.host), name) ||
            span_equal_nocase(span_of(r->request.contact), name);
 }
 
 void registration_names_add(struct redis *redis, struct span id, const struct registration *r)
 {
-    const struct span names[] = {span_of(r->request.domain), span_of(r->request.contact)};
+    const struct span names[] = {
+        span_of(r->request.domain), span_of(r->request.host), span_of(r->request.contact)};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         char key[STORE_KEY];

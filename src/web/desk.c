@@ -9,6 +9,7 @@
 #include "desk_internal.h"
 
 #define QUARANTINED "quarantined" /* a class of this name is a quarantine, whatever it does */
+#define TYPED_MOST  2000          /* bytes: longer than any field of a form may be */
 
 /* --- what the pages share --- */
 
@@ -67,6 +68,17 @@ bool desk_is_quarantine(const struct conf_class *class, struct span name)
 {
     return span_equal(name, SPAN_LITERAL(QUARANTINED)) ||
            (class != NULL && class->action == ACTION_REFUSE);
+}
+
+json_t *desk_typed(struct span s)
+{
+    if (s.len > TYPED_MOST) {
+        s.len = TYPED_MOST;
+        while (s.len > 0 && (s.at[s.len] & 0xc0) == 0x80) {
+            s.len--;
+        }
+    }
+    return visit_text(s);
 }
 
 void desk_trail(struct visit *v, const char *what, struct span about, struct span detail)
@@ -235,9 +247,10 @@ static const struct route routes[] = {
     {0, NULL, WHO_ANYONE, NULL},
 };
 
-static const char *const pages[] = {"desk_login",    "desk_unknown",    "desk_overview",
-                                    "desk_pending",  "desk_subscriber", "desk_search",
-                                    "desk_feedback", "desk_audit",      NULL};
+static const char *const pages[] = {
+    "desk_login",  "desk_unknown",  "desk_overview", "desk_pending", "desk_subscriber",
+    "desk_search", "desk_feedback", "desk_audit",    "desk_fault",   "desk_lapsed",
+    NULL};
 
 const struct site_module desk_module = {
     .name = "desk",

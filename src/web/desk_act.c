@@ -35,16 +35,13 @@ static bool is_ascii(struct span s)
     return true;
 }
 
-/* Days from now, "" or "0" for no end. */
+/* Days from now, "0" for no end: nothing is for ever because a field was left empty. */
 static bool read_until(const struct visit *v, int64_t *out_s)
 {
     struct span text = form_value(&v->form, "days");
     uint64_t days = 0;
 
     *out_s = 0;
-    if (text.len == 0) {
-        return true;
-    }
     if (!span_number(text, 3660, &days)) {
         return false;
     }
@@ -61,11 +58,7 @@ static void keep_form(struct visit *v)
     json_t *kept = json_object();
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        struct span value = form_value(&v->form, names[i]);
-
-        json_object_set_new(
-            kept, names[i],
-            visit_text((struct span){value.at, value.len < 2000 ? value.len : 2000}));
+        json_object_set_new(kept, names[i], desk_typed(form_value(&v->form, names[i])));
     }
     desk_put(v, "typed", kept);
 }
@@ -117,33 +110,15 @@ static void change(struct visit *v, const struct standing *standing, const char 
     standing_change(site_redis(v->site), standing, seen, SITE_REDIS_MS, on_changed, act);
 }
 
-/* Who may be changed: a subscriber of ours. */
-static bool is_ours(const struct visit *v, const struct desk_subject *s)
-{
-    for (size_t i = 0; s->is_prefix && i < v->conf->prefix_count; i++) {
-        const struct prefix *p = &v->conf->prefixes[i];
-
-        if (s->prefix.len >= p->len && prefix_contains(p, &s->prefix.addr)) {
-            return true;
-        }
-    }
-    return !s->is_prefix;
-}
-
 /* The subject and the texts of both forms. False: it is answered. */
 static bool read_form(struct visit *v, struct standing *out)
 {
     const struct desk_subject *s;
 
-    if (!desk_subject_parse(v, form_value(&v->form, "id"))) {
-        visit_fail(v, 404);
+    if (!desk_subject_of(v, form_value(&v->form, "id"))) {
         return false;
     }
     s = desk_view(v)->more;
-    if (!is_ours(v, s)) {
-        visit_fail(v, 404);
-        return false;
-    }
     *out = (struct standing){
         .id = span_of(s->id), .since_s = v->now_ms / 1000, .by = span_of(v->operator)};
     if (!read_text(v, "reason", REASON_MOST, &out->reason) || !is_ascii(out->reason)) {
@@ -155,6 +130,14 @@ static bool read_form(struct visit *v, struct standing *out)
         return false;
     }
     return true;
+}
+
+/* Over more than one line: it has to be said that this is meant. */
+static bool is_wide(struct visit *v)
+{
+    const struct desk_subject *s = desk_view(v)->more;
+
+    return s->is_prefix && desk_lines(v, &s->prefix) > 1;
 }
 
 void desk_quarantine(struct visit *v)
@@ -177,6 +160,8 @@ void desk_quarantine(struct visit *v)
         !conf_class_named(v->conf, class) ||
         !desk_is_quarantine(conf_class_named(v->conf, class), class)) {
         again(v, 422, "bad_class");
+    } else if (is_wide(v) && !form_has(&v->form, "wide")) {
+        again(v, 422, "wide");
     } else {
         s.class = class;
         s.verb = SPAN_LITERAL("quarantine");

@@ -10,6 +10,18 @@
 #define TOP            TALLY_TOP_MOST
 #define POSITION       48
 
+bool desk_export_may_begin(struct visit *v)
+{
+    struct span format = form_value(&v->query, "format");
+
+    if (!form_has(&v->query, "format") || span_equal(format, SPAN_LITERAL("csv")) ||
+        span_equal(format, SPAN_LITERAL("json"))) {
+        return true;
+    }
+    desk_fault(v, 400, "format", format);
+    return false;
+}
+
 void desk_export(struct visit *v, json_t *list, const char *const *columns, const char *name)
 {
     struct buf out = BUF_INIT;
@@ -70,8 +82,7 @@ void desk_log_export(struct visit *v)
     const struct desk_subject *s;
     char key[STORE_KEY];
 
-    if (!desk_subject_parse(v, form_value(&v->query, "id"))) {
-        visit_fail(v, 404);
+    if (!desk_export_may_begin(v) || !desk_subject_of(v, form_value(&v->query, "id"))) {
         return;
     }
     s = desk_view(v)->more;
@@ -112,11 +123,14 @@ void desk_tally_export(struct visit *v)
     struct span by = form_value(&v->query, "by");
     enum tally_kind kind = TALLY_SESSIONS;
 
+    if (!desk_export_may_begin(v)) {
+        return;
+    }
     while (kind < TALLY_OF_SUBSCRIBERS && !span_equal(by, span_of(tally_kind_name(kind)))) {
         kind++;
     }
     if (kind == TALLY_OF_SUBSCRIBERS) {
-        visit_fail(v, 404);
+        desk_fault(v, 400, "by", by);
         return;
     }
     desk_ask_top(v, kind, TOP, take_tally);

@@ -44,6 +44,10 @@ bool desk_is_quarantine(const struct conf_class *class, struct span name);
 
 /* Asks how many registrations wait: `pending`, `any_pending`. */
 void desk_ask_pending_count(struct visit *v);
+/* What `done` in a query says of a decision, if the page's registration says so too; else "". */
+const char *desk_decided(struct visit *v, struct span done);
+/* What was typed, for the form that shows it again; what no form of ours lets through is cut. */
+json_t *desk_typed(struct span s);
 /* Asks for the registration of an id: `registration`, as signup_json() says, and its version. */
 void desk_ask_registration(struct visit *v, struct span id);
 

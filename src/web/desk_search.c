@@ -1,5 +1,5 @@
 /* From what somebody on the telephone says to a subscriber: an address, a prefix, an account, a
- * case id, a domain. */
+ * case id, a domain or a mail server's name. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,8 @@
 #define NAMED_MOST 50 /* registrations of one name that are shown */
 
 struct search {
-    struct span words;
+    struct span typed;       /* for the form */
+    struct span words;       /* what is looked for */
     char case_id[CASE_TEXT]; /* empty: it cannot be one */
     bool found;
     char id[DESK_ID];
@@ -41,14 +42,77 @@ static void lead_to(struct visit *v, struct span id, const char *case_id)
     visit_redirect(v, path);
 }
 
-/* `notice` says what was found out: "" (nothing was asked), "nothing", "foreign", ... */
+/* `notice` says what was found out: "" (nothing was asked), "nothing", "no_case", "named". */
 static void show(struct visit *v, const char *notice)
 {
     const struct search *s = search_of(v);
 
-    desk_put(v, "words", visit_text(s->words));
+    desk_put(v, "words", visit_text(s->typed));
     desk_put(v, "notice", json_string(notice));
     desk_show(v, 200, "desk_search");
+}
+
+/* `fault`: a word that the template desk_fault_words knows. */
+static void show_fault(struct visit *v, int status, const char *fault)
+{
+    const struct search *s = search_of(v);
+
+    desk_put(v, "words", visit_text(s->typed));
+    desk_put(v, "given", visit_text(s->words));
+    desk_put(v, "fault", json_string(fault));
+    desk_put_prefixes(v);
+    desk_show(v, status, "desk_search");
+}
+
+/* --- what was typed --- */
+
+/* What can be shown of it: the first WORDS_MOST bytes' whole characters but those that
+ * text_is_plain() does not let pass. */
+static struct span shown_of(struct visit *v, struct span s)
+{
+    char *out = visit_alloc(v, WORDS_MOST + 1);
+    size_t n = 0;
+
+    for (size_t i = 0, len; i < s.len && i < WORDS_MOST; i += len) {
+        len = 1;
+        while (i + len < s.len && (s.at[i + len] & 0xc0) == 0x80) {
+            len++;
+        }
+        if (n + len <= WORDS_MOST && text_is_plain((struct span){s.at + i, len}, false)) {
+            memcpy(out + n, s.at + i, len);
+            n += len;
+        }
+    }
+    return (struct span){out, n};
+}
+
+/* Without what stands around it where it was copied from. */
+static struct span without_brackets(struct span s)
+{
+    static const char *const pairs[] = {"()", "[]", "<>"};
+
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        if (s.len > 2 && s.at[0] == pairs[i][0] && s.at[s.len - 1] == pairs[i][1]) {
+            s = span_trim((struct span){s.at + 1, s.len - 2});
+        }
+    }
+    return s;
+}
+
+/* "case CWF5T8D795", as refusals and pages write it. */
+static struct span without_case(struct span s)
+{
+    static const char *const words[] = {"case id", "case", "fallnummer", "fall", "vorgang"};
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        struct span rest = span_skip(s, strlen(words[i]));
+
+        if (span_starts_nocase(s, span_of(words[i])) && rest.len > 0 &&
+            strchr(" :", rest.at[0]) != NULL) {
+            return span_trim(span_skip(rest, 1));
+        }
+    }
+    return s;
 }
 
 /* --- addresses --- */
@@ -73,7 +137,7 @@ static void look_up_prefix(struct visit *v, const struct prefix *p)
     char id[PREFIX_TEXT];
 
     if (!is_subscribers(v, p)) {
-        show(v, "foreign");
+        show_fault(v, 200, "foreign");
         return;
     }
     if (p->len == addr_bits(p->addr.family)) {
@@ -270,26 +334,50 @@ static void look_up_case(struct visit *v)
     visit_then(v, tell_case);
 }
 
-void desk_search(struct visit *v)
+/* "10.20.41" was meant to be an address: it is not said that nothing is known of it. */
+static const char *fault_of(const struct visit *v, struct span words)
 {
-    struct search *s = visit_alloc(v, sizeof(*s));
-    enum prefix_error error;
-    struct prefix p;
+    struct desk_subject subject;
+    const char *fault = desk_subject_read(v, words, &subject);
 
-    desk_view(v)->more = s;
-    s->words = form_value(&v->query, "q");
-    if (s->words.len > WORDS_MOST || !text_is_plain(s->words, false)) {
-        s->words = SPAN_LITERAL("");
+    return fault && strcmp(fault, "account") == 0 ? NULL : fault;
+}
+
+static void look_up(struct visit *v, struct search *s)
+{
+    struct endpoint e;
+    struct prefix p;
+    enum prefix_error error = prefix_parse(s->words, &p);
+
+    if (endpoint_parse(s->words, &e)) { /* as the journal writes a client */
+        p = prefix_of(&e.addr, addr_bits(e.addr.family));
+        error = PREFIX_OK;
     }
-    error = prefix_parse(s->words, &p);
-    if (s->words.len == 0) {
-        show(v, "");
-    } else if (error == PREFIX_OK || error == PREFIX_HOST_BITS) {
+    if (error == PREFIX_OK || error == PREFIX_HOST_BITS) {
         look_up_prefix(v, &p);
     } else if (tally_case_parse(s->words, s->case_id)) {
         look_up_case(v);
+    } else if (fault_of(v, s->words)) {
+        show_fault(v, 200, fault_of(v, s->words));
     } else {
         s->case_id[0] = '\0';
         look_up_name(v);
+    }
+}
+
+void desk_search(struct visit *v)
+{
+    struct search *s = visit_alloc(v, sizeof(*s));
+    struct span typed = form_value(&v->query, "q");
+
+    desk_view(v)->more = s;
+    s->typed = shown_of(v, typed);
+    s->words = without_brackets(without_case(without_brackets(s->typed)));
+    if (typed.len > WORDS_MOST || !text_is_plain(typed, false)) {
+        show_fault(v, 422, "text");
+    } else if (s->words.len == 0) {
+        show(v, "");
+    } else {
+        look_up(v, s);
     }
 }

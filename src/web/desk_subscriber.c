@@ -186,6 +186,50 @@ static void take_changes(struct visit *v, const struct redis_reply *reply)
     }
 }
 
+/* What has been done, if it can be seen: `done` comes from the address line. */
+static const char *done_of(struct visit *v)
+{
+    struct span done = form_value(&v->query, "done");
+    bool quarantine = subject_of(v)->quarantine;
+
+    if (span_equal(done, SPAN_LITERAL("quarantined"))) {
+        return quarantine ? "quarantined" : "";
+    }
+    if (span_equal(done, SPAN_LITERAL("released"))) {
+        return quarantine ? "" : "released";
+    }
+    return desk_decided(v, done);
+}
+
+/* What was typed for a decision has no field to stand in once the registration waits no longer. */
+static void put_lost(struct visit *v)
+{
+    const json_t *page = desk_view(v)->page;
+    json_t *typed = json_object_get(page, "typed_reason");
+    const char *state =
+        json_string_value(json_object_get(json_object_get(page, "registration"), "state"));
+
+    if (typed && (!state || strcmp(state, "pending") != 0)) {
+        desk_put(v, "lost", json_incref(typed));
+    }
+}
+
+static bool is_empty(struct visit *v, const char *name)
+{
+    const json_t *value = json_object_get(desk_view(v)->page, name);
+
+    return json_array_size(value) == 0 && json_object_size(value) == 0;
+}
+
+/* An account that nobody has ever seen at work may be a slip of the pen. */
+static bool is_unheard_of(struct visit *v)
+{
+    const struct desk_subject *s = subject_of(v);
+
+    return !s->is_prefix && !s->tallied && is_empty(v, "entries") && is_empty(v, "registration") &&
+           is_empty(v, "leases");
+}
+
 static void show(struct visit *v)
 {
     struct desk_subject *s = subject_of(v);
@@ -203,6 +247,9 @@ static void show(struct visit *v)
     desk_put(v, "action", json_string(class_action_name(s->class->action)));
     desk_put(v, "enforce", json_boolean(s->class->enforce));
     desk_put(v, "quarantine", json_boolean(s->quarantine));
+    desk_put(v, "done", json_string(done_of(v)));
+    put_lost(v);
+    desk_put(v, "unheard", json_boolean(is_unheard_of(v)));
     desk_show(v, s->status, "desk_subscriber");
 }
 
@@ -220,6 +267,9 @@ static void ask_changes(struct visit *v)
 static void take_row(struct visit *v, const struct tally_row *rows, size_t count)
 {
     if (count == 1) {
+        for (enum tally_kind k = 0; k < TALLY_KINDS; k++) {
+            subject_of(v)->tallied = subject_of(v)->tallied || rows->total[k] > 0;
+        }
         desk_put(v, "row", desk_row(v, rows));
         desk_put(v, "hours", chart_table(rows, v->now_ms / 1000));
     }
@@ -263,6 +313,17 @@ static void put_classes(struct visit *v)
     desk_put(v, "quarantines", list);
 }
 
+/* Many lines at once want a second thought. */
+static void put_wide(struct visit *v)
+{
+    const struct desk_subject *s = subject_of(v);
+    uint64_t lines = s->is_prefix ? desk_lines(v, &s->prefix) : 1;
+
+    if (lines > 1) {
+        desk_put(v, "wide", json_pack("{s:I}", "lines", (json_int_t)lines));
+    }
+}
+
 static void ask_rest(struct visit *v)
 {
     ask_levels(v);
@@ -279,6 +340,8 @@ static void ask_all(struct visit *v, int status, const char *notice)
     snprintf(s->next, sizeof(s->next), "+");
     desk_put(v, "id", visit_text(span_of(s->id)));
     desk_put(v, "notice", json_string(notice));
+    desk_put(v, "back", json_string("subscriber"));
+    put_wide(v);
     put_classes(v);
     put_cover(v);
     ask_standing(v);
@@ -290,54 +353,14 @@ static void ask_all(struct visit *v, int status, const char *notice)
     visit_then(v, ask_rest);
 }
 
-/* Only words that this page knows: it comes from the address line. */
-static const char *notice_in(const struct visit *v)
-{
-    static const char *const known[] = {"quarantined", "released", "approved", "refused"};
-    struct span done = form_value(&v->query, "done");
-
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (span_equal(done, span_of(known[i]))) {
-            return known[i];
-        }
-    }
-    return "";
-}
-
-bool desk_id_is_good(struct span id)
-{
-    return id.len > 0 && id.len < DESK_ID && text_is_plain(id, false) &&
-           !memchr(id.at, '{', id.len) && !memchr(id.at, '}', id.len);
-}
-
-bool desk_subject_parse(struct visit *v, struct span id)
-{
-    struct desk_subject *s = visit_alloc(v, sizeof(*s));
-    enum prefix_error error = prefix_parse(id, &s->prefix);
-
-    desk_view(v)->more = s;
-    if (error == PREFIX_OK || error == PREFIX_HOST_BITS) {
-        s->is_prefix = true;
-        prefix_format(&s->prefix, s->id);
-        return true;
-    }
-    if (!desk_id_is_good(id)) {
-        return false;
-    }
-    memcpy(s->id, id.at, id.len);
-    return true;
-}
-
 void desk_subscriber(struct visit *v)
 {
     struct span id = form_value(&v->query, "id");
 
     if (id.len == 0) {
         visit_redirect(v, "/desk/search");
-    } else if (desk_subject_parse(v, id)) {
-        ask_all(v, 200, notice_in(v));
-    } else {
-        visit_fail(v, 404);
+    } else if (desk_subject_of(v, id)) {
+        ask_all(v, 200, "");
     }
 }
 

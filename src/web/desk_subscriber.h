@@ -14,6 +14,7 @@ struct desk_subject {
     struct prefix prefix;
     const struct conf_class *class; /* that holds now */
     bool quarantine;                /* its own standing is one */
+    bool tallied;                   /* has done something in the last hours */
     char digest[STANDING_DIGEST];   /* of its own standing */
     struct meter_windows windows;
     json_t *history;
@@ -23,14 +24,31 @@ struct desk_subject {
     int status;
 };
 
-/* What may be an id of a subscriber: text of one line without braces. */
+/* What can be a part of a key: text of one line without braces. */
 bool desk_id_is_good(struct span id);
-/* Reads an id from a form or a query into desk_view(v)->more. False: it is none. */
-bool desk_subject_parse(struct visit *v, struct span id);
+
+/* Reads an id from a form or a query into desk_view(v)->more: an address, which stands for its unit
+ * (or for itself, where it has a standing), a prefix, both of the subscribers' space; or an
+ * account. False: it is none of these, and the visitor has been told so (404) and what is allowed.
+ */
+bool desk_subject_of(struct visit *v, struct span id);
+/* Why `id` is no subscriber's, as a word that the template desk_fault knows: "foreign", "address",
+ * "length", "account"; NULL: it is one, and in *out. */
+const char *desk_subject_read(const struct visit *v, struct span id, struct desk_subject *out);
+/* Answers with the page that says what is wrong with an id, or with another of a form's values:
+ * `fault` is a word that its template knows, `words` what was given. */
+void desk_fault(struct visit *v, int status, const char *fault, struct span words);
+/* The prefixes of the subscribers, for a page: `prefixes`. */
+void desk_put_prefixes(struct visit *v);
+/* The lines (units) that a prefix covers; 1: it is within one. */
+uint64_t desk_lines(const struct visit *v, const struct prefix *p);
 
 /* One entry of STORE_CHANGES or STORE_TRAIL for a page. */
 json_t *desk_change(struct visit *v, struct span position, const struct redis_reply *fields);
 
+/* Whether the query names a format that there is, or none; else it is answered (400). Comes before
+ * anything is written into the trail. */
+bool desk_export_may_begin(struct visit *v);
 /* Answers with the list (stolen): a file NAME.csv of these columns with format=csv in the query,
  * else NAME.json. */
 void desk_export(struct visit *v, json_t *list, const char *const *columns, const char *name);

@@ -205,6 +205,9 @@ static void send_all(struct visit *v)
 
 void desk_audit_export(struct visit *v)
 {
+    if (!desk_export_may_begin(v)) {
+        return;
+    }
     trail_new(v);
     ask_stream(v, STORE_CHANGES, "+", EXPORTED, take_changes);
     ask_stream(v, STORE_TRAIL, "+", EXPORTED, take_rest);

@@ -23,7 +23,7 @@ json_t *visit_text(struct span s)
 
 json_t *visit_time(int64_t unix_ms)
 {
-    char iso[32], words[32], date[16];
+    char iso[32], words[32], date[16], clock[16];
     time_t seconds = (time_t)(unix_ms / 1000);
     struct tm tm;
 
@@ -33,7 +33,9 @@ json_t *visit_time(int64_t unix_ms)
     strftime(iso, sizeof(iso), "%Y-%m-%dT%H:%M:%SZ", &tm);
     strftime(words, sizeof(words), "%Y-%m-%d %H:%M UTC", &tm);
     strftime(date, sizeof(date), "%Y-%m-%d", &tm);
-    return json_pack("{s:s, s:s, s:s}", "iso", iso, "text", words, "date", date);
+    strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
+    return json_pack(
+        "{s:s, s:s, s:s, s:s}", "iso", iso, "text", words, "date", date, "clock", clock);
 }
 
 const char *visit_word(const struct visit *v, const char *key)

@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import json
+import re
 import threading
 import time
 from urllib.parse import quote
@@ -253,6 +254,40 @@ def test_sessions_end(web, site_redis):
     assert browser.get("/desk").status == 303
 
 
+@pytest.mark.parametrize("action, fields, back", [
+    ("/desk/quarantine", {"reason": "sends <b>spam</b>", "note": "Büro", "days": "9", "id": "10.20.66.6"},
+     "/desk/subscriber?id=10.20.66.6"),
+    ("/desk/release", {"reason": "cleaned", "note": "seen", "id": "2001:db8:20:700::/56"},
+     "/desk/subscriber?id=2001:db8:20:700::/56"),
+    ("/desk/refuse", {"reason": "no reverse DNS", "id": "10.20.66.6", "back": "25"}, "/desk/pending?from=25"),
+    ("/desk/approve", {"id": "customer-17", "back": "subscriber"}, "/desk/subscriber?id=customer-17"),
+])
+def test_a_session_that_ends_in_mid_form(web, site_redis, action, fields, back):
+    """Somebody is told that he was logged out, keeps what he typed, and is led back."""
+    browser = logged_in(web, "agent")
+    fields = {**fields, "csrf": csrf(browser), "seen": "", "version": "1"}
+    site_redis.cli("del", *site_redis.cli("keys", "g25:session:*"))
+    answer = browser.post(action, fields, headers={"Origin": URL, "Sec-Fetch-Site": "same-origin"})
+    assert answer.status == 403 and "You are logged out" in answer.words and "Nothing was done" in answer.words
+    for name in ("id", "reason", "note"):
+        assert fields.get(name, "") in answer.words
+    assert "<b>spam" not in answer.text
+    path = answer.text.split('<a class="button" href="')[1].split('"')[0].replace("&amp;", "&")
+    page = browser.get(path)
+    answer = browser.submit(page, "/desk/login", {"name": "agent", "password": desk.PASSWORDS["agent"]})
+    assert (answer.status, answer.header("Location")) == (303, URL + back)
+    assert standing(site_redis) == {}
+
+
+@pytest.mark.parametrize("headers", [{}, {"Origin": "https://evil.example"},
+                                     {"Origin": URL, "Sec-Fetch-Site": "cross-site"}])
+def test_words_from_elsewhere_are_not_shown(web, headers):
+    """Nobody writes on a page of the desk by sending a form to it from another site."""
+    answer = web.browser(OFFICE).post("/desk/quarantine", {"id": "10.20.66.6", "reason": "call 0190-evil"}, headers=headers)
+    assert answer.status == 403 and "You are logged out" in answer.words
+    assert "evil" not in answer.text and "10.20.66.6" not in answer.text
+
+
 def test_only_from_where_the_desk_is(site):
     web = site({"desk": {"from": ["10.20.200.0/24"]}})
     desk.add_operators(web)
@@ -273,7 +308,7 @@ def test_single_sign_on(site):
     proxy = web.browser("10.20.210.1", headers={"X-Forwarded-For": OFFICE, "X-Remote-User": "agent"})
     assert proxy.get("/desk").status == 200
     page = subscriber(proxy)
-    answer = proxy.submit(page, "/desk/quarantine", {"reason": "spam"})
+    answer = proxy.submit(page, "/desk/quarantine", {"reason": "spam", "days": "7"})
     assert answer.status == 303 and standing(web.redis)["by"] == "agent"
     proxy.headers["X-Remote-User"] = "stranger@isp.example"
     answer = proxy.get("/desk")
@@ -284,6 +319,23 @@ def test_single_sign_on(site):
     assert proxy.get("/desk").status == 303
     liar = web.browser("10.20.66.6", headers={"X-Forwarded-For": OFFICE, "X-Remote-User": "admin"})
     assert liar.get("/desk").status == 303, "anybody can send a header"
+
+
+@pytest.mark.parametrize("names, said", [
+    (["admin", "viewer"], "more than one name"), (["agent", "agent"], "more than one name"), (["", "admin"], "more than one"),
+    (["agent, admin"], "agent, admin"), (["no such name!"], "no such name!")])
+def test_a_proxy_names_one_operator(site, names, said):
+    """A header that the proxy has not removed stands beside its own: neither counts."""
+    web = site({"web": {"trusted-proxies": ["10.20.210.0/24"]}, "desk": {"sso-header": "X-Remote-User"}})
+    desk.add_operators(web)
+    headers = "".join(f"X-Remote-User: {name}\r\n" for name in names)
+    raw = web.wrap(web.lab.subscribers.connect(web.address(4), source="10.20.210.1", port=web.port))
+    with raw:
+        raw.sendall(f"GET /desk HTTP/1.1\r\nHost: {HOST}\r\nX-Forwarded-For: {OFFICE}\r\n{headers}"
+                    "Connection: close\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: raw.recv(65536), b"")).decode()
+    assert answer.startswith("HTTP/1.1 403 ") and "You are no operator here" in answer and said in answer
+    assert ("X-Remote-User came twice" in web.text()) == (len(names) > 1)
 
 
 def test_without_the_option_no_header_counts(site):
@@ -299,7 +351,7 @@ def test_without_the_option_no_header_counts(site):
 def test_a_form_of_somebody_else(web):
     """CSRF: without the token, with another's, from another origin, in another form of body."""
     browser, other = logged_in(web, "agent"), logged_in(web, "admin", "10.20.200.2")
-    fields = {**subscriber(browser).form("/desk/quarantine"), "reason": "spam"}
+    fields = {**subscriber(browser).form("/desk/quarantine"), "reason": "spam", "days": "0"}
     tries = [
         ({**fields, "csrf": ""}, {}), ({key: value for key, value in fields.items() if key != "csrf"}, {}),
         ({**fields, "csrf": csrf(other)}, {}), (fields, {"Origin": "https://evil.example"}),
@@ -316,7 +368,7 @@ def test_a_form_of_somebody_else(web):
 
 def test_a_forged_host(web):
     browser = logged_in(web, "agent")
-    fields = {**subscriber(browser).form("/desk/quarantine"), "reason": "spam"}
+    fields = {**subscriber(browser).form("/desk/quarantine"), "reason": "spam", "days": "0"}
     for headers in ({"Host": "evil.example"}, {"Host": HOST, "X-Forwarded-Host": "evil.example"}):
         page = browser.get("/desk", headers=headers)
         assert "evil.example" not in page.text
@@ -336,7 +388,8 @@ def test_quarantine_and_release(web, site_redis):
     assert abs(int(held["until"]) - time.time() - 7 * 86400) < 600
     assert site_redis.cli("hget", "g25:standings", "10.20.66.6") == f"quarantined {held['until']}"
     page = subscriber(browser, done="quarantined")
-    for part in ("this subscriber is in quarantine", "sends spam", "Büro, ticket 4711", "quarantined as quarantined"):
+    assert "Done" not in subscriber(browser, done="released").words, "an address line is not believed"
+    for part in ("this subscriber is in quarantine. Gates know it", "sends spam", "Büro, ticket 4711", "quarantined as quarantined"):
         assert part in page.words
     answer = browser.submit(page, "/desk/release", {"reason": "cleaned", "note": ""})
     assert answer.header("Location").endswith("done=released")
@@ -349,17 +402,17 @@ def test_quarantine_and_release(web, site_redis):
 @pytest.mark.parametrize("path", ["/desk/quarantine", "/desk/release"])
 def test_what_has_changed_meanwhile_is_shown(web, site_redis, path):
     browser, other = logged_in(web, "agent"), logged_in(web, "admin", "10.20.200.2")
-    browser.submit(subscriber(browser), "/desk/quarantine", {"reason": "first"})
+    browser.submit(subscriber(browser), "/desk/quarantine", {"reason": "first", "days": "0"})
     seen = subscriber(browser)
-    other.submit(subscriber(other), "/desk/quarantine", {"reason": "second, by another"})
-    answer = browser.submit(seen, path, {"reason": "what I typed", "note": "and this"})
+    other.submit(subscriber(other), "/desk/quarantine", {"reason": "second, by another", "days": "0"})
+    answer = browser.submit(seen, path, {"reason": "what I typed", "note": "and this", "days": "3"})
     assert answer.status == 409
     for part in ("This has changed meanwhile", "second, by another"):
         assert part in answer.words
     assert 'value="what I typed"' in answer.text and 'value="and this"' in answer.text
     assert standing(site_redis)["reason"] == "second, by another"
     # The page brought the new state along: now it is an informed decision.
-    assert browser.submit(answer, path, {"reason": "still"}).status == 303
+    assert browser.submit(answer, path, {"reason": "still", "days": "0"}).status == 303
 
 
 def test_a_registration_is_not_released(web, site_redis):
@@ -376,22 +429,90 @@ def test_a_registration_is_not_released(web, site_redis):
     ({"reason": ""}, "give a reason"), ({"reason": "x" * 201}, "up to 200 plain ASCII"),
     ({"reason": "Büro"}, "up to 200 plain ASCII"), ({"reason": "two\r\nlines"}, "up to 200 plain ASCII"),
     ({"reason": "x", "note": "two\nlines"}, "a note is one line"), ({"reason": "x", "note": "y" * 1001}, "a note is"),
-    ({"reason": "x", "days": "soon"}, "from 0 (none) to 3660"), ({"reason": "x", "days": "3661"}, "from 0 (none)"),
-    ({"reason": "x", "days": "-1"}, "from 0 (none)"), ({"reason": "x", "class": "registered"}, "is no quarantine"),
+    ({"reason": "x", "days": "soon"}, "from 1 to 3660, or 0"), ({"reason": "x", "days": "3661"}, "from 1 to 3660, or 0"),
+    ({"reason": "x", "days": "-1"}, "from 1 to 3660, or 0"), ({"reason": "x", "days": ""}, "from 1 to 3660, or 0"),
+    ({"reason": "x", "class": "registered"}, "is no quarantine"),
     ({"reason": "x", "class": "nonsense"}, "is no quarantine")])
 def test_bad_input_is_told(web, site_redis, fields, said):
     browser = logged_in(web, "agent")
-    answer = browser.submit(subscriber(browser), "/desk/quarantine", fields)
+    answer = browser.submit(subscriber(browser), "/desk/quarantine", {"days": "7", **fields})
     assert answer.status == 422 and said in answer.words
     assert standing(site_redis) == {}
 
 
-@pytest.mark.parametrize("name", ["192.0.2.7", "0.0.0.0/0", "10.0.0.0/8", "", "{x}", "a\x00b", "::/0"])
-def test_nobody_but_subscribers_is_changed(web, site_redis, name):
-    browser = logged_in(web, "agent")
-    fields = {**subscriber(browser).form("/desk/quarantine"), "reason": "x", "id": name}
-    assert browser.post("/desk/quarantine", fields).status in (400, 404)
+@pytest.mark.parametrize("name, said", [
+    ("192.0.2.7", "is not of the subscribers’ address space, which is: 10.20.0.0/16 2001:db8:20::/48"),
+    ("0.0.0.0/0", "is not of the subscribers’"), ("10.0.0.0/8", "is not of the subscribers’"), ("::/0", "is not of the"),
+    ("10.20.41", "four numbers from 0 to 255"), ("10.20.41.007", "without leading zeros"), ("2001:db8:20", "is no address"),
+    ("10.20.0.0/33", "from 0 to 32"), ("<b>", "An account is 1 to 63 letters"),
+    ("two words", "An account is 1 to 63 letters"), ("x" * 64, "An account is 1 to 63 letters"), ("{x}", "An account is"),
+    ("\u202ex", "An account is"), ("a\x00b", None)])
+def test_who_is_no_subscriber(web, site_redis, name, said):
+    """Neither looked at, nor changed, nor exported; and told what one is."""
+    browser = logged_in(web, "admin")
+    fields = {**subscriber(browser).form("/desk/quarantine"), "reason": "x", "days": "1", "id": name}
+    answers = [browser.post(path, fields) for path in ("/desk/quarantine", "/desk/release")]
+    if said:
+        answers += [browser.get(f"/desk/{path}?id=" + quote(name)) for path in ("subscriber", "export/log")]
+    for answer in answers:
+        assert answer.status == (404 if said else 400)
+        assert not said or said in answer.words
     assert site_redis.cli("exists", "g25:standings") == 0
+    assert "export" not in [fields["what"] for _, fields in site_redis.cli("xrange", "g25:trail", "-", "+")]
+
+
+def quarantined(browser, name, **fields):
+    """Quarantines who has that page; the answer."""
+    return browser.submit(subscriber(browser, name), "/desk/quarantine", {"reason": "spam", "days": "7", **fields})
+
+
+@pytest.mark.parametrize("name, held", [
+    ("2001:db8:20:4100::1", "2001:db8:20:4100::/56"), ("2001:db8:20:4100::1/128", "2001:db8:20:4100::/56"),
+    ("2001:db8:20:41ff::/64", "2001:db8:20:41ff::/64"), ("10.20.66.6/32", "10.20.66.6")])
+def test_an_address_stands_for_its_line(web, site_redis, name, held):
+    """As with gate25ctl: the whole delegated prefix is the subscriber, not one host in it."""
+    browser = logged_in(web, "agent")
+    assert f"<h1 class=\"code\">{held}</h1>" in subscriber(browser, name).text
+    assert quarantined(browser, name).status == 303
+    assert list(site_redis.cli("hgetall", "g25:standings")) == [held]
+
+
+def test_a_host_that_has_a_standing_can_lose_it(web, site_redis):
+    host = "2001:db8:20:4100::1"
+    site_redis.cli("hset", f"g25:standing:{{{host}}}", "class", "quarantined", "since", "5")
+    site_redis.cli("hset", "g25:standings", host, "quarantined 0")
+    site_redis.cli("xadd", "g25:changes", "*", "id", host, "class", "quarantined", "until", "0", "verb", "quarantine")
+    browser = logged_in(web, "agent")
+    page = wait_for(lambda: (page := subscriber(browser, host)) and f">{host}</h1>" in page.text and page, 20)
+    assert browser.submit(page, "/desk/release", {"reason": ""}).status == 303
+    assert site_redis.cli("exists", f"g25:standing:{{{host}}}", "g25:standings") == 0
+
+
+@pytest.mark.parametrize("name, lines", [("10.20.0.0/16", 65536), ("10.20.5.0/24", 256), ("2001:db8:20::/48", 256),
+                                         ("10.20.66.6", 1), ("2001:db8:20:4100::/56", 1)])
+def test_many_lines_at_once_are_confirmed(web, site_redis, name, lines):
+    browser = logged_in(web, "agent")
+    page = subscriber(browser, name)
+    assert (f"a prefix of {lines} lines" in page.words) == (lines > 1)
+    assert ('name="wide"' in page.text) == (lines > 1)
+    answer = quarantined(browser, name)
+    if lines > 1:
+        assert answer.status == 422 and f"{name} is {lines} lines" in answer.words and 'value="spam"' in answer.text
+        assert site_redis.cli("exists", "g25:standings") == 0
+        answer = browser.submit(answer, "/desk/quarantine", {"reason": "spam", "days": "7", "wide": "yes"})
+    assert answer.status == 303 and list(site_redis.cli("hgetall", "g25:standings")) == [name]
+
+
+def test_an_account_that_nobody_knows(web, site_redis):
+    """It may come with the next lease, or be a slip of the pen."""
+    browser = logged_in(web, "agent")
+    assert "Nothing is known of an account of this name" in subscriber(browser, "account-4711").words
+    assert quarantined(browser, "Account-4711").header("Location") == f"{URL}/desk/subscriber?id=account-4711&done=quarantined"
+    page = subscriber(browser, "account-4711", done="quarantined")
+    assert "holds nothing before a lease names it" in page.words and "within milliseconds" not in page.words
+    site_redis.cli("xadd", "g25:log:{account-4711}", "*", "line", '{"event": "session"}')
+    page = subscriber(browser, "account-4711", done="quarantined")
+    assert "Nothing is known of an account" not in page.words and "within milliseconds" in page.words
 
 
 # --- what strangers write ------------------------------------------------------------------------
@@ -416,9 +537,10 @@ def test_nothing_that_strangers_write_becomes_html(web, site_redis):
     browser = logged_in(web, "admin")
     for path in ("/desk", "/desk/subscriber?id=10.20.66.6", "/desk/feedback", "/desk/audit", "/desk/audit?by=" + quote(XSS),
                  "/desk/search?q=" + quote(XSS), "/desk/subscriber?id=10.20.66.6&done=" + quote(XSS),
-                 "/desk/subscriber?id=" + quote("<b>x")):
+                 "/desk/subscriber?id=" + quote("<b>x"), "/desk/pending?id=" + quote(XSS) + "&done=" + quote(XSS),
+                 "/desk/export/log?id=" + quote(XSS)):
         answer = browser.get(path)
-        assert answer.status == 200
+        assert answer.status == (404 if "id=%3C" in path and "pending" not in path else 200)
         assert "alert" in answer.text or "done=" in path or "%3Cb%3E" in path, path
         assert "<script>alert" not in answer.text and "<img" not in answer.text and "<b>x" not in answer.text
         assert "script-src 'self'" in answer.header("Content-Security-Policy")
@@ -440,17 +562,35 @@ def test_a_spreadsheet_computes_nothing(web, site_redis):
     assert json.loads(browser.get("/desk/export/log?id=10.20.66.6").text) == [line]
 
 
+@pytest.mark.parametrize("path, said", [
+    ("log?id=10.20.66.6&format=xml", "allowed are format=json , which is also what comes without, and format=csv"),
+    ("log?id=10.20.66.6&format=", "format=csv"), ("tally?by=sessions&format=CSV", "format=csv"),
+    ("audit?format=xlsx", "no export as xlsx"), ("tally?by=bytes", "allowed are by=sessions , by=messages"),
+    ("tally", "allowed are by=sessions"), ("log?id=8.8.8.8&format=csv", "is not of the subscribers’"),
+    ("log", "An account is 1 to 63")])
+def test_an_export_that_there_is_not(web, site_redis, path, said):
+    answer = logged_in(web, "admin").get(f"/desk/export/{path}")
+    assert answer.status == (404 if path.startswith("log") and "66.6" not in path else 400) and said in answer.words
+    assert answer.header("Content-Disposition") is None
+    assert [fields["what"] for _, fields in site_redis.cli("xrange", "g25:trail", "-", "+")] == ["log-in"]
+
+
 # --- what it finds -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("words, found", [
     ("10.20.66.6", "10.20.66.6"), (" 10.20.66.6 ", "10.20.66.6"), ("10.20.4.9", "10.20.4.0/24"),
     ("10.20.5.0/24", "10.20.5.0/24"), ("2001:db8:20:7ff::7", "2001:db8:20:700::/56"),
-    ("cwf5t8d795", "10.20.66.6&case=CWF5T8D795#case"), ("customer-17", "customer-17"), ("kunde 18", "kunde%2018")])
+    ("[2001:db8:20:7ff::7]", "2001:db8:20:700::/56"), ("[2001:db8:20:7ff::7]:4711", "2001:db8:20:700::/56"),
+    ("10.20.66.6:4711", "10.20.66.6"), ("cwf5t8d795", "10.20.66.6&case=CWF5T8D795#case"),
+    ("case CWF5T8D795", "10.20.66.6&case=CWF5T8D795#case"), ("(Case: cwf5t8d795)", "10.20.66.6&case=CWF5T8D795#case"),
+    ("Fall CWF5T8D795", "10.20.66.6&case=CWF5T8D795#case"), ("customer-17", "customer-17"), ("kunde_18", "kunde_18"),
+    ("001b.4411.3ab7", "001b.4411.3ab7")])
 def test_search_leads_to_the_subscriber(web, site_redis, words, found):
     site_redis.cli("xadd", "g25:cases:{CW}", "*", "case", "CWF5T8D795", "id", "10.20.66.6")
     site_redis.cli("hset", "g25:standing:{customer-17}", "class", "registered", "since", "5")
-    site_redis.cli("xadd", "g25:log:{kunde 18}", "*", "line", "{}")
+    site_redis.cli("xadd", "g25:log:{kunde_18}", "*", "line", "{}")
+    site_redis.cli("xadd", "g25:log:{001b.4411.3ab7}", "*", "line", "{}")
     site_redis.cli("hset", "g25:standings", "10.20.4.0/24", "registered 0")
     site_redis.cli("xadd", "g25:changes", "*", "id", "10.20.4.0/24", "class", "registered", "until", "0", "verb", "set")
     browser = logged_in(web, "viewer")
@@ -459,11 +599,25 @@ def test_search_leads_to_the_subscriber(web, site_redis, words, found):
 
 
 @pytest.mark.parametrize("words, said", [
-    ("192.0.2.7", "is not an address of the subscribers"), ("ZZZZZZZZZZ", "No case ZZZZZZZZZZ is known any more"),
-    ("nobody", "Nothing is known of nobody"), ("{x}", "Nothing is known"), ("", "What can be searched for")])
+    ("192.0.2.7", "192.0.2.7 is not of the subscribers’ address space, which is: 10.20.0.0/16 2001:db8:20::/48"),
+    ("10.0.0.0/8", "is not of the subscribers’"), ("[2001:db8::1]", "2001:db8::1 is not of the subscribers’"),
+    ("ZZZZZZZZZZ", "No case ZZZZZZZZZZ is known any more"), ("nobody", "Nothing is known of nobody"),
+    ("10.20.41", "10.20.41 is no address"), ("10.20.41.007", "without leading zeros"), ("10.20.41.256", "is no address"),
+    ("2001:db8:20:7", "is no address"), ("10.20.0.0/33", "is no prefix"), ("{x}", "Nothing is known"),
+    ("no.such.example", "Nothing is known"), ("case", "Nothing is known of case"), ("", "What can be searched for")])
 def test_search_says_what_it_did_not_find(web, words, said):
-    answer = logged_in(web, "viewer").get("/desk/search?q=" + words.replace("{", "%7B").replace("}", "%7D"))
+    answer = logged_in(web, "viewer").get("/desk/search?q=" + quote(words))
     assert answer.status == 200 and said in answer.words
+    assert f'value="{words}"' in answer.text
+
+
+@pytest.mark.parametrize("words, left", [
+    ("x" * 257, "x" * 256), ("ü" * 129, "ü" * 128), ("two\nlines", "twolines"), ("10.20.\u202e66.6", "10.20.66.6"),
+    ("a\x7fb", "ab"), ("10.20.66.6\tx", "10.20.66.6x"), (b"\xffa\xc3", "a")])
+def test_search_says_what_it_cannot_look_for(web, words, left):
+    answer = logged_in(web, "viewer").get("/desk/search?q=" + quote(words))
+    assert answer.status == 422 and "one line of up to 256 bytes" in answer.words
+    assert f'value="{left}"' in answer.text, "what is left of it can be sent"
 
 
 def test_the_whole_picture(lab, gate, site, site_redis, sink):
@@ -500,7 +654,7 @@ def test_the_gate_follows_the_desk(lab, gate, site, site_redis, sink):
     web = site({}, beside=running)
     desk.add_operators(web)
     browser = logged_in(web, "agent")
-    browser.submit(subscriber(browser), "/desk/quarantine", {"reason": "sends spam"})
+    browser.submit(subscriber(browser), "/desk/quarantine", {"reason": "sends spam", "days": "1"})
     reply = wait_for(lambda: (said := first_reply(lab, "10.20.66.6")).startswith("554 ") and said, 20)
     assert "sends spam" in reply
     browser.submit(subscriber(browser), "/desk/release", {"reason": "cleaned"})
@@ -510,14 +664,16 @@ def test_the_gate_follows_the_desk(lab, gate, site, site_redis, sink):
 def test_the_audit_trail(web, site_redis):
     agent, admin = logged_in(web, "agent"), logged_in(web, "admin", "10.20.200.2")
     desk.log_in(web.browser("10.20.204.1"), "agent", "wrong")
-    agent.submit(subscriber(agent), "/desk/quarantine", {"reason": "sends spam", "note": "4711"})
+    agent.submit(subscriber(agent), "/desk/quarantine", {"reason": "sends spam", "note": "4711", "days": "1"})
     agent.get("/desk/export/log?id=10.20.66.6&format=csv")
     desk.add_operator(web, "eve", "viewer", "as gate25ctl makes them")
     assert logged_in(web, "eve", password="as gate25ctl makes them").get("/desk").status == 200
     page = admin.get("/desk/audit")
-    for part in ("agent from 10.20.200.1 logged in", "agent quarantined 10.20.66.6 quarantined", "sends spam", "4711",
+    for part in ("agent from 10.20.200.1 logged in", "agent quarantined 10.20.66.6 Class: quarantined, until 20",
+                 "Reason: sends spam Note: 4711",
                  "agent from 10.20.200.1 exported", "operator added", "as agent from 10.20.204.1"):
         assert part in page.words, part
+    assert re.search(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC agent quarantined", page.words), "to the second"
     assert "admin from" not in admin.get("/desk/audit?by=agent").words
     rows = list(csv.DictReader(io.StringIO(admin.get("/desk/export/audit?format=csv").text)))
     assert [row["what"] for row in rows] == ["log-in", "operator-add", "export", "quarantine", "log-in", "log-in"]
@@ -560,7 +716,7 @@ def test_without_redis_the_desk_says_so(web):
     web.redis.kill()
     assert browser.get("/desk").status == 503
     assert desk.log_in(web.browser(OFFICE), "agent").status == 503
-    assert browser.submit(page, "/desk/quarantine", {"reason": "x"}).status == 503
+    assert browser.submit(page, "/desk/quarantine", {"reason": "x", "days": "1"}).status == 503
 
 
 def test_bad_configuration_is_told(lab, site_redis):

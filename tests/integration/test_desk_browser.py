@@ -2,11 +2,12 @@
 
 import pytest
 
+from tests.integration.test_desk_registrations import wait_in_line
 from tests.integration.test_signup import (OTHER, SLOPPY, mailbox_fixture, nsd_fixture, running_fixture,  # noqa: F401
                                            sign_up, text_of)
 from tests.integration.wire import Client, first_reply, send
 from tests.lab import desk
-from tests.lab.chromium import Chromium
+from tests.lab.chromium import TWO_LOOKS, Chromium
 from tests.lab.process import wait_for
 
 OFFICE, SPAMMER = "10.20.200.1", "10.20.66.6"
@@ -71,6 +72,21 @@ def test_a_deferred_subscriber_is_quarantined_and_released(lab, running, web, ch
     wait_for(lambda: not first_reply(lab, SPAMMER).startswith("554 "), 20)
 
 
+def test_what_is_open_stays_open(lab, web, chromium):
+    """While the figures refresh themselves, a table that somebody has opened is not closed under his eyes."""
+    spray(lab, web, SPAMMER, 1)
+    page = chromium(web).page()
+    log_in(page, "viewer")
+    page.goto(f"/desk/subscriber?id={SPAMMER}")
+    page.click("section:has(#tally) summary")
+    page.evaluate("document.activeElement.blur()")
+    page.evaluate("document.querySelector('section:has(#tally)').dataset.seen = 'yes'")
+    send(lab, SPAMMER)
+    wait_for(lambda: page.texts("section:has(#tally) .counts dd")[0] == "2", 60, "the page refreshes itself")
+    assert page.count("section:has(#tally)[data-seen]") == 0, "the section is another one"
+    assert page.count("section:has(#tally) details[open]") == 1
+
+
 def test_registrations_in_the_browser(running, web, chromium):
     for source, host in ((OTHER, "mail.customer.example"), (SLOPPY, "odd.customer.example")):
         sign_up(web, running.mailbox, source, host=host, contact=f"{host.split('.')[0]}@customer.example")
@@ -113,6 +129,97 @@ def test_the_rest_of_the_pages(lab, web, chromium):
     assert page.submit("text=Log out") == 200
     assert "You are logged out." in page.text()
     assert page.goto("/desk") == 200 and "/desk/login" in page.url()
+
+
+@pytest.mark.parametrize("language, waits, none", [("en", "26 to 50 of 61", "Nothing was done"),
+                                                   ("de", "26 bis 50 von 61", "Nichts getan")])
+def test_pages_of_registrations(running, web, chromium, language, waits, none):
+    """By the keyboard through the pages, and a decision that was not good comes back with its words."""
+    sign_up(web, running.mailbox, OTHER)
+    names = wait_in_line(web, 60)
+    page = chromium(web).page(language=language)
+    log_in(page, "agent")
+    page.goto("/desk/pending")
+    assert page.count("article") == 25
+    page.inspect(f"desk-pending-many-{language}", looks=TWO_LOOKS)
+    assert page.submit("nav.places a[rel=next]") == 200
+    assert waits in page.text() and page.texts("article h2") == names[25:50]
+    # The field is asked for by the browser too; what it lets through is looked at all the same.
+    page.evaluate("document.querySelectorAll('[name=reason]').forEach(e => e.removeAttribute('maxlength'))")
+    page.fill(f"article:has-text('{names[30]}') input[name=reason]", "z" * 600)
+    assert page.submit(f"article:has-text('{names[30]}') form[action='/desk/refuse'] button") == 422
+    assert none in page.text("[role=alert]") and names[30] in page.text("[role=alert]")
+    assert page.evaluate("document.querySelector('[aria-invalid=true]').value.length") == 600
+    page.inspect(f"desk-pending-undecided-{language}", looks=TWO_LOOKS, faults=["422"])
+    page.goto(f"/desk/subscriber?id={names[30]}")
+    page.inspect(f"desk-subscriber-pending-{language}", looks=TWO_LOOKS, faults=["422"])
+    page.fill("form[action='/desk/refuse'] input[name=reason]", "no reverse DNS")
+    assert page.submit("form[action='/desk/refuse'] button") == 200
+    assert page.url().endswith("&done=refused") and page.count("[role=status]") == 1
+    page.goto("/desk/pending?from=25")
+    assert names[30] not in page.texts("article h2") and page.count("article") == 25
+
+
+@pytest.mark.parametrize("language, wide, logged_out", [("en", "65536 lines", "You are logged out"),
+                                                        ("de", "65536 Anschlüssen", "Sie sind abgemeldet")])
+def test_what_the_desk_does_not_do(web, chromium, language, wide, logged_out):
+    page = chromium(web).page(language=language)
+    log_in(page, "agent")
+    known = ["404", "403", "422"]
+    page.goto("/desk/subscriber?id=10.20.41")
+    page.inspect(f"desk-fault-{language}", looks=TWO_LOOKS, faults=known)
+    page.goto("/desk/search?q=10.20.41.007")
+    page.inspect(f"desk-search-fault-{language}", looks=TWO_LOOKS, faults=known)
+    page.goto("/desk/subscriber?id=customer-17")
+    page.inspect(f"desk-subscriber-unheard-{language}", looks=TWO_LOOKS, faults=known)
+    page.goto("/desk/subscriber?id=10.20.0.0/16")
+    assert wide in page.text()
+    page.fill("#reason", "all of them")
+    page.click("button.danger")  # the browser itself asks for the tick
+    assert page.url().endswith("id=10.20.0.0/16") and web.redis.cli("exists", "g25:standings") == 0
+    page.inspect(f"desk-subscriber-wide-{language}", looks=TWO_LOOKS, faults=known)
+    page.click("#wide")
+    assert page.submit("button.danger") == 200
+    assert list(web.redis.cli("hgetall", "g25:standings")) == ["10.20.0.0/16"]
+    # In mid-form the log-in ends.
+    page.fill("#release-reason", "it was the wrong prefix")
+    page.fill("#release-note", "ticket 4711")
+    web.redis.cli("del", *web.redis.cli("keys", "g25:session:*"))
+    assert page.submit("form[action='/desk/release'] button") == 403
+    assert logged_out in page.text() and "it was the wrong prefix" in page.text() and "ticket 4711" in page.text()
+    page.inspect(f"desk-lapsed-{language}", looks=TWO_LOOKS, faults=known)
+    page.click("main a.button")
+    page.wait("#password")
+    page.fill("#name", "agent")
+    page.fill("#password", desk.PASSWORDS["agent"])
+    assert page.submit("main button") == 200 and page.url().endswith("/desk/subscriber?id=10.20.0.0/16")
+
+
+def lines_of(page, selector):
+    """On how many lines each of these stands."""
+    return page.evaluate("[...document.querySelectorAll('" + selector + "')].map(e => "
+                         "new Set([...e.getClientRects()].map(r => Math.round(r.top))).size)")
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_the_audit_trail_can_be_read(web, chromium, language):
+    """Neither an address nor a date breaks, and a long word takes no room from the other columns."""
+    for name, reason, note in (("10.20.66.6", "sends spam to many servers", "x" * 300), ("2001:db8:20:4100::/56", "y" * 120, "z"),
+                               ("10.20.200.200", "cleaned", "")):
+        web.redis.cli("xadd", "g25:changes", "*", "id", name, "class", "quarantined", "until", "1900000000", "verb",
+                      "quarantine", "by", "agent", "reason", reason, "note", note)
+    web.redis.cli("xadd", "g25:changes", "*", "id", "w" * 63, "class", "registered", "verb", "register", "by", "v" * 60)
+    page = chromium(web).page(language=language)
+    log_in(page, "admin")
+    page.goto("/desk/audit")
+    page.inspect(f"desk-audit-{language}")
+    for width in (360, 700, 1280):
+        page.call("look", width=width, height=900, scheme="light")
+        assert set(lines_of(page, ".audit .day")) == {1} and set(lines_of(page, ".audit .clock")) == {1}
+        assert [n for n in lines_of(page, ".audit td a.code") if n > 1] in ([], [2], [3]), "none but the long account"
+        assert page.evaluate("Math.min(...[...document.querySelectorAll('.audit td:last-child')]"
+                             ".map(e => e.clientWidth))") > 150
+        assert page.call("wide") <= 0
 
 
 def test_without_javascript_and_in_german(lab, web, chromium):

@@ -4,6 +4,11 @@
   const every = 10000;
   const live = () => [...document.querySelectorAll("[data-refresh]")];
   if (live().length === 0) return;
+  // What somebody has opened stays open, and is no news.
+  const keepOpen = (old, next) => {
+    const was = old.querySelectorAll("details");
+    next.querySelectorAll("details").forEach((details, i) => { if (was[i]) details.open = was[i].open; });
+  };
   const refresh = async () => {
     if (document.hidden) return;
     try {
@@ -12,8 +17,9 @@
       const page = new DOMParser().parseFromString(await reply.text(), "text/html");
       const fresh = [...page.querySelectorAll("[data-refresh]")];
       live().forEach((old, i) => {
-        const hasFocus = old.contains(document.activeElement);
-        if (fresh[i] && !hasFocus && old.innerHTML !== fresh[i].innerHTML) old.replaceWith(fresh[i]);
+        if (!fresh[i] || old.contains(document.activeElement)) return;
+        keepOpen(old, fresh[i]);
+        if (old.innerHTML !== fresh[i].innerHTML) old.replaceWith(fresh[i]);
       });
     } catch { /* the next time */ }
   };
