@@ -690,7 +690,7 @@ def test_the_trail_has_pages(web, site_redis):
     for _ in range(10):
         page = browser.get(path)
         seen += [name for name in page.words.split() if name.startswith("10.20.7.")]
-        older = [part.split('"')[0] for part in page.text.split('href="') if "before=" in part.split('"')[0]]
+        older = [part.split('"')[0] for part in page.text.split('href="') if part.split(">")[1].startswith("Older")]
         if not older:
             break
         path = older[0].replace("&amp;", "&")
