@@ -1,0 +1,425 @@
+/* The table and its sets: making, reading, changing them. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "bypass/bypass_rules.h"
+#include "bypass/bypass_wanted.h"
+#include "bypass/conntrack_end.h"
+#include "bypass_internal.h"
+#include "net/clock.h"
+
+#define BATCH     4096 /* elements in one transaction */
+#define TRIES     3    /* to read a set that others change meanwhile */
+#define SYNC_MS   1000 /* between two looks into the sets because of others' changes ... */
+#define SYNC_PART 20   /* ... and no more than one part of this many of the time is spent so */
+
+static void fail(struct bypass *b, const char *doing, const char *why)
+{
+    struct text trouble;
+
+    b->events[EVENT_FAILED]++;
+    log_error("%s: %s", doing, why);
+    text_init(&trouble, b->trouble, sizeof(b->trouble));
+    text_addf(&trouble, "%s: %s", doing, why);
+}
+
+/* --- transactions --- */
+
+/* One of ours makes the generation one more. */
+static void note_generation(struct bypass *b)
+{
+    uint32_t now;
+
+    if (nft_dump_generation(b->dump, &now) != 0) {
+        b->suspicious = true;
+        return;
+    }
+    b->suspicious = b->suspicious || (now != b->generation && now != b->generation + 1);
+    b->generation = now;
+}
+
+/* Runs and forgets the commands. */
+static bool commit(struct bypass *b, struct buf *commands, const char *doing)
+{
+    char why[BYPASS_ERROR];
+    struct text error;
+    bool good;
+
+    text_init(&error, why, sizeof(why));
+    good = buf_append(commands, (struct span){"", 1}) == 0;
+    if (!good) {
+        text_addf(&error, "out of memory");
+    } else {
+        good = nft_run_commands(b->run, buf_span(commands).at, &error) == 0;
+    }
+    buf_clear(commands);
+    if (!good) {
+        fail(b, doing, why);
+    }
+    note_generation(b);
+    return good;
+}
+
+void bypass_beat(struct bypass *b)
+{
+    struct buf commands = BUF_INIT;
+
+    b->beat_ms = clock_monotonic_ms();
+    if (bypass_rules_beat(b->conf->bypass.hold_ms, &commands) == 0 &&
+        !commit(b, &commands, "saying that we live")) {
+        b->stands = false;
+    }
+    buf_clear(&commands);
+}
+
+/* --- reading --- */
+
+/* One set that is read. */
+struct reading {
+    struct bypass_sets *into;
+    uint8_t family;
+    unsigned unit; /* 0: ranges */
+    int64_t clock_s;
+    struct bypass_range *ends; /* first: a key; last.family: ADDR_NONE where it ends a range */
+    size_t count, room;
+    bool failed;
+};
+
+static void add_end(struct reading *r, const struct bypass_range *end)
+{
+    if (r->count == r->room) {
+        size_t room = r->room == 0 ? 64 : r->room * 2;
+        struct bypass_range *more = reallocarray(r->ends, room, sizeof(*more));
+
+        if (more == NULL) {
+            r->failed = true;
+            return;
+        }
+        r->ends = more;
+        r->room = room;
+    }
+    r->ends[r->count++] = *end;
+}
+
+static void on_element(void *context, const struct nft_element *e)
+{
+    struct reading *r = context;
+    struct addr a = {.family = r->family};
+    int64_t end_s = e->expires ? r->clock_s + (int64_t)(e->expires_ms / 1000) - BYPASS_GRACE_S : 0;
+
+    memcpy(a.bytes, e->key, e->key_len);
+    end_s = e->expires && end_s == 0 ? 1 : end_s;
+    if (r->unit != 0) {
+        struct prefix unit = prefix_of(&a, r->unit);
+
+        r->failed = r->failed || bypass_sets_put(r->into, &unit, end_s) != 0;
+    } else {
+        struct bypass_range end = {a, {.family = e->ends_range ? ADDR_NONE : r->family}, end_s};
+
+        add_end(r, &end);
+    }
+}
+
+static int compare_ends(const void *a, const void *b)
+{
+    const struct bypass_range *p = a, *q = b;
+    int order = memcmp(p->first.bytes, q->first.bytes, sizeof(p->first.bytes));
+
+    /* A range may begin where another ends. */
+    return order != 0 ? order : (int)p->last.family - (int)q->last.family;
+}
+
+/* Beginnings and ends, in order, become ranges. */
+static void pair_ends(struct reading *r)
+{
+    if (r->count > 0) {
+        qsort(r->ends, r->count, sizeof(*r->ends), compare_ends);
+    }
+    for (size_t i = 0; i < r->count && !r->failed; i++) {
+        struct bypass_range range = r->ends[i];
+
+        if (range.last.family == ADDR_NONE) {
+            continue;
+        }
+        /* Without an end behind it, it reaches to the last address of all. */
+        range.last = addr_of_number(~(addr_number)0, r->family);
+        if (i + 1 < r->count) {
+            range.last = addr_of_number(addr_to_number(&r->ends[i + 1].first) - 1, r->family);
+        }
+        r->failed = bypass_sets_add(r->into, &range) != 0;
+    }
+}
+
+static int read_set(struct bypass *b, const char *set, struct reading r)
+{
+    int result = nft_dump_set(b->dump, BYPASS_TABLE, set, on_element, &r);
+
+    if (result == 0 && r.unit == 0) {
+        pair_ends(&r);
+    }
+    free(r.ends);
+    if (r.failed) {
+        errno = ENOMEM;
+        return -1;
+    }
+    return result;
+}
+
+static int read_sets(struct bypass *b, struct bypass_sets *into)
+{
+    int64_t clock_s = clock_monotonic_ms() / 1000;
+    const struct {
+        const char *set;
+        struct reading reading;
+    } rows[] = {
+        {BYPASS_UNITS4, {into, ADDR_IPV4, 32, clock_s, NULL, 0, 0, false}},
+        {BYPASS_UNITS6, {into, ADDR_IPV6, b->conf->ipv6_unit, clock_s, NULL, 0, 0, false}},
+        {BYPASS_RANGES4, {into, ADDR_IPV4, 0, clock_s, NULL, 0, 0, false}},
+        {BYPASS_RANGES6, {into, ADDR_IPV6, 0, clock_s, NULL, 0, 0, false}},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (read_set(b, rows[i].set, rows[i].reading) != 0) {
+            return -1;
+        }
+    }
+    bypass_sets_sort(into);
+    return 0;
+}
+
+/* What the sets hold becomes what we know of. */
+static bool read_held(struct bypass *b)
+{
+    struct bypass_sets now = {0};
+    int result = -1;
+
+    for (unsigned try = 0; try < TRIES && result != 0; try++) {
+        bypass_sets_fini(&now);
+        result = read_sets(b, &now);
+    }
+    if (result != 0) {
+        fail(b, "reading the sets", strerror(errno));
+        bypass_sets_fini(&now);
+        return false;
+    }
+    bypass_sets_fini(&b->held);
+    b->held = now;
+    return true;
+}
+
+/* --- the table --- */
+
+static void stop_work(struct bypass *b)
+{
+    if (b->working) {
+        evtimer_del(b->step);
+        bypass_sets_fini(&b->wanted);
+        b->working = false;
+    }
+}
+
+/* Is there a table that can be used further? `replace`: there is one that cannot. */
+static bool can_adopt(struct bypass *b, bool *replace)
+{
+    char form[BYPASS_FORM];
+    struct nft_table found;
+
+    bypass_form(b->conf, form);
+    *replace = nft_dump_table(b->dump, BYPASS_TABLE, &found) == 0;
+    if (*replace && strcmp(found.comment, form) == 0) {
+        *replace = false;
+        return true;
+    }
+    return false;
+}
+
+static bool make_table(struct bypass *b)
+{
+    struct buf commands = BUF_INIT;
+    bool replace, adopt = can_adopt(b, &replace), good;
+
+    good = bypass_rules_write(b->conf, replace, &commands) == 0 &&
+           bypass_rules_beat(b->conf->bypass.hold_ms, &commands) == 0 &&
+           (adopt || bypass_rules_filling(true, &commands) == 0) &&
+           commit(b, &commands, "making the table");
+    buf_clear(&commands);
+    if (!good || nft_dump_table(b->dump, BYPASS_TABLE, &b->table) != 0) {
+        return false;
+    }
+    if (!adopt) {
+        b->events[EVENT_MADE]++;
+        b->filling = true;
+        for (size_t i = 0; i < BYPASS_COUNTS; i++) {
+            b->carried[i] += b->kernel[i];
+            b->kernel[i] = 0;
+        }
+        /* What an older table holds is worth as much as the copy on disk, a new one is empty. */
+        b->known = b->known || registry_size(b->registry) > 0;
+        log_info("the table inet " BYPASS_TABLE " is made");
+    }
+    return true;
+}
+
+void bypass_sync(struct bypass *b)
+{
+    int64_t began_ms = clock_monotonic_ms();
+
+    stop_work(b);
+    b->suspicious = false;
+    b->stands = make_table(b) && read_held(b);
+    b->beat_ms = b->sync_ms = clock_monotonic_ms();
+    b->sync_took_ms = b->sync_ms - began_ms;
+    b->dirty = true;
+    if (b->stands) {
+        b->trouble[0] = '\0';
+    }
+}
+
+void bypass_look(struct bypass *b)
+{
+    struct nft_table found;
+    uint32_t now;
+
+    if (nft_dump_generation(b->dump, &now) == 0 && now != b->generation) {
+        b->generation = now;
+        b->events[EVENT_FOREIGN]++;
+        b->suspicious = true;
+    }
+    if (!b->suspicious) {
+        return;
+    }
+    if (nft_dump_table(b->dump, BYPASS_TABLE, &found) != 0 || found.handle != b->table.handle) {
+        log_warning("somebody has removed the table inet " BYPASS_TABLE);
+        bypass_sync(b);
+    } else if (
+        clock_monotonic_ms() - b->sync_ms >= SYNC_MS + SYNC_PART * b->sync_took_ms && !b->working) {
+        bypass_sync(b);
+    }
+}
+
+/* --- bringing about what the standings say --- */
+
+static void on_standing(
+    void *context, const struct prefix *unit, const struct conf_class *class, int64_t until_s)
+{
+    bypass_wanted_add(context, unit, class, until_s);
+}
+
+static bool gather(struct bypass *b)
+{
+    struct bypass_wanted w = {
+        .conf = b->conf,
+        .unix_s = clock_unix_ms() / 1000,
+        .clock_s = clock_monotonic_ms() / 1000,
+    };
+    int result = registry_each(b->registry, b->conf, on_standing, &w);
+
+    if (bypass_wanted_finish(&w) != 0 || result != 0) {
+        bypass_sets_fini(&w.sets);
+        fail(b, "gathering the standings", "out of memory");
+        return false;
+    }
+    b->next_end_s = w.next_end_s;
+    b->wanted = w.sets;
+    b->change =
+        (struct bypass_change){.held = &b->held, .wanted = &b->wanted, .clock_s = w.clock_s};
+    return true;
+}
+
+void bypass_work(struct bypass *b)
+{
+    if (b->working || !b->stands || !b->known) {
+        return;
+    }
+    b->dirty = false;
+    if (gather(b)) {
+        b->working = true;
+        bypass_step(-1, 0, b);
+    }
+}
+
+static bool is_gone(void *context, const struct addr *subscriber)
+{
+    const struct bypass *b = context;
+
+    return bypass_sets_cover(&b->gone, subscriber, b->conf->ipv6_unit) &&
+           !bypass_sets_cover(&b->held, subscriber, b->conf->ipv6_unit);
+}
+
+static void end_tracked(struct bypass *b)
+{
+    char why[BYPASS_ERROR];
+    struct text error;
+    int count = 0;
+
+    text_init(&error, why, sizeof(why));
+    if (bypass_sets_count(&b->gone) > 0) {
+        bypass_sets_sort(&b->gone);
+        count = conntrack_end(is_gone, b, &error);
+    }
+    bypass_sets_fini(&b->gone);
+    if (count < 0) {
+        log_warning("ending tracked connections: %s", why);
+    } else {
+        b->events[EVENT_FORGOTTEN] += (uint64_t)count;
+    }
+}
+
+static void set_filled(struct bypass *b)
+{
+    struct buf commands = BUF_INIT;
+
+    if (b->filling && bypass_rules_filling(false, &commands) == 0 &&
+        commit(b, &commands, "ending the filling")) {
+        b->filling = false;
+    }
+    buf_clear(&commands);
+}
+
+static void finish(struct bypass *b)
+{
+    if (b->change.added + b->change.removed > 0) {
+        log_info(
+            "%zu let by: %zu added, %zu removed", bypass_sets_count(&b->wanted), b->change.added,
+            b->change.removed);
+    }
+    b->events[EVENT_ADDED] += b->change.added;
+    b->events[EVENT_REMOVED] += b->change.removed;
+    b->working = false;
+    bypass_sets_fini(&b->held);
+    b->held = b->wanted;
+    b->wanted = (struct bypass_sets){0};
+    end_tracked(b);
+    set_filled(b);
+}
+
+void bypass_step(evutil_socket_t fd, short what, void *bypass)
+{
+    static const struct timeval at_once = {0, 0};
+    struct bypass *b = bypass;
+    struct buf commands = BUF_INIT;
+    int failed;
+    bool more;
+
+    (void)fd;
+    (void)what;
+    if (b->filling && bypass_rules_filling(true, &commands) != 0) {
+        buf_clear(&commands);
+    }
+    more = bypass_change_next(&b->change, BATCH, &commands, &b->gone, &failed);
+    if (!more && failed == 0) {
+        buf_clear(&commands);
+        finish(b);
+        return;
+    }
+    if (failed != 0 || !commit(b, &commands, "changing the sets")) {
+        /* What they hold is not what we thought. */
+        buf_clear(&commands);
+        stop_work(b);
+        b->stands = false;
+        return;
+    }
+    evtimer_add(b->step, &at_once);
+}
