@@ -14,11 +14,16 @@
 #define BYPASS_TABLE "gate25_bypass" /* of family inet */
 #define BYPASS_FORM  128
 
-/* The sets, and the counters of the same names' kind: see bypass_rules.c. */
-#define BYPASS_UNITS4  "units4"
-#define BYPASS_UNITS6  "units6"
 #define BYPASS_RANGES4 "ranges4"
 #define BYPASS_RANGES6 "ranges6"
+/* Units lie in so many sets for each family, by their last bits: the kernel lists a set in time
+ * that grows with the square of its size, and a million has to be read back within a second. */
+#define BYPASS_PARTS 16
+#define BYPASS_SET   16 /* room for a set's name */
+
+unsigned bypass_part(const struct prefix *unit);
+/* The set of the units of that family in that part. */
+void bypass_units_set(uint8_t family, unsigned part, char out[BYPASS_SET]);
 
 /* How the table looks, in a word: it stands in the table, as its comment. A table of another form
  * is made anew. */

@@ -38,7 +38,13 @@ struct bypass_wanted {
 void bypass_wanted_add(
     struct bypass_wanted *w, const struct prefix *p, const struct conf_class *class,
     int64_t until_s);
-/* Makes `sets` of what was added. -1: out of memory, `sets` is empty. */
+/* Makes `sets` of what was added; `odd` stays, the caller's to free. -1: out of memory, both are
+ * empty. */
 int bypass_wanted_finish(struct bypass_wanted *w) __attribute__((warn_unused_result));
+
+/* Is the standing of `p` all that matters for it? True of units that no other prefix with a
+ * standing has an address in common with, where nobody passes without a standing. */
+bool bypass_is_plain(
+    const struct conf *conf, const struct bypass_entries *odd, const struct prefix *p);
 
 #endif

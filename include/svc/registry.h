@@ -31,9 +31,8 @@ void registry_find(
 
 /* --- for who keeps something made of the standings --- */
 
-/* Called when the standings have changed, from the loop, at most once for what one answer of
- * Redis brought. */
-typedef void (*registry_changed_cb)(void *context);
+/* Called from the loop when the standing of `unit` has changed; NULL: any may have. */
+typedef void (*registry_changed_cb)(void *context, const struct prefix *unit);
 void registry_watch(struct registry *r, registry_changed_cb changed, void *context);
 
 /* One standing of a unit or prefix. `class` NULL: `conf` does not know it. until_s 0: no end; else
@@ -44,6 +43,10 @@ typedef void (*registry_each_cb)(
 int registry_each(
     const struct registry *r, const struct conf *conf, registry_each_cb each, void *context)
     __attribute__((warn_unused_result));
+/* The standing of exactly this unit or prefix. False: there is none. */
+bool registry_get(
+    const struct registry *r, const struct conf *conf, const struct prefix *unit,
+    const struct conf_class **class, int64_t *until_s);
 
 size_t registry_size(const struct registry *r);
 /* Standings in force that Redis has lost, at the last scan. */

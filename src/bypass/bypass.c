@@ -7,19 +7,24 @@
 #include "net/clock.h"
 #include "svc/conf_file.h"
 
-#define TICK_MS    100 /* so soon it is noticed that somebody has removed the table */
+#define TICK_MS    100
 #define RETRY_MS   1000
 #define BEAT_PARTS 4     /* so many times while new connections are let by without us ... */
 #define BEAT_MS    30000 /* ... and after that time at the latest */
 #define COUNT_MS   5000
 #define STEP_MS    2000 /* a clock that moved by so much was set */
 
-static void on_standings(void *context)
+#define TOUCHED_MOST 10000 /* of more it is quicker to look at all */
+
+static void on_standings(void *context, const struct prefix *unit)
 {
     struct bypass *b = context;
 
     b->known = true;
-    b->dirty = true;
+    if (unit == NULL || b->touched.units.count >= TOUCHED_MOST ||
+        !bypass_is_plain(b->conf, &b->odd, unit) || bypass_sets_put(&b->touched, unit, 0) != 0) {
+        b->dirty = true;
+    }
 }
 
 static int64_t clocks_apart_ms(void)
@@ -74,12 +79,21 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
         bypass_beat(b);
     }
     look_at_clocks(b);
-    if (b->dirty) {
+    if (b->dirty || b->touched.units.count > 0) {
         bypass_work(b);
     }
     if (b->stands && now_ms - b->count_ms >= COUNT_MS) {
         b->count_ms = now_ms;
         bypass_count(b);
+    }
+}
+
+static void on_rules(void *context)
+{
+    struct bypass *b = context;
+
+    if (b->stands) {
+        bypass_look(b);
     }
 }
 
@@ -90,6 +104,10 @@ static bool open_all(struct bypass *b, struct text *error)
     b->run = nft_run_new();
     b->dump = nft_dump_new(error);
     if (b->dump == NULL) {
+        return false;
+    }
+    b->watch = nft_watch_new(b->base, on_rules, b, error);
+    if (b->watch == NULL) {
         return false;
     }
     b->registry = registry_new(b->base, b->conf, false);
@@ -150,9 +168,13 @@ void bypass_free(struct bypass *b)
     registry_free(b->registry);
     nft_run_free(b->run);
     nft_dump_free(b->dump);
+    nft_watch_free(b->watch);
     bypass_sets_fini(&b->held);
     bypass_sets_fini(&b->wanted);
     bypass_sets_fini(&b->gone);
+    bypass_sets_fini(&b->part);
+    bypass_sets_fini(&b->touched);
+    free(b->odd.at);
     bypass_counts_fini(&b->counts);
     conf_release(b->conf);
     free(b);

@@ -9,43 +9,37 @@
 #define ENDED_S 600 /* so long mail servers are told that a connection has ended */
 #define ITEM    160
 
-/* The commands that a batch is made of, in this order: what goes makes room for what comes. */
-enum command {
-    DELETE_UNITS4,
-    DELETE_UNITS6,
-    DELETE_RANGES4,
-    DELETE_RANGES6,
-    ADD_UNITS4,
-    ADD_UNITS6,
-    ADD_RANGES4,
-    ADD_RANGES6,
-    ENDED_UNITS4,
-    ENDED_UNITS6,
-    ENDED_RANGES4,
-    ENDED_RANGES6,
-    COMMANDS
+/* The lists that a batch is made of, in this order: what goes makes room for what comes. Each kind
+ * has one for either family, of units for either family's parts. */
+enum list {
+    DELETE_UNITS,
+    DELETE_RANGES = DELETE_UNITS + 2 * BYPASS_PARTS,
+    ADD_UNITS = DELETE_RANGES + 2,
+    ADD_RANGES = ADD_UNITS + 2 * BYPASS_PARTS,
+    ENDED_UNITS = ADD_RANGES + 2,
+    ENDED_RANGES = ENDED_UNITS + 2,
+    LISTS = ENDED_RANGES + 2
 };
 
 #define T "inet " BYPASS_TABLE " "
 
-static const char *const beginnings[COMMANDS] = {
-    [DELETE_UNITS4] = "delete element " T BYPASS_UNITS4 " {",
-    [DELETE_UNITS6] = "delete element " T BYPASS_UNITS6 " {",
-    [DELETE_RANGES4] = "delete element " T BYPASS_RANGES4 " {",
-    [DELETE_RANGES6] = "delete element " T BYPASS_RANGES6 " {",
-    [ADD_UNITS4] = "add element " T BYPASS_UNITS4 " {",
-    [ADD_UNITS6] = "add element " T BYPASS_UNITS6 " {",
-    [ADD_RANGES4] = "add element " T BYPASS_RANGES4 " {",
-    [ADD_RANGES6] = "add element " T BYPASS_RANGES6 " {",
-    [ENDED_UNITS4] = "add element " T "ended4 {",
-    [ENDED_UNITS6] = "add element " T "ended6 {",
+/* What a list becomes: `first` and those behind it, up to the next row's. */
+static const struct {
+    unsigned first;
+    const char *verb, *sets[2]; /* NULL: the units' */
+    bool flush;
+} kinds[] = {
+    {DELETE_UNITS, "delete", {NULL, NULL}, false},
+    {DELETE_RANGES, "delete", {BYPASS_RANGES4, BYPASS_RANGES6}, false},
+    {ADD_UNITS, "add", {NULL, NULL}, false},
+    {ADD_RANGES, "add", {BYPASS_RANGES4, BYPASS_RANGES6}, false},
+    {ENDED_UNITS, "add", {"ended4", "ended6"}, false},
     /* Of ranges only the last to go are remembered: they could overlap older ones. */
-    [ENDED_RANGES4] = "flush set " T "ended_ranges4\nadd element " T "ended_ranges4 {",
-    [ENDED_RANGES6] = "flush set " T "ended_ranges6\nadd element " T "ended_ranges6 {",
+    {ENDED_RANGES, "add", {"ended_ranges4", "ended_ranges6"}, true},
 };
 
 struct batch {
-    struct buf list[COMMANDS];
+    struct buf list[LISTS];
     struct bypass_sets *gone;
     size_t count, most;
     bool failed;
@@ -53,15 +47,24 @@ struct batch {
 
 /* --- one element --- */
 
-static void add_item(struct batch *b, enum command first, uint8_t family, const char *item)
+static void add_item(struct batch *b, unsigned list, const char *item)
 {
-    struct buf *list = &b->list[family == ADDR_IPV4 ? first : first + 1];
-    bool begins = buf_len(list) == 0;
+    struct buf *l = &b->list[list];
+    bool begins = buf_len(l) == 0;
 
-    if ((!begins && buf_append(list, SPAN_LITERAL(",")) != 0) ||
-        buf_append(list, span_of(item)) != 0) {
+    if ((!begins && buf_append(l, SPAN_LITERAL(",")) != 0) || buf_append(l, span_of(item)) != 0) {
         b->failed = true;
     }
+}
+
+static unsigned family_list(unsigned first, uint8_t family)
+{
+    return first + (family == ADDR_IPV6);
+}
+
+static unsigned unit_list(unsigned first, const struct prefix *unit)
+{
+    return first + (unit->addr.family == ADDR_IPV6) * BYPASS_PARTS + bypass_part(unit);
 }
 
 static void end_words(int64_t end_s, int64_t clock_s, struct text *out)
@@ -83,13 +86,13 @@ static void delete_unit(struct batch *b, const struct prefix *unit, bool goes)
     struct text t;
 
     addr_format(&unit->addr, address);
-    add_item(b, DELETE_UNITS4, unit->addr.family, address);
+    add_item(b, unit_list(DELETE_UNITS, unit), address);
     b->count++;
     if (goes) {
         text_init(&t, item, sizeof(item));
         text_addf(&t, "%s", address);
         ended_words(&t);
-        add_item(b, ENDED_UNITS4, unit->addr.family, item);
+        add_item(b, family_list(ENDED_UNITS, unit->addr.family), item);
         b->failed = b->failed || bypass_sets_put(b->gone, unit, 0) != 0;
     }
 }
@@ -103,7 +106,7 @@ static void add_unit(struct batch *b, const struct prefix *unit, int64_t end_s, 
     text_init(&t, item, sizeof(item));
     text_addf(&t, "%s", address);
     end_words(end_s, clock_s, &t);
-    add_item(b, ADD_UNITS4, unit->addr.family, item);
+    add_item(b, unit_list(ADD_UNITS, unit), item);
     b->count++;
 }
 
@@ -123,9 +126,9 @@ static void delete_range(struct batch *b, const struct bypass_range *r)
 
     text_init(&t, item, sizeof(item));
     range_words(r, &t);
-    add_item(b, DELETE_RANGES4, r->first.family, item);
+    add_item(b, family_list(DELETE_RANGES, r->first.family), item);
     ended_words(&t);
-    add_item(b, ENDED_RANGES4, r->first.family, item);
+    add_item(b, family_list(ENDED_RANGES, r->first.family), item);
     b->failed = b->failed || bypass_sets_add(b->gone, r) != 0;
     b->count++;
 }
@@ -138,7 +141,7 @@ static void add_range(struct batch *b, const struct bypass_range *r, int64_t clo
     text_init(&t, item, sizeof(item));
     range_words(r, &t);
     end_words(r->end_s, clock_s, &t);
-    add_item(b, ADD_RANGES4, r->first.family, item);
+    add_item(b, family_list(ADD_RANGES, r->first.family), item);
     b->count++;
 }
 
@@ -242,11 +245,36 @@ static void go_ranges(struct bypass_change *c, struct batch *b)
     }
 }
 
+/* "add element inet TABLE SET {" */
+static int begin_list(unsigned list, struct buf *out)
+{
+    char line[128], set[BYPASS_SET];
+    const char *name = set;
+    struct text t;
+    size_t kind = 0;
+
+    while (kind + 1 < sizeof(kinds) / sizeof(kinds[0]) && kinds[kind + 1].first <= list) {
+        kind++;
+    }
+    unsigned at = list - kinds[kind].first;
+    if (kinds[kind].sets[0] == NULL) {
+        bypass_units_set(at < BYPASS_PARTS ? ADDR_IPV4 : ADDR_IPV6, at % BYPASS_PARTS, set);
+    } else {
+        name = kinds[kind].sets[at];
+    }
+    text_init(&t, line, sizeof(line));
+    if (kinds[kind].flush) {
+        text_addf(&t, "flush set " T "%s\n", name);
+    }
+    text_addf(&t, "%s element " T "%s {", kinds[kind].verb, name);
+    return buf_append(out, text_span(&t));
+}
+
 static void finish(struct batch *b, struct buf *out)
 {
-    for (size_t i = 0; i < COMMANDS; i++) {
+    for (unsigned i = 0; i < LISTS; i++) {
         if (buf_len(&b->list[i]) > 0) {
-            b->failed = b->failed || buf_append(out, span_of(beginnings[i])) != 0 ||
+            b->failed = b->failed || begin_list(i, out) != 0 ||
                         buf_append(out, buf_span(&b->list[i])) != 0 ||
                         buf_append(out, SPAN_LITERAL("}\n")) != 0;
         }

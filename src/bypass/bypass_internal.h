@@ -6,8 +6,10 @@
 #include "bypass/bypass.h"
 #include "bypass/bypass_change.h"
 #include "bypass/bypass_counts.h"
+#include "bypass/bypass_wanted.h"
 #include "bypass/nft_dump.h"
 #include "bypass/nft_run.h"
+#include "bypass/nft_watch.h"
 #include "svc/registry.h"
 
 #define BYPASS_ERROR 512
@@ -29,6 +31,7 @@ struct bypass {
     struct registry *registry;
     struct nft_run *run;
     struct nft_dump *dump;
+    struct nft_watch *watch;
     struct event *tick, *step;
     bypass_ready_cb ready; /* NULL: was called */
     void *ready_context;
@@ -38,13 +41,17 @@ struct bypass {
     uint32_t generation; /* of the rules, after what we did last */
     bool suspicious;     /* somebody else has changed rules since */
 
-    struct bypass_sets held;   /* what the kernel's sets hold */
-    struct bypass_sets wanted; /* being brought about, while `working` */
-    struct bypass_sets gone;   /* what was let by and is no more, in this work */
+    struct bypass_sets held;    /* what the kernel's sets hold */
+    struct bypass_sets wanted;  /* being brought about, while `working` */
+    struct bypass_sets part;    /* of `held`, what is looked at; while `partial` */
+    struct bypass_entries odd;  /* the prefixes that are no units, when all was looked at last */
+    struct bypass_sets touched; /* units whose standings have changed since */
+    struct bypass_sets gone;    /* what was let by and is no more, in this work */
     struct bypass_change change;
     bool known;   /* the standings are: until then the sets are left as they are */
-    bool dirty;   /* the standings, the time or the rules have changed */
+    bool dirty;   /* all standings have to be looked at */
     bool working; /* `step` goes on */
+    bool partial; /* ... with what was touched alone */
     bool filling; /* a table that was made anew */
 
     int64_t next_end_s;                             /* Unix seconds; 0: no standing ends */

@@ -32,6 +32,12 @@ static const struct {
     [EVENT_FORGOTTEN] = {"connections_ended", "tracked connections that were ended"},
 };
 
+/* Do the kernel's sets hold what the standings say? */
+static bool is_in_step(const struct bypass *b)
+{
+    return b->stands && b->known && !b->dirty && !b->working && b->touched.units.count == 0;
+}
+
 static uint64_t total_of(const struct bypass *b, enum bypass_count k)
 {
     return b->carried[k] + b->kernel[k];
@@ -90,12 +96,13 @@ char *bypass_status_json(void *bypass)
     text_init(&reasons, why, sizeof(why));
     well = bypass_is_well(b, &reasons);
     return dump(json_pack(
-        "{s:s, s:i, s:I, s:b, s:s, s:b, s:b, s:I, s:I, s:I, s:o}", "version", GATE25_VERSION, "pid",
-        (int)getpid(), "uptime_s", (json_int_t)((clock_monotonic_ms() - b->started_ms) / 1000),
-        "well", well, "reasons", why, "in_step", b->stands && !b->dirty && !b->working && b->known,
-        "follows_redis", registry_is_current(b->registry), "standings",
+        "{s:s, s:i, s:I, s:b, s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:o}", "version", GATE25_VERSION,
+        "pid", (int)getpid(), "uptime_s",
+        (json_int_t)((clock_monotonic_ms() - b->started_ms) / 1000), "well", well, "reasons", why,
+        "in_step", is_in_step(b), "follows_redis", registry_is_current(b->registry), "standings",
         (json_int_t)registry_size(b->registry), "units", (json_int_t)b->held.units.count, "ranges",
-        (json_int_t)b->held.range_count, "counters", totals_json(b)));
+        (json_int_t)b->held.range_count, "readings", (json_int_t)b->counts.round, "counters",
+        totals_json(b)));
 }
 
 char *bypass_show_json(const struct bypass *b, const char *who)
@@ -183,8 +190,7 @@ int bypass_page_write(const struct bypass *b, struct buf *out)
         uint64_t value;
     } gauges[] = {
         {"table_stands", "1 while the table in the kernel is as it should be", b->stands},
-        {"in_step", "1 while the kernel's sets hold what the standings say",
-         b->stands && b->known && !b->dirty && !b->working},
+        {"in_step", "1 while the kernel's sets hold what the standings say", is_in_step(b)},
         {"follows_redis", "1 while changes of standings are followed",
          registry_is_current(b->registry)},
         {"units", "addresses and delegated prefixes that the kernel lets by", b->held.units.count},

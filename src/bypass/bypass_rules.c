@@ -23,8 +23,6 @@ static const char *const sets[] = {
     "fresh { type inet_proto; flags timeout; }", /* gate25-bypassd lives: new connections too */
     "open { type inet_proto; flags timeout; }",  /* ... or did so lately: what is open */
     "filling { type inet_proto; flags timeout; }",
-    BYPASS_UNITS4 " { type ipv4_addr; flags timeout; }",
-    BYPASS_UNITS6 " { type ipv6_addr; flags timeout; }",
     BYPASS_RANGES4 " { type ipv4_addr; flags interval, timeout; }",
     BYPASS_RANGES6 " { type ipv6_addr; flags interval, timeout; }",
     /* whose bypass was ended: mail servers that still send them something are told so */
@@ -44,38 +42,49 @@ static const char *const sets[] = {
 static const char *const counters[] = {"up", "down", "opened"};
 
 static const char *const chains[] = {
-    "early { " EARLY " }", "late { " LATE " }", "up", "down", "let_up", "let_down", "let",
+    "early { " EARLY " }",
+    "late { " LATE " }",
+    "up",
+    "up_free",
+    "down",
+    "down_free",
+    "let_up",
+    "let_down",
+    "let",
 };
 
 #define SYN "tcp flags & (syn | ack) == syn"
 #define MID "tcp flags & (syn | ack) != syn"
 #define OLD "tcp flags & (syn | rst) == 0"
 /* Placeholders of rules: */
-#define HELD "<HELD>" /* what tells a packet of a connection that the gate already has */
-#define UNIT "<UNIT>" /* the mask that makes an IPv6 address its unit's */
-#define MARK "<MARK>" /* the bit */
+#define FREE                                                                                       \
+    "<FREE>" /* what tells that the gate has no socket for the packet, though one is found */
+#define HELD   "<HELD>" /* what tells that the gate has the connection */
+#define UNIT   "<UNIT>" /* the mask that makes an IPv6 address its unit's */
+#define MARK   "<MARK>" /* the bit */
+#define PLACES 4
 
 /* chain, rule */
 static const char *const rules[][2] = {
     {"early", "tcp dport 25 goto up"},
     {"early", "tcp sport 25 goto down"},
 
+    {"up", FREE " goto up_free"},
     {"up", HELD " return"},
-    {"up", MID " meta l4proto @filling goto let"},
-    {"up", SYN " meta l4proto != @fresh return"},
-    {"up", "meta l4proto != @open return"},
-    {"up", "ip saddr @" BYPASS_UNITS4 " goto let_up"},
-    {"up", "ip6 saddr & " UNIT " @" BYPASS_UNITS6 " goto let_up"},
-    {"up", "ip saddr @" BYPASS_RANGES4 " goto let_up"},
-    {"up", "ip6 saddr @" BYPASS_RANGES6 " goto let_up"},
+    {"up", "goto up_free"},
+    {"up_free", MID " meta l4proto @filling goto let"},
+    {"up_free", SYN " meta l4proto != @fresh return"},
+    {"up_free", "meta l4proto != @open return"},
+    {"up_free", "ip saddr @" BYPASS_RANGES4 " goto let_up"},
+    {"up_free", "ip6 saddr @" BYPASS_RANGES6 " goto let_up"},
 
+    {"down", FREE " goto down_free"},
     {"down", HELD " return"},
-    {"down", "meta l4proto @filling goto let"},
-    {"down", "meta l4proto != @open return"},
-    {"down", "ip daddr @" BYPASS_UNITS4 " goto let_down"},
-    {"down", "ip6 daddr & " UNIT " @" BYPASS_UNITS6 " goto let_down"},
-    {"down", "ip daddr @" BYPASS_RANGES4 " goto let_down"},
-    {"down", "ip6 daddr @" BYPASS_RANGES6 " goto let_down"},
+    {"down", "goto down_free"},
+    {"down_free", "meta l4proto @filling goto let"},
+    {"down_free", "meta l4proto != @open return"},
+    {"down_free", "ip daddr @" BYPASS_RANGES4 " goto let_down"},
+    {"down_free", "ip6 daddr @" BYPASS_RANGES6 " goto let_down"},
 
     /* The mark first: counting may fail, and ends its own rule then. */
     {"let", "meta mark set meta mark | " MARK},
@@ -117,11 +126,16 @@ static int __attribute__((format(printf, 2, 3))) add(struct buf *out, const char
     return len < 0 || len >= LINE ? -1 : buf_append(out, (struct span){line, (size_t)len});
 }
 
+/* A socket that listens on any address is nobody's; sockets in a handshake and in TIME-WAIT have
+ * no answer to `wildcard`, and are the gate's. */
+static const char *free_words(const struct conf *conf)
+{
+    return conf->mode == INTERCEPT_TPROXY ? "socket wildcard 1" : "ct status & dnat != dnat";
+}
+
 static const char *held_words(const struct conf *conf)
 {
-    /* A listening socket is bound to no subscriber's packet: `wildcard 0` leaves it out. */
-    return conf->mode == INTERCEPT_TPROXY ? "socket transparent 1 socket wildcard 0"
-                                          : "ct status & dnat == dnat";
+    return conf->mode == INTERCEPT_TPROXY ? "socket transparent 1" : "ct status & dnat == dnat";
 }
 
 static void unit_mask(const struct conf *conf, char out[ADDR_TEXT])
@@ -152,8 +166,7 @@ struct words {
 };
 
 /* The rule with its placeholders filled in. */
-static int add_rule(
-    const struct words words[3], const char *chain, const char *rule, struct buf *out)
+static int add_rule(const struct words *words, const char *chain, const char *rule, struct buf *out)
 {
     if (add(out, "add rule " T " %s ", chain) != 0) {
         return -1;
@@ -162,7 +175,7 @@ static int add_rule(
         struct span piece = {rule, 1};
         size_t skip = 1;
 
-        for (size_t i = 0; i < 3; i++) {
+        for (size_t i = 0; i < PLACES; i++) {
             if (span_starts_nocase(span_of(rule), words[i].place)) {
                 piece = words[i].word;
                 skip = words[i].place.len;
@@ -182,7 +195,8 @@ static int add_rules(const struct conf *conf, struct buf *out)
 
     unit_mask(conf, mask);
     snprintf(mark, sizeof(mark), "0x%" PRIx32, mark_of(conf));
-    const struct words words[3] = {
+    const struct words words[PLACES] = {
+        {SPAN_LITERAL(FREE), span_of(free_words(conf))},
         {SPAN_LITERAL(HELD), span_of(held_words(conf))},
         {SPAN_LITERAL(UNIT), span_of(mask)},
         {SPAN_LITERAL(MARK), span_of(mark)},
@@ -193,6 +207,113 @@ static int add_rules(const struct conf *conf, struct buf *out)
         }
     }
     return 0;
+}
+
+/* --- parts of the units --- */
+
+/* One direction of one family: the chain that asks, the field that tells the subscriber. */
+static const struct lookup {
+    uint8_t family;
+    const char *field, *chain, *then;
+} lookups[] = {
+    {ADDR_IPV4, "ip saddr", "up_free", "let_up"},
+    {ADDR_IPV6, "ip6 saddr", "up_free", "let_up"},
+    {ADDR_IPV4, "ip daddr", "down_free", "let_down"},
+    {ADDR_IPV6, "ip6 daddr", "down_free", "let_down"},
+};
+
+static unsigned length_of_unit(const struct conf *conf, uint8_t family)
+{
+    return family == ADDR_IPV4 ? addr_bits(ADDR_IPV4) : conf->ipv6_unit;
+}
+
+/* The address whose only bits are those that tell the part. */
+static void part_words(const struct conf *conf, uint8_t family, unsigned bits, char out[ADDR_TEXT])
+{
+    unsigned behind = addr_bits(family) - length_of_unit(conf, family);
+    struct addr a = addr_of_number((addr_number)bits << behind, family);
+
+    addr_format(&a, out);
+}
+
+static void part_chain(const struct lookup *l, unsigned part, char out[32])
+{
+    snprintf(out, 32, "%s%d_%x", l->chain, l->family, part);
+}
+
+unsigned bypass_part(const struct prefix *unit)
+{
+    unsigned behind = addr_bits(unit->addr.family) - unit->len;
+
+    return (unsigned)(addr_to_number(&unit->addr) >> behind) % BYPASS_PARTS;
+}
+
+void bypass_units_set(uint8_t family, unsigned part, char out[BYPASS_SET])
+{
+    snprintf(out, BYPASS_SET, "units%d_%x", family, part % BYPASS_PARTS);
+}
+
+static int add_part_sets(struct buf *out)
+{
+    char set[BYPASS_SET];
+    int failed = 0;
+
+    for (unsigned part = 0; part < BYPASS_PARTS; part++) {
+        bypass_units_set(ADDR_IPV4, part, set);
+        failed |= add(out, "add set " T " %s { type ipv4_addr; flags timeout; }\n", set);
+        bypass_units_set(ADDR_IPV6, part, set);
+        failed |= add(out, "add set " T " %s { type ipv6_addr; flags timeout; }\n", set);
+    }
+    return failed;
+}
+
+static int add_part_chains(struct buf *out)
+{
+    char chain[32];
+    int failed = 0;
+
+    for (size_t i = 0; i < COUNT(lookups); i++) {
+        for (unsigned part = 0; part < BYPASS_PARTS; part++) {
+            part_chain(&lookups[i], part, chain);
+            failed |= add(out, "add chain " T " %s\n", chain);
+        }
+    }
+    return failed;
+}
+
+/* From the asking chain to the part's, where the set is looked into. */
+static int add_lookup(const struct conf *conf, const struct lookup *l, struct buf *out)
+{
+    char chain[32], set[BYPASS_SET], bits[ADDR_TEXT], mask[ADDR_TEXT];
+    int failed;
+
+    part_words(conf, l->family, BYPASS_PARTS - 1, bits);
+    failed = add(out, "add rule " T " %s %s & %s vmap {", l->chain, l->field, bits);
+    for (unsigned part = 0; part < BYPASS_PARTS; part++) {
+        part_words(conf, l->family, part, bits);
+        part_chain(l, part, chain);
+        failed |= add(out, "%s %s : goto %s", part > 0 ? "," : "", bits, chain);
+    }
+    failed |= add(out, " }\n");
+    unit_mask(conf, mask);
+    for (unsigned part = 0; part < BYPASS_PARTS; part++) {
+        part_chain(l, part, chain);
+        bypass_units_set(l->family, part, set);
+        failed |= add(out, "add rule " T " %s %s ", chain, l->field);
+        failed |= l->family == ADDR_IPV6 ? add(out, "& %s ", mask) : 0;
+        failed |= add(out, "@%s goto %s\n", set, l->then);
+    }
+    return failed;
+}
+
+static int add_lookups(const struct conf *conf, struct buf *out)
+{
+    int failed = 0;
+
+    for (size_t i = 0; i < COUNT(lookups); i++) {
+        failed |= add_lookup(conf, &lookups[i], out);
+    }
+    return failed;
 }
 
 int bypass_rules_write(const struct conf *conf, bool replace, struct buf *out)
@@ -212,11 +333,15 @@ int bypass_rules_write(const struct conf *conf, bool replace, struct buf *out)
     for (size_t i = 0; i < COUNT(sets); i++) {
         failed |= add(out, "add set " T " %s\n", sets[i]);
     }
+    failed |= add_part_sets(out);
     for (size_t i = 0; i < COUNT(chains); i++) {
         failed |= add(out, "add chain " T " %s\n", chains[i]);
     }
+    failed |= add_part_chains(out);
     failed |= add(out, "flush table " T "\n");
-    return failed != 0 ? -1 : add_rules(conf, out);
+    failed |= add_rules(conf, out);
+    failed |= add_lookups(conf, out);
+    return failed != 0 ? -1 : 0;
 }
 
 int bypass_rules_beat(uint32_t hold_ms, struct buf *out)

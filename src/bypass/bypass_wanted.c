@@ -269,12 +269,28 @@ int bypass_wanted_finish(struct bypass_wanted *w)
         make_ranges(w);
         bypass_sets_sort(&w->sets);
     }
-    free(w->odd.at);
     free(w->holes.at);
-    w->odd = w->holes = (struct bypass_entries){0};
+    w->holes = (struct bypass_entries){0};
     if (w->failed) {
+        free(w->odd.at);
+        w->odd = (struct bypass_entries){0};
         bypass_sets_fini(&w->sets);
         return -1;
     }
     return 0;
+}
+
+bool bypass_is_plain(
+    const struct conf *conf, const struct bypass_entries *odd, const struct prefix *p)
+{
+    if (p->len != unit_length(conf, p->addr.family) ||
+        conf->classes[conf->default_class].action == ACTION_PASS) {
+        return false;
+    }
+    for (size_t i = 0; i < odd->count; i++) {
+        if (prefix_overlaps(&odd->at[i].prefix, p)) {
+            return false;
+        }
+    }
+    return true;
 }

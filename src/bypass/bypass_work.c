@@ -5,7 +5,6 @@
 
 #include "base/log.h"
 #include "bypass/bypass_rules.h"
-#include "bypass/bypass_wanted.h"
 #include "bypass/conntrack_end.h"
 #include "bypass_internal.h"
 #include "net/clock.h"
@@ -52,7 +51,9 @@ static bool commit(struct bypass *b, struct buf *commands, const char *doing)
     if (!good) {
         text_addf(&error, "out of memory");
     } else {
+        nft_watch_listen(b->watch, false);
         good = nft_run_commands(b->run, buf_span(commands).at, &error) == 0;
+        nft_watch_listen(b->watch, true);
     }
     buf_clear(commands);
     if (!good) {
@@ -154,6 +155,7 @@ static void pair_ends(struct reading *r)
 
 static int read_set(struct bypass *b, const char *set, struct reading r)
 {
+    r.clock_s = clock_monotonic_ms() / 1000;
     int result = nft_dump_set(b->dump, BYPASS_TABLE, set, on_element, &r);
 
     if (result == 0 && r.unit == 0) {
@@ -169,21 +171,24 @@ static int read_set(struct bypass *b, const char *set, struct reading r)
 
 static int read_sets(struct bypass *b, struct bypass_sets *into)
 {
-    int64_t clock_s = clock_monotonic_ms() / 1000;
-    const struct {
-        const char *set;
-        struct reading reading;
-    } rows[] = {
-        {BYPASS_UNITS4, {into, ADDR_IPV4, 32, clock_s, NULL, 0, 0, false}},
-        {BYPASS_UNITS6, {into, ADDR_IPV6, b->conf->ipv6_unit, clock_s, NULL, 0, 0, false}},
-        {BYPASS_RANGES4, {into, ADDR_IPV4, 0, clock_s, NULL, 0, 0, false}},
-        {BYPASS_RANGES6, {into, ADDR_IPV6, 0, clock_s, NULL, 0, 0, false}},
+    const struct reading kinds[] = {
+        {.into = into, .family = ADDR_IPV4, .unit = addr_bits(ADDR_IPV4)},
+        {.into = into, .family = ADDR_IPV6, .unit = b->conf->ipv6_unit},
+        {.into = into, .family = ADDR_IPV4},
+        {.into = into, .family = ADDR_IPV6},
     };
+    char set[BYPASS_SET];
 
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        if (read_set(b, rows[i].set, rows[i].reading) != 0) {
-            return -1;
+    for (unsigned part = 0; part < BYPASS_PARTS; part++) {
+        for (size_t i = 0; i < 2; i++) {
+            bypass_units_set(kinds[i].family, part, set);
+            if (read_set(b, set, kinds[i]) != 0) {
+                return -1;
+            }
         }
+    }
+    if (read_set(b, BYPASS_RANGES4, kinds[2]) != 0 || read_set(b, BYPASS_RANGES6, kinds[3]) != 0) {
+        return -1;
     }
     bypass_sets_sort(into);
     return 0;
@@ -216,7 +221,8 @@ static void stop_work(struct bypass *b)
     if (b->working) {
         evtimer_del(b->step);
         bypass_sets_fini(&b->wanted);
-        b->working = false;
+        bypass_sets_fini(&b->part);
+        b->working = b->partial = false;
     }
 }
 
@@ -321,10 +327,52 @@ static bool gather(struct bypass *b)
         fail(b, "gathering the standings", "out of memory");
         return false;
     }
+    free(b->odd.at);
+    b->odd = w.odd;
+    bypass_sets_fini(&b->touched);
     b->next_end_s = w.next_end_s;
     b->wanted = w.sets;
     b->change =
         (struct bypass_change){.held = &b->held, .wanted = &b->wanted, .clock_s = w.clock_s};
+    return true;
+}
+
+/* Of what was touched alone, what is held and what is wanted. */
+static bool gather_part(struct bypass *b)
+{
+    struct bypass_wanted w = {
+        .conf = b->conf,
+        .unix_s = clock_unix_ms() / 1000,
+        .clock_s = clock_monotonic_ms() / 1000,
+    };
+
+    for (size_t i = 0; i < b->touched.units.capacity && !w.failed; i++) {
+        struct prefix unit = prefix_map_prefix(&b->touched.units.slots[i]);
+        const struct conf_class *class;
+        const struct prefix_slot *held;
+        int64_t until_s;
+
+        if (b->touched.units.slots[i].family == ADDR_NONE) {
+            continue;
+        }
+        if (registry_get(b->registry, b->conf, &unit, &class, &until_s)) {
+            bypass_wanted_add(&w, &unit, class, until_s);
+        }
+        held = bypass_sets_unit(&b->held, &unit);
+        w.failed =
+            w.failed || (held != NULL && bypass_sets_put(&b->part, &unit, held->until_s) != 0);
+    }
+    bypass_sets_fini(&b->touched);
+    if (bypass_wanted_finish(&w) != 0) {
+        bypass_sets_fini(&b->part);
+        return false;
+    }
+    if (w.next_end_s != 0 && (b->next_end_s == 0 || w.next_end_s < b->next_end_s)) {
+        b->next_end_s = w.next_end_s;
+    }
+    b->wanted = w.sets;
+    b->change =
+        (struct bypass_change){.held = &b->part, .wanted = &b->wanted, .clock_s = w.clock_s};
     return true;
 }
 
@@ -333,8 +381,9 @@ void bypass_work(struct bypass *b)
     if (b->working || !b->stands || !b->known) {
         return;
     }
+    b->partial = !b->dirty && gather_part(b);
     b->dirty = false;
-    if (gather(b)) {
+    if (b->partial || gather(b)) {
         b->working = true;
         bypass_step(-1, 0, b);
     }
@@ -378,19 +427,45 @@ static void set_filled(struct bypass *b)
     buf_clear(&commands);
 }
 
+/* The part that was looked at is as it was wanted. */
+static void take_part(struct bypass *b)
+{
+    for (size_t i = 0; i < b->part.units.capacity; i++) {
+        struct prefix unit = prefix_map_prefix(&b->part.units.slots[i]);
+
+        if (b->part.units.slots[i].family != ADDR_NONE) {
+            prefix_map_remove(&b->held.units, &unit);
+        }
+    }
+    for (size_t i = 0; i < b->wanted.units.capacity; i++) {
+        const struct prefix_slot *s = &b->wanted.units.slots[i];
+        struct prefix unit = prefix_map_prefix(s);
+
+        if (s->family != ADDR_NONE && bypass_sets_put(&b->held, &unit, s->until_s) != 0) {
+            b->stands = false; /* read anew what is held */
+        }
+    }
+    bypass_sets_fini(&b->part);
+    bypass_sets_fini(&b->wanted);
+}
+
 static void finish(struct bypass *b)
 {
+    if (b->partial) {
+        take_part(b);
+    } else {
+        bypass_sets_fini(&b->held);
+        b->held = b->wanted;
+        b->wanted = (struct bypass_sets){0};
+    }
     if (b->change.added + b->change.removed > 0) {
         log_info(
-            "%zu let by: %zu added, %zu removed", bypass_sets_count(&b->wanted), b->change.added,
+            "%zu let by: %zu added, %zu removed", bypass_sets_count(&b->held), b->change.added,
             b->change.removed);
     }
     b->events[EVENT_ADDED] += b->change.added;
     b->events[EVENT_REMOVED] += b->change.removed;
-    b->working = false;
-    bypass_sets_fini(&b->held);
-    b->held = b->wanted;
-    b->wanted = (struct bypass_sets){0};
+    b->working = b->partial = false;
     end_tracked(b);
     set_filled(b);
 }

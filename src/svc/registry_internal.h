@@ -38,8 +38,8 @@ void registry_retry_later(struct registry *r, const char *doing, const struct re
 /* For a request of this round. */
 struct feed_request registry_request(struct registry *r, redis_reply_cb reply);
 
-/* `map` is another one, or changes were applied to it. */
-void registry_tell(const struct registry *r);
+/* Tells who watches: `reply` brought changes; NULL: `map` is another one. */
+void registry_tell(const struct registry *r, const struct redis_reply *reply);
 
 /* Reads all standings anew; ends in registry_mirrored() or registry_retry_later(). */
 void registry_scan(struct registry *r);

@@ -80,6 +80,11 @@ class Bypass(Process):
 
     # -- what the kernel holds ---------------------------------------------------------------------
 
+    def units(self):
+        """{unit: its attributes} of all sets of units."""
+        return {unit: inner for family in (4, 6) for part in range(16)
+                for unit, inner in self.elements(f"units{family}_{part:x}").items()}
+
     def elements(self, name):
         """{element: its attributes} of a set of the table, as nft writes them."""
         said = json.loads(self.host.run("nft", "-j", "list", "set", *TABLE, name).stdout)
