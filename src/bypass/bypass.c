@@ -6,12 +6,14 @@
 #include "bypass/bypass_rules.h"
 #include "net/clock.h"
 #include "svc/conf_file.h"
+#include "svc/meter.h"
 
 #define TICK_MS    100
 #define RETRY_MS   1000
 #define BEAT_PARTS 4     /* so many times while new connections are let by without us ... */
 #define BEAT_MS    30000 /* ... and after that time at the latest */
 #define COUNT_MS   5000
+#define TALLY_MS   1000
 #define STEP_MS    2000 /* a clock that moved by so much was set */
 
 #define TOUCHED_MOST 10000 /* of more it is quicker to look at all */
@@ -25,6 +27,8 @@ static void on_standings(void *context, const struct prefix *unit)
         !bypass_is_plain(b->conf, &b->odd, unit) || bypass_sets_put(&b->touched, unit, 0) != 0) {
         b->dirty = true;
     }
+    /* Once all that came at once is known. */
+    event_active(b->tick, EV_TIMEOUT, 0);
 }
 
 static int64_t clocks_apart_ms(void)
@@ -110,11 +114,14 @@ static bool open_all(struct bypass *b, struct text *error)
     if (b->watch == NULL) {
         return false;
     }
+    const struct redis_options store = {.where = &b->conf->redis, .functions = meter_functions};
     b->registry = registry_new(b->base, b->conf, false);
+    b->store = redis_new(b->base, &store);
+    b->tally = b->store == NULL ? NULL : tally_new(b->base, b->store, TALLY_MS);
     b->tick = event_new(b->base, -1, EV_PERSIST, on_tick, b);
     b->step = evtimer_new(b->base, bypass_step, b);
-    if (b->run == NULL || b->registry == NULL || b->tick == NULL || b->step == NULL ||
-        event_add(b->tick, &every) != 0) {
+    if (b->run == NULL || b->registry == NULL || b->tally == NULL || b->tick == NULL ||
+        b->step == NULL || event_add(b->tick, &every) != 0) {
         text_addf(error, "out of memory");
         return false;
     }
@@ -166,6 +173,10 @@ void bypass_free(struct bypass *b)
     free_event(b->tick);
     free_event(b->step);
     registry_free(b->registry);
+    tally_free(b->tally);
+    if (b->store != NULL) {
+        redis_free(b->store);
+    }
     nft_run_free(b->run);
     nft_dump_free(b->dump);
     nft_watch_free(b->watch);

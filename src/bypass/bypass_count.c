@@ -30,9 +30,16 @@ static void on_counter(void *context, const struct nft_element *e)
     memcpy(a.bytes, e->key, e->key_len);
     struct prefix unit = prefix_unit(&a, c->b->conf->ipv6_unit);
     struct prefix subscriber = subscriber_of(c, &unit);
-    bypass_counts_take(
+    uint64_t more = bypass_counts_take(
         &c->b->counts, c->kind, &unit, c->kind == BYPASS_OPENED ? e->packets : e->bytes,
         &subscriber);
+    if (c->kind == BYPASS_OPENED && more > 0) {
+        char id[PREFIX_TEXT];
+
+        /* The desk sees who opens how many, as if the gate had served them. */
+        prefix_format(&subscriber, id);
+        tally_add(c->b->tally, id, TALLY_SESSIONS, more, c->now_s);
+    }
 }
 
 static const struct {

@@ -11,6 +11,7 @@
 #include "bypass/nft_run.h"
 #include "bypass/nft_watch.h"
 #include "svc/registry.h"
+#include "svc/tally.h"
 
 #define BYPASS_ERROR 512
 
@@ -29,6 +30,8 @@ struct bypass {
     struct event_base *base;
     struct conf *conf;
     struct registry *registry;
+    struct redis *store; /* of the tally, which the desk reads */
+    struct tally *tally;
     struct nft_run *run;
     struct nft_dump *dump;
     struct nft_watch *watch;

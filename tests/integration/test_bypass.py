@@ -9,9 +9,9 @@ import pytest
 
 from tests.integration.wire import MX4, MX6, Client, first_reply, send
 from tests.lab import gate as gate_module
-from tests.lab import servers, topology
+from tests.lab import redis_fleet, servers, topology
 from tests.lab.bypass import TABLE, Bypass
-from tests.lab.process import wait_for
+from tests.lab.process import PARTS, wait_for
 
 LIMITS = {"class ordinary": {"messages": ["1/1d"]}}
 LINE4, LINE6 = "10.20.0.25", "2001:db8:20:2500::25"
@@ -529,6 +529,69 @@ def test_it_counts_what_was_let_by(lab, sink, bypass):
     b.kill()
     b.start()
     wait_for(lambda: b.metrics()["gate25_bypass_connections_total"] == 5, 60, "the totals")
+
+
+def test_operators_see_it(lab, sink, bypass):
+    sink()
+    b = bypass()
+    register(b, LINE4)
+    b.wait_status(well=True)
+    wait_for(lambda: b.status()["readings"] > 0, 60, "the first reading, from which it counts")
+    send(lab, LINE4)
+    wait_for(lambda: b.gate.ctl_json("show", LINE4)["bypass"]["connections"] == 1, 60, "its connection")
+    shown = b.gate.ctl("show", LINE4).stdout
+    assert re.search(r"bypass +let by in the kernel; since .* 1 connections, \d+ bytes to servers, \d+ from", shown), shown
+    assert "not let by" in b.gate.ctl("show", "10.20.0.1", check=False).stdout
+    assert b.gate.ctl("health").stdout == "good\n"
+    assert re.search(r"(?m)^bypass\.units +1$", b.gate.ctl("status").stdout)
+    assert b.gate.ctl_json("status")["bypass"]["counters"]["connections"] == 1
+    b.kill()
+    health = b.gate.ctl("health")
+    assert health.stdout.startswith("impaired: bypass: gate25-bypassd does not answer: "), health.stdout
+    assert "error" in b.gate.ctl_json("status")["bypass"]
+    assert "gate25-bypassd does not answer" in b.gate.ctl("show", LINE4).stdout
+
+
+def test_rules_and_dashboard_ask_for_what_there_is(lab, bypass, sink):
+    sink()
+    b = bypass()
+    register(b, LINE4)
+    wait_for(lambda: b.status()["readings"] > 0, 60, "the first reading")
+    send(lab, LINE4)
+    wait_for(lambda: b.ask(f"show {LINE4}")["connections"] == 1, 60, "a subscriber on the page")
+    there = {name.partition("{")[0] for name in b.metrics()}
+    for file in ("prometheus/gate25-alerts.yml", "grafana/gate25.json"):
+        text = (topology.CONTRIB / file).read_text(encoding="utf-8")
+        asked = set(re.findall(r"gate25_bypass_\w+", text)) - {"gate25_bypass"}
+        assert len(asked) >= 4 and asked <= there, asked - there
+    checked = b.host.run(PARTS / "usr/bin/promtool", "check", "metrics", input=b.page(), check=False)
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+def test_it_gets_by_with_its_rights_in_redis(lab, sink, started, bypass):
+    sink()
+    store = started(redis_fleet.Server(lab.gate, users=redis_fleet.passwords(redis_fleet.ACL_FILE)))
+    at = f"redis://{{}}127.0.0.1:{store.port}"
+    b = bypass({"redis": {"url": at.format(redis_fleet.login("gate25d"))}}, redis=store)
+    gate_url = b.gate.sections["redis"]["url"]
+    b.end()
+    b.gate.configure({"redis": {"url": at.format(
+        "gate25-bypassd:" + redis_fleet.login("gate25bypassd").partition(":")[2])}})
+    b.start()
+    b.gate.configure({"redis": {"url": at.format(redis_fleet.login("gate25ctl"))}})
+    register(b, LINE4)
+    wait_for(lambda: b.status()["readings"] > 0, 60, "the first reading")
+    send(lab, LINE4)
+    hours = wait_for(lambda: store.client().keys("g25:tally:*:sessions"), 60, "the desk hears of it")
+    assert sum(store.client().zscore(hour, LINE4) or 0 for hour in hours) == 1
+    unregister(b, LINE4)
+    assert store.denied() == []
+    thief = store.client(username="gate25-bypassd", password=redis_fleet.password("gate25bypassd"))
+    for command in (("hset", "g25:standings", LINE4, "registered 0"), ("xadd", "g25:changes", "*", "id", "x"),
+                    ("get", "other"), ("flushall",), ("hgetall", "g25:standing:{x}"), ("config", "get", "*")):
+        with pytest.raises(servers.redis_client.exceptions.NoPermissionError):
+            thief.execute_command(*command)
+    b.gate.configure({"redis": {"url": gate_url}})
 
 
 def test_a_configuration_is_read_anew(lab, sink, bypass):

@@ -71,12 +71,17 @@ class Bypass(Process):
             return status if all(status[key] == value for key, value in wanted.items()) else None
         return wait_for(holds, seconds, f"bypass status with {wanted}")
 
-    def metrics(self):
-        """{"gate25_bypass_units": 3.0, 'gate25_bypass_...{subscriber="..."}': ...}."""
+    def page(self):
+        """What Prometheus reads."""
         with self.host.connect("127.0.0.1", port=METRICS_PORT) as connection:
             connection.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
-            page = connection.makefile().read()
-        return {name: float(value) for name, value in re.findall(r"(?m)^(gate25_\S+) (\S+)$", page)}
+            head, _, body = connection.makefile(newline="").read().partition("\r\n\r\n")
+        assert " 200 " in head.splitlines()[0], head
+        return body
+
+    def metrics(self):
+        """{"gate25_bypass_units": 3.0, 'gate25_bypass_...{subscriber="..."}': ...}."""
+        return {name: float(value) for name, value in re.findall(r"(?m)^(gate25_\S+) (\S+)$", self.page())}
 
     # -- what the kernel holds ---------------------------------------------------------------------
 
