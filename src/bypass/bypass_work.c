@@ -16,12 +16,17 @@
 
 static void fail(struct bypass *b, const char *doing, const char *why)
 {
+    char before[BYPASS_ERROR];
     struct text trouble;
 
     b->events[EVENT_FAILED]++;
-    log_error("%s: %s", doing, why);
+    memcpy(before, b->trouble, sizeof(before));
     text_init(&trouble, b->trouble, sizeof(b->trouble));
     text_addf(&trouble, "%s: %s", doing, why);
+    /* It is tried again every second. */
+    if (strcmp(before, b->trouble) != 0) {
+        log_error("%s", b->trouble);
+    }
 }
 
 /* --- transactions --- */

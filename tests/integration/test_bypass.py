@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from tests.integration.test_lab import nested
 from tests.integration.wire import MX4, MX6, Client, first_reply, send
 from tests.lab import gate as gate_module
 from tests.lab import redis_fleet, servers, topology
@@ -470,6 +471,40 @@ def test_without_it_new_connections_go_to_the_gate_after_a_while(lab, sink, bypa
         b.start()
         assert client.lives()
     assert send(lab, LINE4).startswith("250 ") and sessions(b) == 1
+
+
+FLEET = """
+from tests.integration import test_bypass
+test_bypass.an_open_connection_moves_to_another_gate()
+"""
+
+
+def an_open_connection_moves_to_another_gate():
+    lab = topology.Lab(gates=2)
+    store, sink = servers.Redis(lab.gate), servers.Sink(lab.internet, [MX4, MX6])
+    gates = [servers.Gate(lab, store, LIMITS, number=number) for number in (1, 2)]
+    bypasses = [Bypass(beside) for beside in gates]
+    with contextlib.ExitStack() as stack:
+        for server in (store, sink, *gates, *bypasses):
+            stack.enter_context(server)
+        for b in bypasses:
+            register(b, LINE4, LINE6)
+        with Client(lab, LINE4) as open4, Client(lab, LINE6, MX6) as open6:
+            for client in (open4, open6):
+                client.greet()
+            for number in (1, 2):  # one after the other is away
+                _, net4, net6 = topology.LINKS[f"gate{3 - number}"]
+                for table in (37, 38):
+                    lab.router.run("ip", "route", "replace", "default", "via", f"{net4}2", "table", table)
+                    lab.router.run("ip", "-6", "route", "replace", "default", "via", f"{net6}2", "table", table)
+                assert open4.mail().startswith("250 ") and open6.mail().startswith("250 ")
+        assert [sessions(b) for b in bypasses] == [0, 0]
+        assert len(sink.messages()) == 4
+
+
+def test_an_open_connection_moves_to_another_gate():
+    """No gate is precious to who is let by."""
+    nested(FLEET)
 
 
 # -- REDIRECT --------------------------------------------------------------------------------------
