@@ -232,22 +232,22 @@ static bool read_element(const struct nlattr *attribute, struct nft_element *out
     return true;
 }
 
-static int on_elements(const struct nlmsghdr *head, void *context)
+static int on_element(const struct nlattr *attribute, void *context)
 {
     const struct reader *r = context;
-    struct attributes all = attributes_of(head);
-    const struct nlattr *list = all.at[NFTA_SET_ELEM_LIST_ELEMENTS], *attribute;
     struct nft_element element;
 
-    if (list != NULL) {
-        mnl_attr_for_each_nested(attribute, list)
-        {
-            if (read_element(attribute, &element)) {
-                r->each(r->context, &element);
-            }
-        }
+    if (read_element(attribute, &element)) {
+        r->each(r->context, &element);
     }
     return MNL_CB_OK;
+}
+
+static int on_elements(const struct nlmsghdr *head, void *context)
+{
+    const struct nlattr *list = attributes_of(head).at[NFTA_SET_ELEM_LIST_ELEMENTS];
+
+    return list == NULL ? MNL_CB_OK : mnl_attr_parse_nested(list, on_element, context);
 }
 
 int nft_dump_set(
