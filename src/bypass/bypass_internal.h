@@ -82,6 +82,14 @@ void bypass_step(evutil_socket_t fd, short what, void *bypass);
 /* Has somebody else changed rules, and what is left of ours? */
 void bypass_look(struct bypass *b);
 
+/* Says once what is wrong, and notes it as the trouble there is. */
+void bypass_fail(struct bypass *b, const char *doing, const char *why);
+
+/* bypass_read.c */
+
+/* What the sets hold becomes `held`. False: bypass_fail() was told. */
+bool bypass_read(struct bypass *b) __attribute__((warn_unused_result));
+
 /* bypass_count.c */
 void bypass_count(struct bypass *b);
 

@@ -49,8 +49,9 @@ static void reload(struct program *p)
     text_init(&error, array, sizeof(array));
     conf = conf_file_read(p->file, &error);
     if (conf) {
+        conf_bypass_needs_restart(p->conf, conf, &error);
         bypass_set_conf(p->bypass, conf);
-        log_info("reloaded");
+        log_info("reloaded%s%s", error.len > 0 ? "; these take a restart: " : "", array);
     } else {
         log_error("not reloaded: %s", array);
     }

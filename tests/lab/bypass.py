@@ -23,6 +23,7 @@ class Bypass(Process):
         super().__init__(gate.host)
         self.gate = gate
         self.wrapper = list(wrapper) or shlex.split(os.environ.get("GATE25_WRAP", ""))
+        self.program = f"{gate_module.binaries()}/gate25-bypassd"
         self.control = self.folder / "bypass.sock"
         gate.configure({"bypass": {"control": self.control, "listen": [f"127.0.0.1:{METRICS_PORT}"],
                                    **(overrides or {})}})
@@ -32,12 +33,13 @@ class Bypass(Process):
         path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             notify.bind(str(path))
+            path.chmod(0o777)  # for a daemon of another user
             notify.setblocking(False)
             self._notify = notify
             environment = {**os.environ, "NOTIFY_SOCKET": str(path)}
             environment.pop("JOURNAL_STREAM", None)
-            return self.launch(*self.wrapper, f"{gate_module.binaries()}/gate25-bypassd", "--config",
-                               self.gate.config, seconds=seconds, env=environment)
+            return self.launch(*self.wrapper, self.program, "--config", self.gate.config, seconds=seconds,
+                               env=environment)
 
     def ready(self):
         with contextlib.suppress(BlockingIOError):
