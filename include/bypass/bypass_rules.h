@@ -26,14 +26,15 @@ unsigned bypass_part(const struct prefix *unit);
 void bypass_units_set(uint8_t family, unsigned part, char out[BYPASS_SET]);
 
 /* How the table looks, in a word: it stands in the table, as its comment. A table of another form
- * is made anew. */
-void bypass_form(const struct conf *conf, char out[BYPASS_FORM]);
+ * is made anew. `mode`: of the gate25d that runs, which a reload does not change. */
+void bypass_form(const struct conf *conf, enum intercept_mode mode, char out[BYPASS_FORM]);
 
 /* Each of these appends commands for nft. -1: out of memory. */
 
 /* Makes what is missing of the table, and its rules anew, in one step; sets keep what they hold.
  * `replace`: deletes the table first. */
-int bypass_rules_write(const struct conf *conf, bool replace, struct buf *out)
+int bypass_rules_write(
+    const struct conf *conf, enum intercept_mode mode, bool replace, struct buf *out)
     __attribute__((warn_unused_result));
 /* Says that gate25-bypassd lives: new connections are let by for hold_ms from now on, and what is
  * open for an hour more. */

@@ -140,6 +140,7 @@ struct bypass *bypass_new(
     }
     b->base = base;
     b->conf = conf_hold(conf);
+    b->mode = conf->mode;
     b->started_ms = clock_monotonic_ms();
     b->clocks_apart_ms = clocks_apart_ms();
     if (!open_all(b, error)) {

@@ -29,6 +29,7 @@ enum bypass_event {
 struct bypass {
     struct event_base *base;
     struct conf *conf;
+    enum intercept_mode mode; /* of the first configuration, as gate25d's */
     struct registry *registry;
     struct redis *store; /* of the tally, which the desk reads */
     struct tally *tally;

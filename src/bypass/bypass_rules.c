@@ -128,14 +128,14 @@ static int __attribute__((format(printf, 2, 3))) add(struct buf *out, const char
 
 /* A socket that listens on any address is nobody's; sockets in a handshake and in TIME-WAIT have
  * no answer to `wildcard`, and are the gate's. */
-static const char *free_words(const struct conf *conf)
+static const char *free_words(enum intercept_mode mode)
 {
-    return conf->mode == INTERCEPT_TPROXY ? "socket wildcard 1" : "ct status & dnat != dnat";
+    return mode == INTERCEPT_TPROXY ? "socket wildcard 1" : "ct status & dnat != dnat";
 }
 
-static const char *held_words(const struct conf *conf)
+static const char *held_words(enum intercept_mode mode)
 {
-    return conf->mode == INTERCEPT_TPROXY ? "socket transparent 1" : "ct status & dnat == dnat";
+    return mode == INTERCEPT_TPROXY ? "socket transparent 1" : "ct status & dnat == dnat";
 }
 
 static void unit_mask(const struct conf *conf, char out[ADDR_TEXT])
@@ -154,11 +154,11 @@ static uint32_t mark_of(const struct conf *conf)
     return UINT32_C(1) << conf->bypass.mark_bit;
 }
 
-void bypass_form(const struct conf *conf, char out[BYPASS_FORM])
+void bypass_form(const struct conf *conf, enum intercept_mode mode, char out[BYPASS_FORM])
 {
     snprintf(
         out, BYPASS_FORM, "gate25-bypassd form %d, %s, unit %u, mark 0x%" PRIx32, FORM_VERSION,
-        conf->mode == INTERCEPT_TPROXY ? "tproxy" : "redirect", conf->ipv6_unit, mark_of(conf));
+        mode == INTERCEPT_TPROXY ? "tproxy" : "redirect", conf->ipv6_unit, mark_of(conf));
 }
 
 struct words {
@@ -189,15 +189,15 @@ static int add_rule(const struct words *words, const char *chain, const char *ru
     return buf_append(out, SPAN_LITERAL("\n"));
 }
 
-static int add_rules(const struct conf *conf, struct buf *out)
+static int add_rules(const struct conf *conf, enum intercept_mode mode, struct buf *out)
 {
     char mask[ADDR_TEXT], mark[16];
 
     unit_mask(conf, mask);
     snprintf(mark, sizeof(mark), "0x%" PRIx32, mark_of(conf));
     const struct words words[PLACES] = {
-        {SPAN_LITERAL(FREE), span_of(free_words(conf))},
-        {SPAN_LITERAL(HELD), span_of(held_words(conf))},
+        {SPAN_LITERAL(FREE), span_of(free_words(mode))},
+        {SPAN_LITERAL(HELD), span_of(held_words(mode))},
         {SPAN_LITERAL(UNIT), span_of(mask)},
         {SPAN_LITERAL(MARK), span_of(mark)},
     };
@@ -316,12 +316,13 @@ static int add_lookups(const struct conf *conf, struct buf *out)
     return failed;
 }
 
-int bypass_rules_write(const struct conf *conf, bool replace, struct buf *out)
+int bypass_rules_write(
+    const struct conf *conf, enum intercept_mode mode, bool replace, struct buf *out)
 {
     char form[BYPASS_FORM];
     int failed = 0;
 
-    bypass_form(conf, form);
+    bypass_form(conf, mode, form);
     if (replace) {
         /* Deleting what is not there would be an error. */
         failed |= add(out, "add table " T "\ndelete table " T "\n");
@@ -339,7 +340,7 @@ int bypass_rules_write(const struct conf *conf, bool replace, struct buf *out)
     }
     failed |= add_part_chains(out);
     failed |= add(out, "flush table " T "\n");
-    failed |= add_rules(conf, out);
+    failed |= add_rules(conf, mode, out);
     failed |= add_lookups(conf, out);
     return failed != 0 ? -1 : 0;
 }

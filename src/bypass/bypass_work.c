@@ -96,7 +96,7 @@ static bool can_adopt(struct bypass *b, bool *replace)
     char form[BYPASS_FORM];
     struct nft_table found;
 
-    bypass_form(b->conf, form);
+    bypass_form(b->conf, b->mode, form);
     *replace = nft_dump_table(b->dump, BYPASS_TABLE, &found) == 0;
     if (*replace && strcmp(found.comment, form) == 0) {
         *replace = false;
@@ -110,7 +110,7 @@ static bool make_table(struct bypass *b)
     struct buf commands = BUF_INIT;
     bool replace, adopt = can_adopt(b, &replace), good;
 
-    good = bypass_rules_write(b->conf, replace, &commands) == 0 &&
+    good = bypass_rules_write(b->conf, b->mode, replace, &commands) == 0 &&
            bypass_rules_beat(b->conf->bypass.hold_ms, &commands) == 0 &&
            (adopt || bypass_rules_filling(true, &commands) == 0) &&
            commit(b, &commands, "making the table");

@@ -470,6 +470,7 @@ void conf_needs_restart(const struct conf *old, const struct conf *new, struct t
 void conf_bypass_needs_restart(const struct conf *old, const struct conf *new, struct text *out)
 {
     const struct part parts[] = {
+        {"intercept.mode", old->mode == new->mode},
         {"redis", same_redis(&old->redis, &new->redis)},
         {"bypass.control", same_text(old->bypass.control_socket, new->bypass.control_socket)},
         {"bypass.listen", same_metrics(&old->bypass.listen, &new->bypass.listen)},

@@ -439,29 +439,36 @@ static void batches_are_bounded_and_complete(void **state)
 
 static void the_form_tells_what_the_rules_depend_on(void **state)
 {
-    struct conf conf = {.ipv6_unit = 56, .mode = INTERCEPT_TPROXY, .bypass = {.mark_bit = 28}};
-    struct conf others[3] = {conf, conf, conf};
+    const struct conf conf = {.ipv6_unit = 56, .bypass = {.mark_bit = 28}};
+    const struct {
+        struct conf conf;
+        enum intercept_mode mode;
+    } others[] = {
+        {conf, INTERCEPT_REDIRECT},
+        {{.ipv6_unit = 60, .bypass = {.mark_bit = 28}}, INTERCEPT_TPROXY},
+        {{.ipv6_unit = 56, .bypass = {.mark_bit = 27}}, INTERCEPT_TPROXY},
+    };
     char form[BYPASS_FORM], other[BYPASS_FORM];
     struct buf out = BUF_INIT;
 
     (void)state;
-    others[0].ipv6_unit = 60;
-    others[1].mode = INTERCEPT_REDIRECT;
-    others[2].bypass.mark_bit = 27;
-    bypass_form(&conf, form);
+    bypass_form(&conf, INTERCEPT_TPROXY, form);
     for (size_t i = 0; i < 3; i++) {
-        bypass_form(&others[i], other);
+        bypass_form(&others[i].conf, others[i].mode, other);
         assert_string_not_equal(form, other);
     }
-    assert_int_equal(bypass_rules_write(&conf, false, &out), 0);
+    assert_int_equal(bypass_rules_write(&conf, INTERCEPT_TPROXY, false, &out), 0);
     assert_int_equal(occurrences(buf_span(&out), form), 1);
     assert_int_equal(occurrences(buf_span(&out), "delete table"), 0);
     assert_int_equal(occurrences(buf_span(&out), "<"), 0);
     assert_true(occurrences(buf_span(&out), "ffff:ffff:ffff:ff00::") > 4);
     assert_int_equal(occurrences(buf_span(&out), "mark set meta mark | 0x10000000"), 3);
+    assert_int_equal(occurrences(buf_span(&out), "ct status"), 0);
     buf_clear(&out);
-    assert_int_equal(bypass_rules_write(&conf, true, &out), 0);
+    assert_int_equal(bypass_rules_write(&conf, INTERCEPT_REDIRECT, true, &out), 0);
     assert_int_equal(occurrences(buf_span(&out), "delete table inet gate25_bypass\n"), 1);
+    assert_int_equal(occurrences(buf_span(&out), "ct status"), 4);
+    assert_int_equal(occurrences(buf_span(&out), "socket"), 0);
     buf_clear(&out);
 }
 
