@@ -8,7 +8,7 @@
 #include "bypass_internal.h"
 #include "net/clock.h"
 
-#define BATCH     4096 /* elements in one transaction */
+#define BATCH     2048 /* elements in one transaction: a container may not raise its send buffer */
 #define SYNC_MS   1000 /* between two looks into the sets because of others' changes ... */
 #define SYNC_PART 20   /* ... and no more than one part of this many of the time is spent so */
 

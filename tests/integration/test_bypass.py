@@ -77,6 +77,17 @@ def test_prefixes_are_ranges_with_holes(lab, sink, bypass):
     assert sessions(b) == len(refused) + 4
 
 
+def test_everybody_passes_but_those_who_do_not(lab, sink, bypass):
+    sink()
+    b = bypass({"class ordinary": {"action": "pass", "messages": None}})
+    b.gate.ctl("quarantine", LINE4)
+    b.gate.ctl("quarantine", LINE6)
+    b.wait_status(in_step=True, units=0, ranges=4)
+    assert send(lab, "10.20.0.24").startswith("250 ") and send(lab, "2001:db8:20::1", MX6).startswith("250 ")
+    assert sessions(b) == 0
+    assert first_reply(lab, LINE4).startswith("554 ") and first_reply(lab, LINE6, MX6).startswith("554 ")
+
+
 def test_what_lies_outside_the_subscribers_space_stays_with_the_gate(lab, sink, bypass):
     sink()
     b = bypass()
