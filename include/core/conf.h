@@ -97,6 +97,14 @@ struct conf_redis {
     unsigned tokens_ahead; /* that a worker takes at once in a burst; 1: each when it is needed */
 };
 
+/* What gate25-bypassd reads besides. */
+struct conf_bypass {
+    unsigned mark_bit;           /* of the packet mark: the packet is let by */
+    uint32_t hold_ms;            /* without gate25-bypassd, new connections are let by so long */
+    char *control_socket;        /* NULL: none */
+    struct endpoint_list listen; /* where Prometheus reads */
+};
+
 enum spf_use { SPF_USE_OFF, SPF_USE_LOG, SPF_USE_METER, SPF_USE_REFUSE };
 
 #define CONF_RESOLVERS 4
@@ -152,7 +160,8 @@ struct conf {
     char *registry_copy; /* file that mirrors the standings for a start without Redis; NULL: none */
     char *control_socket;         /* NULL: none */
     struct endpoint_list metrics; /* where Prometheus reads */
-    char node[64];                /* this gate's name in the journal; default: the host name */
+    struct conf_bypass bypass;
+    char node[64]; /* this gate's name in the journal; default: the host name */
     struct conf_timeouts timeouts;
 
     unsigned references; /* svc/conf_file.h counts them */

@@ -18,5 +18,7 @@ void conf_release(struct conf *c); /* the last one frees; NULL is fine */
 /* Names what differs between the two and takes a restart to change ("intercept", "redis"), comma
  * separated; empty: a reload is enough. */
 void conf_needs_restart(const struct conf *old, const struct conf *new, struct text *out);
+/* The same of what gate25-bypassd uses. */
+void conf_bypass_needs_restart(const struct conf *old, const struct conf *new, struct text *out);
 
 #endif

@@ -7,11 +7,13 @@
 struct daemon_options {
     const char *file; /* the configuration; of argv, or the default */
     bool check;       /* only read it */
+    bool other;       /* the program's own option was given; not with `check` */
 };
 
 struct daemon_program {
     const char *name, *usage;
-    const char *file; /* the configuration where --config names none */
+    const char *file;  /* the configuration where --config names none */
+    const char *other; /* one more option, without a value; NULL: none */
 };
 
 /* True: go on with `out`. False: all is said, and the program ends with `status`: 0 after --help

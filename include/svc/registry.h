@@ -29,6 +29,25 @@ void registry_find(
     const struct registry *r, const struct conf *conf, const struct addr *a, int64_t now_s,
     struct registry_entry *out);
 
+/* --- for who keeps something made of the standings --- */
+
+/* Called from the loop when the standing of `unit` has changed; NULL: any may have. */
+typedef void (*registry_changed_cb)(void *context, const struct prefix *unit);
+void registry_watch(struct registry *r, registry_changed_cb changed, void *context);
+
+/* One standing of a unit or prefix. `class` NULL: `conf` does not know it. until_s 0: no end; else
+ * it may have passed. */
+typedef void (*registry_each_cb)(
+    void *context, const struct prefix *unit, const struct conf_class *class, int64_t until_s);
+/* Calls `each` for every standing, in no order. -1: out of memory, nobody was called. */
+int registry_each(
+    const struct registry *r, const struct conf *conf, registry_each_cb each, void *context)
+    __attribute__((warn_unused_result));
+/* The standing of exactly this unit or prefix. False: there is none. */
+bool registry_get(
+    const struct registry *r, const struct conf *conf, const struct prefix *unit,
+    const struct conf_class **class, int64_t *until_s);
+
 size_t registry_size(const struct registry *r);
 /* Standings in force that Redis has lost, at the last scan. */
 size_t registry_kept(const struct registry *r);

@@ -5,6 +5,7 @@
 #include "core/prefix.h"
 #include "core/spf_wire.h"
 #include "ctl/control.h"
+#include "ctl/ctl_bypass.h"
 #include "ctl/ctl_text.h"
 #include "ctl/ctl_verbs.h"
 
@@ -126,7 +127,13 @@ static void print_status(json_t *answer)
 
 enum ctl_exit ctl_status(struct ctl *c)
 {
-    return ask_and_print(c, "status", print_status);
+    json_t *answer = ask_gate(c, "status");
+    json_t *bypass = answer == NULL ? NULL : ctl_bypass_ask(c, "status");
+
+    if (bypass != NULL) {
+        json_object_set_new(answer, "bypass", bypass);
+    }
+    return answer == NULL ? CTL_REFUSED : print_answer(c, answer, print_status);
 }
 
 static void print_reload(json_t *answer)
@@ -158,6 +165,10 @@ enum ctl_exit ctl_health(struct ctl *c)
     json_t *answer = ask_gate(c, "health");
     const char *health = json_string_value(json_object_get(answer, "health"));
     bool fit = health != NULL && strcmp(health, "bad") != 0;
+
+    if (answer != NULL) {
+        ctl_bypass_add_health(c, answer);
+    }
 
     if (answer == NULL || print_answer(c, answer, print_health) != CTL_DONE) {
         return CTL_REFUSED;

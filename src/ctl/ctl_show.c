@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ctl/ctl_bypass.h"
 #include "ctl/ctl_history.h"
 #include "ctl/ctl_passed.h"
 #include "ctl/ctl_subject.h"
@@ -73,6 +74,9 @@ static void print_all(
     if (!own->found || strcmp(own->id, passed->id) != 0) {
         ctl_passed_print(passed);
     }
+    json_t *bypass = ctl_bypass_show(c, &who->prefix);
+    ctl_bypass_print(bypass);
+    json_decref(bypass);
     if (json_array_size(history) > 0) {
         printf("changes\n");
         ctl_history_print(history);
@@ -87,10 +91,11 @@ static enum ctl_exit answer(
 
     if (c->options->json) {
         json_t *all = json_pack(
-            "{s:s, s:s, s:o, s:o, s:o, s:o}", "id", who->id, "class",
+            "{s:s, s:s, s:o, s:o, s:o, s:o*, s:o}", "id", who->id, "class",
             holds->found ? holds->class : c->conf->classes[c->conf->default_class].name, "standing",
             standing_json(c, own), "in_force", standing_json(c, holds), "passed_over",
-            ctl_passed_json(passed), "changes", history);
+            ctl_passed_json(passed), "bypass", ctl_bypass_show(c, &who->prefix), "changes",
+            history);
 
         return ctl_json_print(all) == 0 ? result : CTL_REFUSED;
     }

@@ -143,7 +143,7 @@ static int start(const char *file, bool check)
 
 int main(int argc, char **argv)
 {
-    static const struct daemon_program program = {"gate25-web", usage, CONF_FILE_WEB};
+    static const struct daemon_program program = {"gate25-web", usage, CONF_FILE_WEB, NULL};
     struct daemon_options options;
     int status;
 

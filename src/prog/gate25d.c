@@ -107,7 +107,7 @@ static int start(const char *file, bool check)
 
 int main(int argc, char **argv)
 {
-    static const struct daemon_program program = {"gate25d", usage, CONF_FILE_DEFAULT};
+    static const struct daemon_program program = {"gate25d", usage, CONF_FILE_DEFAULT, NULL};
     struct daemon_options options;
     int status;
 

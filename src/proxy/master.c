@@ -280,7 +280,9 @@ int master_run(struct master *m)
         log_error("%s", array);
         return EXIT_FAILURE;
     }
-    if (privileges_drop(m->boot->mode == INTERCEPT_TPROXY, &error) < 0) {
+    if (privileges_drop(
+            m->boot->mode == INTERCEPT_TPROXY ? PRIVILEGE_NET_RAW : PRIVILEGE_NONE,
+            "mode = \"tproxy\"", &error) < 0) {
         log_error("%s", array);
         return EXIT_FAILURE;
     }

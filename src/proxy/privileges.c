@@ -33,17 +33,25 @@ int privileges_pass_on(void)
     return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_RAW, 0, 0);
 }
 
-int privileges_drop(bool keep_raw, struct text *error)
+int privileges_drop(enum privilege keep, const char *wanted_by, struct text *error)
 {
+    static const struct {
+        unsigned capability;
+        const char *name;
+    } rows[] = {
+        [PRIVILEGE_NET_RAW] = {CAP_NET_RAW, "CAP_NET_RAW"},
+        [PRIVILEGE_NET_ADMIN] = {CAP_NET_ADMIN, "CAP_NET_ADMIN"},
+    };
     const capng_type_t sets = CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET;
-    if (keep_raw && !capng_have_capability(CAPNG_PERMITTED, CAP_NET_RAW)) {
-        text_addf(error, "mode = \"tproxy\" needs CAP_NET_RAW, or root");
+    bool keeps = keep != PRIVILEGE_NONE;
+    if (keeps && !capng_have_capability(CAPNG_PERMITTED, rows[keep].capability)) {
+        text_addf(error, "%s needs %s, or root", wanted_by, rows[keep].name);
         return -1;
     }
     bool whole = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP) != 0;
     capng_clear(CAPNG_SELECT_BOTH);
-    if (keep_raw && capng_update(CAPNG_ADD, sets, CAP_NET_RAW) < 0) {
-        text_addf(error, "cannot keep CAP_NET_RAW");
+    if (keeps && capng_update(CAPNG_ADD, sets, rows[keep].capability) < 0) {
+        text_addf(error, "cannot keep %s", rows[keep].name);
         return -1;
     }
     /* The bounding set is only root's to shrink; without new privileges it says nothing anyway. */

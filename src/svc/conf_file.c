@@ -188,6 +188,8 @@ void conf_release(struct conf *c)
     free(c->registry_copy);
     free(c->control_socket);
     free(c->metrics.at);
+    free(c->bypass.control_socket);
+    free(c->bypass.listen.at);
     free(c->web.listen.at);
     free(c->web.garden.at);
     free(c->web.trusted.at);

@@ -72,23 +72,43 @@ static bool same_text(const char *a, const char *b)
     return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-void conf_needs_restart(const struct conf *old, const struct conf *new, struct text *out)
+struct part {
+    const char *name;
+    bool same;
+};
+
+static void name_different(const struct part *parts, size_t count, struct text *out)
 {
-    const struct {
-        const char *name;
-        bool same;
-    } parts[] = {
-        {"intercept", same_intercept(old, new)},
-        {"redis", same_redis(&old->redis, &new->redis)},
-        {"control", same_text(old->control_socket, new->control_socket)},
-        {"metrics", same_metrics(&old->metrics, &new->metrics)},
-    };
     const char *between = "";
 
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+    for (size_t i = 0; i < count; i++) {
         if (!parts[i].same) {
             text_addf(out, "%s%s", between, parts[i].name);
             between = ", ";
         }
     }
+}
+
+void conf_needs_restart(const struct conf *old, const struct conf *new, struct text *out)
+{
+    const struct part parts[] = {
+        {"intercept", same_intercept(old, new)},
+        {"redis", same_redis(&old->redis, &new->redis)},
+        {"control", same_text(old->control_socket, new->control_socket)},
+        {"metrics", same_metrics(&old->metrics, &new->metrics)},
+    };
+
+    name_different(parts, sizeof(parts) / sizeof(parts[0]), out);
+}
+
+void conf_bypass_needs_restart(const struct conf *old, const struct conf *new, struct text *out)
+{
+    const struct part parts[] = {
+        {"intercept.mode", old->mode == new->mode},
+        {"redis", same_redis(&old->redis, &new->redis)},
+        {"bypass.control", same_text(old->bypass.control_socket, new->bypass.control_socket)},
+        {"bypass.listen", same_metrics(&old->bypass.listen, &new->bypass.listen)},
+    };
+
+    name_different(parts, sizeof(parts) / sizeof(parts[0]), out);
 }

@@ -16,11 +16,12 @@ bool daemon_options_read(
     int argc, char **argv, const struct daemon_program *program, struct daemon_options *out,
     int *status)
 {
-    static const struct option options[] = {
+    const struct option options[] = {
         {"config", required_argument, NULL, 'c'},
         {"check", no_argument, NULL, 'k'},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'v'},
+        {program->other, no_argument, NULL, 'o'}, /* without a name it ends the list */
         {0},
     };
     int option;
@@ -34,6 +35,9 @@ bool daemon_options_read(
         case 'k':
             out->check = true;
             break;
+        case 'o':
+            out->other = true;
+            break;
         case 'h':
             (void)fputs(program->usage, stdout);
             return end(status, EXIT_SUCCESS);
@@ -45,7 +49,7 @@ bool daemon_options_read(
             return end(status, EXIT_USAGE);
         }
     }
-    if (optind < argc) {
+    if (optind < argc || (out->check && out->other)) {
         (void)fputs(program->usage, stderr);
         return end(status, EXIT_USAGE);
     }

@@ -80,6 +80,7 @@ static void on_changes(void *context, uint64_t round, const struct redis_reply *
     if (r->copy != NULL) {
         registry_copy_changed(r->copy, false);
     }
+    registry_tell(r, reply);
     follow(r);
 }
 
@@ -162,6 +163,7 @@ void registry_mirrored(struct registry *r)
     r->complained = false;
     r->deviation = 0;
     wake_in(r->check, CHECK_MS);
+    registry_tell(r, NULL);
     follow(r);
 }
 

@@ -29,12 +29,17 @@ struct registry {
     int64_t aside;                /* entries in Redis that the map does not hold: no prefixes */
     int64_t kept;                 /* in force although Redis has lost them */
     int64_t deviation;            /* in the number of entries, at the last check */
+    registry_changed_cb changed;  /* NULL: nobody wants to know */
+    void *changed_context;
 };
 
 /* Ends the round and begins another after a while. `reply`: what was wrong with it, NULL: none. */
 void registry_retry_later(struct registry *r, const char *doing, const struct redis_reply *reply);
 /* For a request of this round. */
 struct feed_request registry_request(struct registry *r, redis_reply_cb reply);
+
+/* Tells who watches: `reply` brought changes; NULL: `map` is another one. */
+void registry_tell(const struct registry *r, const struct redis_reply *reply);
 
 /* Reads all standings anew; ends in registry_mirrored() or registry_retry_later(). */
 void registry_scan(struct registry *r);

@@ -11,7 +11,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tests.integration import let_by  # noqa: E402
 from tests.lab import process, sandbox, servers, topology  # noqa: E402
+from tests.lab.bypass import TABLE, Bypass  # noqa: E402
 from tests.lab.web import Web  # noqa: E402
 
 
@@ -128,3 +130,18 @@ def site_fixture(lab, site_redis, started):
         if web.redis.alive():
             denied = web.denied()
             assert not denied, str(denied)
+
+
+@pytest.fixture(name="bypass")
+def bypass_fixture(gate, started):
+    """bypass({...}) starts a gate, and a gate25-bypassd beside it with bypass { section }."""
+    begun = []
+
+    def start(overrides=None, section=None, **options):
+        begun.append(Bypass(gate({**let_by.LIMITS, **(overrides or {})}, **options), section))
+        return started(begun[-1])
+
+    yield start
+    for b in begun:
+        b.end()
+        b.host.run("nft", "delete", "table", *TABLE, check=False)

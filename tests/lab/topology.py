@@ -276,7 +276,7 @@ class Lab:
 
     def clear_mode(self, gate=1):
         host = self.hosts[f"gate{gate}"]
-        if "gate25" not in host.run("nft", "list", "tables").stdout:
+        if "table inet gate25" not in host.run("nft", "list", "tables").stdout.splitlines():
             return
         host.run("nft", "delete", "table", "inet", "gate25")
         for family in ("-4", "-6"):

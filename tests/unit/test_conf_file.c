@@ -250,6 +250,10 @@ static const struct {
     {GOOD "smtp {\n bare-lf = \"pass\"\n}\n", 4, ": normalize, refuse"},
     {GOOD "registry {\n copy = \"x\"\n}\n", 4, "registry.copy"},
     {GOOD "control {\n socket = \"x\"\n}\n", 4, "control.socket"},
+    {GOOD "bypass {\n control = \"x\"\n}\n", 4, "bypass.control"},
+    {GOOD "bypass {\n hold = \"1s\"\n}\n", 4, "bypass.hold: \"1s\"|5s to 1d"},
+    {GOOD "bypass {\n mark-bit = 32\n}\n", 4, "bypass.mark-bit: \"32\"|0 to 31"},
+    {GOOD "bypass {\n listen = \"9126\"\n}\n", 4, "bypass.listen"},
     {GOOD "node {\n name = \"a b\"\n}\n", 4, "node.name: \"a b\"|1 to 63"},
     {GOOD "timeouts {\n connect = \"0s\"\n}\n", 4, "timeouts.connect: \"0s\"|from 1ms to 7d"},
     {GOOD "timeouts {\n data-end = \"10 minutes\"\n}\n", 4, "timeouts.data-end"},
@@ -394,6 +398,10 @@ static void test_defaults(void **state)
     assert_int_equal(c->bare_lf, BARE_LF_NORMALIZE);
     assert_null(c->registry_copy);
     assert_null(c->control_socket);
+    assert_null(c->bypass.control_socket);
+    assert_int_equal(c->bypass.listen.count, 0);
+    assert_int_equal(c->bypass.hold_ms, 300000);
+    assert_int_equal(c->bypass.mark_bit, 28);
     assert_int_equal(gethostname(host, sizeof(host) - 1), 0);
     assert_string_equal(c->node, host);
     assert_int_equal(c->timeouts.connect_ms, 30000);
@@ -443,6 +451,8 @@ static const char everything[] =
     "help { url = \"https://mail.isp.example/\" }\n"
     "journal { file = \"/var/log/j\" keep = 7d envelope = domains }\n"
     "registry { copy = \"/var/lib/c\" }\ncontrol { socket = \"/run/c\" }\n"
+    "bypass { control = /run/b listen = { \"127.0.0.1:1\", \"[::1]:1\" } hold = 10s mark-bit = 3 "
+    "}\n"
     "node { name = \"gate-1.example\" }\n"
     "timeouts { connect = 1s banner = 2s command = 3s reply = 4s data-start = 5s\n"
     " data-block = 6s data-end = 7s opaque = 8s drain = 0s submission = 9s }\n";
@@ -506,6 +516,10 @@ static void test_everything(void **state)
     assert_int_equal(c->bare_lf, BARE_LF_REFUSE);
     assert_string_equal(c->registry_copy, "/var/lib/c");
     assert_string_equal(c->control_socket, "/run/c");
+    assert_string_equal(c->bypass.control_socket, "/run/b");
+    assert_int_equal(c->bypass.listen.count, 2);
+    assert_int_equal(c->bypass.hold_ms, 10000);
+    assert_int_equal(c->bypass.mark_bit, 3);
     assert_string_equal(c->node, "gate-1.example");
     assert_int_equal(c->timeouts.connect_ms, 1000);
     assert_int_equal(c->timeouts.banner_ms, 2000);

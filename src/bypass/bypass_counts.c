@@ -1,0 +1,156 @@
+#include "bypass/bypass_counts.h"
+
+#include <stdlib.h>
+
+static int put(struct prefix_map *m, const struct prefix *p, uint32_t value, int64_t number)
+{
+    size_t capacity = m->slots == NULL ? PREFIX_MAP_SMALLEST : m->capacity * 2;
+    struct prefix_slot *old = m->slots, *slots;
+
+    if (old == NULL || prefix_map_full(m)) {
+        slots = calloc(capacity, sizeof(*slots));
+        if (slots == NULL) {
+            return -1;
+        }
+        if (old == NULL) {
+            prefix_map_init(m, slots, capacity);
+        } else {
+            prefix_map_move(m, slots, capacity);
+            free(old);
+        }
+    }
+    return prefix_map_put(m, p, value, number) ? 0 : -1;
+}
+
+static const struct prefix_slot *get(const struct prefix_map *m, const struct prefix *p)
+{
+    return m->slots == NULL ? NULL : prefix_map_get(m, p);
+}
+
+static void clear(struct prefix_map *m)
+{
+    free(m->slots);
+    *m = (struct prefix_map){0};
+}
+
+void bypass_counts_fini(struct bypass_counts *c)
+{
+    for (size_t kind = 0; kind < BYPASS_COUNTS; kind++) {
+        clear(&c->seen[kind]);
+    }
+    clear(&c->index);
+    free(c->figures);
+    *c = (struct bypass_counts){0};
+}
+
+void bypass_counts_begin(struct bypass_counts *c)
+{
+    c->round++;
+}
+
+/* Keeps what was read in this round. Without memory old readings stay, which does no harm. */
+static void prune(struct prefix_map *m, uint32_t round)
+{
+    struct prefix_map fresh = {0};
+
+    for (size_t i = 0; i < m->capacity; i++) {
+        const struct prefix_slot *s = &m->slots[i];
+        struct prefix p = prefix_map_prefix(s);
+
+        if (s->family != ADDR_NONE && s->value == round &&
+            put(&fresh, &p, round, s->until_s) != 0) {
+            clear(&fresh);
+            return;
+        }
+    }
+    clear(m);
+    *m = fresh;
+}
+
+void bypass_counts_end(struct bypass_counts *c)
+{
+    for (size_t kind = 0; kind < BYPASS_COUNTS; kind++) {
+        prune(&c->seen[kind], c->round);
+    }
+    c->counting = true;
+}
+
+static struct bypass_figures *figures_of(struct bypass_counts *c, const struct prefix *subscriber)
+{
+    const struct prefix_slot *slot = get(&c->index, subscriber);
+
+    if (slot != NULL) {
+        return &c->figures[slot->value];
+    }
+    if (c->count == BYPASS_COUNTED) {
+        return NULL;
+    }
+    if (c->count == c->room) {
+        size_t room = c->room == 0 ? 64 : c->room * 2;
+        struct bypass_figures *more = reallocarray(c->figures, room, sizeof(*more));
+
+        if (more == NULL) {
+            return NULL;
+        }
+        c->figures = more;
+        c->room = room;
+    }
+    if (put(&c->index, subscriber, (uint32_t)c->count, 0) != 0) {
+        return NULL;
+    }
+    c->figures[c->count] = (struct bypass_figures){.subscriber = *subscriber};
+    return &c->figures[c->count++];
+}
+
+uint64_t bypass_counts_take(
+    struct bypass_counts *c, enum bypass_count kind, const struct prefix *unit, uint64_t value,
+    const struct prefix *subscriber)
+{
+    const struct prefix_slot *slot = get(&c->seen[kind], unit);
+    uint64_t before = slot == NULL ? 0 : (uint64_t)slot->until_s;
+    /* A smaller number: the kernel had forgotten the unit, and began anew. */
+    uint64_t more = value >= before ? value - before : value;
+    struct bypass_figures *figures;
+
+    if (put(&c->seen[kind], unit, c->round, (int64_t)value) != 0 || !c->counting || more == 0) {
+        return 0;
+    }
+    figures = figures_of(c, subscriber);
+    if (figures != NULL) {
+        figures->count[kind] += more;
+    }
+    return more;
+}
+
+const struct bypass_figures *bypass_counts_of(
+    const struct bypass_counts *c, const struct prefix *subscriber)
+{
+    const struct prefix_slot *slot = get(&c->index, subscriber);
+
+    return slot == NULL ? NULL : &c->figures[slot->value];
+}
+
+size_t bypass_counts_top(
+    const struct bypass_counts *c, const struct bypass_figures **out, size_t most)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < c->count; i++) {
+        const struct bypass_figures *f = &c->figures[i];
+        size_t at = count;
+
+        /* Moves down whoever has less; the least falls out. */
+        while (at > 0 && out[at - 1]->count[BYPASS_UP] < f->count[BYPASS_UP]) {
+            at--;
+        }
+        if (at == most) {
+            continue;
+        }
+        for (size_t j = count < most ? count : most - 1; j > at; j--) {
+            out[j] = out[j - 1];
+        }
+        out[at] = f;
+        count += count < most;
+    }
+    return count;
+}

@@ -1,0 +1,97 @@
+/* The daemon's inside, shared by bypass.c (clocks, outside), bypass_work.c (the table and its
+ * sets), bypass_count.c (readings) and bypass_report.c. */
+#ifndef GATE25_BYPASS_BYPASS_INTERNAL_H
+#define GATE25_BYPASS_BYPASS_INTERNAL_H
+
+#include "bypass/bypass.h"
+#include "bypass/bypass_change.h"
+#include "bypass/bypass_counts.h"
+#include "bypass/bypass_wanted.h"
+#include "bypass/nft_dump.h"
+#include "bypass/nft_run.h"
+#include "bypass/nft_watch.h"
+#include "svc/registry.h"
+#include "svc/tally.h"
+
+#define BYPASS_ERROR 512
+
+/* What happened so far. */
+enum bypass_event {
+    EVENT_ADDED, /* units and ranges */
+    EVENT_REMOVED,
+    EVENT_MADE,      /* the table */
+    EVENT_FOREIGN,   /* somebody else changed rules */
+    EVENT_FAILED,    /* the kernel did not take a change */
+    EVENT_FORGOTTEN, /* tracked connections, see conntrack_end.h */
+    EVENTS
+};
+
+struct bypass {
+    struct event_base *base;
+    struct conf *conf;
+    enum intercept_mode mode; /* of the first configuration, as gate25d's */
+    struct registry *registry;
+    struct redis *store; /* of the tally, which the desk reads */
+    struct tally *tally;
+    struct nft_run *run;
+    struct nft_dump *dump;
+    struct nft_watch *watch;
+    struct event *tick, *step;
+    bypass_ready_cb ready; /* NULL: was called */
+    void *ready_context;
+
+    bool stands; /* the table does, as far as we know */
+    struct nft_table table;
+    uint32_t generation; /* of the rules, after what we did last */
+    bool suspicious;     /* somebody else has changed rules since */
+
+    struct bypass_sets held;    /* what the kernel's sets hold */
+    struct bypass_sets wanted;  /* being brought about, while `working` */
+    struct bypass_sets part;    /* of `held`, what is looked at; while `partial` */
+    struct bypass_entries odd;  /* the prefixes that are no units, when all was looked at last */
+    struct bypass_sets touched; /* units whose standings have changed since */
+    struct bypass_sets gone;    /* what was let by and is no more, in this work */
+    struct bypass_change change;
+    bool known;   /* the standings are: until then the sets are left as they are */
+    bool dirty;   /* all standings have to be looked at */
+    bool working; /* `step` goes on */
+    bool partial; /* ... with what was touched alone */
+    bool filling; /* a table that was made anew */
+
+    int64_t next_end_s;                             /* Unix seconds; 0: no standing ends */
+    int64_t clocks_apart_ms;                        /* Unix time less monotonic time */
+    int64_t started_ms, beat_ms, sync_ms, count_ms; /* monotonic: when each was done last */
+    int64_t sync_took_ms;
+
+    struct bypass_counts counts;
+    uint64_t kernel[BYPASS_COUNTS];  /* what the table's own counters said last */
+    uint64_t carried[BYPASS_COUNTS]; /* what those of tables that were removed had said */
+    uint64_t events[EVENTS];
+    char trouble[BYPASS_ERROR]; /* why the table does not stand, or could not be changed */
+};
+
+/* bypass_work.c */
+
+/* Makes the table where it is missing, and reads what its sets hold. */
+void bypass_sync(struct bypass *b);
+/* Says that we live. */
+void bypass_beat(struct bypass *b);
+/* Begins to bring about what the standings say; does nothing while that is under way. */
+void bypass_work(struct bypass *b);
+/* `step`'s callback. */
+void bypass_step(evutil_socket_t fd, short what, void *bypass);
+/* Has somebody else changed rules, and what is left of ours? */
+void bypass_look(struct bypass *b);
+
+/* Says once what is wrong, and notes it as the trouble there is. */
+void bypass_fail(struct bypass *b, const char *doing, const char *why);
+
+/* bypass_read.c */
+
+/* What the sets hold becomes `held`. False: bypass_fail() was told. */
+bool bypass_read(struct bypass *b) __attribute__((warn_unused_result));
+
+/* bypass_count.c */
+void bypass_count(struct bypass *b);
+
+#endif

@@ -1,0 +1,210 @@
+/* Lets registered subscribers by in the kernel: wires the bypass, its control socket and its page
+ * together. */
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+
+#include "base/log.h"
+#include "bypass/bypass.h"
+#include "ctl/control.h"
+#include "proxy/privileges.h"
+#include "svc/conf_file.h"
+#include "svc/daemon_options.h"
+
+#define ERROR_TEXT 1024
+#define SIGNALS    3
+
+static const char usage[] =
+    "usage: gate25-bypassd [--config FILE] [--check | --remove]\n"
+    "       gate25-bypassd --help | --version\n"
+    "\n"
+    "Keeps the subscribers whose class passes in sets of nftables, so that the kernel routes "
+    "their\n"
+    "port 25 on and gate25d never sees it. Runs beside gate25d, on the gate. Stays in the\n"
+    "foreground. SIGHUP reads the configuration anew; SIGTERM ends it, and leaves the table.\n"
+    "\n"
+    "  --config FILE  default " CONF_FILE_DEFAULT "\n"
+    "  --check        only read the configuration: status 0, or 1 and the reason\n"
+    "  --remove       delete the table inet gate25_bypass: gate25d takes everything again\n";
+
+struct program {
+    struct event_base *base;
+    struct conf *conf;
+    const char *file;
+    struct bypass *bypass;
+    struct bypass_http *http;
+    struct control *control;
+};
+
+static void reload(struct program *p)
+{
+    char array[ERROR_TEXT];
+    struct text error;
+    struct conf *conf;
+
+    text_init(&error, array, sizeof(array));
+    conf = conf_file_read(p->file, &error);
+    if (conf) {
+        conf_bypass_needs_restart(p->conf, conf, &error);
+        bypass_set_conf(p->bypass, conf);
+        log_info("reloaded%s%s", error.len > 0 ? "; these take a restart: " : "", array);
+    } else {
+        log_error("not reloaded: %s", array);
+    }
+    conf_release(conf);
+}
+
+static void on_signal(evutil_socket_t number, short what, void *context)
+{
+    struct program *p = context;
+
+    (void)what;
+    if (number == SIGHUP) {
+        reload(p);
+    } else {
+        event_base_loopbreak(p->base);
+    }
+}
+
+static char *status(void *context)
+{
+    const struct program *p = context;
+
+    return bypass_status_json(p->bypass);
+}
+
+static void show(
+    void *context, const char *arguments, control_answer_cb answer, void *control, uint64_t ticket)
+{
+    const struct program *p = context;
+    char *line = bypass_show_json(p->bypass, arguments);
+
+    answer(control, ticket, line ? line : "{\"error\": \"out of memory\"}");
+    free(line);
+}
+
+static void on_ready(void *context)
+{
+    (void)context;
+    log_info("ready");
+    sd_notify(0, "READY=1");
+}
+
+static int serve(struct program *p)
+{
+    static const int numbers[SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
+    struct event *events[SIGNALS] = {NULL};
+    bool good = true;
+
+    for (size_t i = 0; i < SIGNALS; i++) {
+        events[i] = evsignal_new(p->base, numbers[i], on_signal, p);
+        good = good && events[i] && event_add(events[i], NULL) == 0;
+    }
+    if (good) {
+        good = event_base_dispatch(p->base) >= 0;
+    }
+    for (size_t i = 0; i < SIGNALS; i++) {
+        if (events[i]) {
+            event_free(events[i]);
+        }
+    }
+    return good ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* Everything that may be wrong with the surroundings shows here. */
+static bool open_all(struct program *p, struct text *error)
+{
+    static const struct control_verb verbs[] = {
+        {.name = "status", .run = status}, {.name = "show", .begin = show}};
+
+    if (privileges_drop(PRIVILEGE_NET_ADMIN, "gate25-bypassd", error) < 0) {
+        return false;
+    }
+    p->base = event_base_new();
+    if (!p->base) {
+        text_addf(error, "out of memory");
+        return false;
+    }
+    if (p->conf->bypass.control_socket) {
+        p->control = control_new(
+            p->base, p->conf->bypass.control_socket, verbs, sizeof(verbs) / sizeof(verbs[0]), p,
+            error);
+        if (!p->control) {
+            return false;
+        }
+    }
+    p->bypass = bypass_new(p->base, p->conf, on_ready, NULL, error);
+    if (p->bypass) {
+        p->http = bypass_http_new(p->base, p->conf, p->bypass, error);
+    }
+    return p->http != NULL;
+}
+
+static int run(struct conf *conf, const char *file)
+{
+    char array[ERROR_TEXT];
+    struct text error;
+    struct program p = {.conf = conf, .file = file};
+    int status = EXIT_FAILURE;
+
+    text_init(&error, array, sizeof(array));
+    if (open_all(&p, &error)) {
+        status = serve(&p);
+    } else {
+        log_error("%s", array);
+    }
+    control_free(p.control);
+    bypass_http_free(p.http);
+    bypass_free(p.bypass);
+    if (p.base) {
+        event_base_free(p.base);
+    }
+    return status;
+}
+
+static int remove_table(void)
+{
+    char array[ERROR_TEXT];
+    struct text error;
+
+    text_init(&error, array, sizeof(array));
+    if (bypass_remove(&error) != 0) {
+        (void)fprintf(stderr, "the table is not removed: %s\n", array);
+        return EXIT_FAILURE;
+    }
+    return EXIT_SUCCESS;
+}
+
+static int start(const char *file, bool check)
+{
+    char array[ERROR_TEXT];
+    struct text error;
+
+    text_init(&error, array, sizeof(array));
+    struct conf *conf = conf_file_read(file, &error);
+    if (!conf) {
+        (void)fprintf(stderr, "%s\n", array);
+        return EXIT_FAILURE;
+    }
+    int status = check ? EXIT_SUCCESS : run(conf, file);
+    conf_release(conf);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct daemon_program program = {
+        "gate25-bypassd", usage, CONF_FILE_DEFAULT, "remove"};
+    struct daemon_options options;
+    int status;
+
+    if (!daemon_options_read(argc, argv, &program, &options, &status)) {
+        return status;
+    }
+    (void)signal(SIGPIPE, SIG_IGN);
+    log_open("gate25-bypassd", LOG_LEVEL_INFO);
+    return options.other ? remove_table() : start(options.file, options.check);
+}

@@ -1,0 +1,43 @@
+"""What tests of gate25-bypassd share."""
+
+import contextlib
+
+from tests.integration.wire import MX4, MX6
+from tests.lab import servers
+from tests.lab.process import wait_for
+
+LIMITS = {"class ordinary": {"messages": ["1/1d"]}}
+LINE4, LINE6 = "10.20.0.25", "2001:db8:20:2500::25"
+FAMILIES = [(LINE4, MX4), (LINE6, MX6)]
+
+
+def store_of(b):
+    """A client of its Redis."""
+    return contextlib.closing(servers.redis_client.Redis(
+        unix_socket_path=b.gate.sections["redis"]["url"][5:], decode_responses=True))
+
+
+def sessions(b):
+    """How many gate25d has had."""
+    return b.gate.ctl_json("status")["counters"]["sessions_total"]
+
+
+def register(b, *who, options=()):
+    """Registers them, and waits until the kernel lets them by."""
+    for line in who:
+        b.gate.ctl("register", line, *options)
+    wait_for(lambda: all(b.ask(f"show {line}")["let_by"] for line in who), 60, f"{who} let by")
+
+
+def unregister(b, *who):
+    for line in who:
+        b.gate.ctl("unregister", line)
+    wait_for(lambda: not any(b.ask(f"show {line}")["let_by"] for line in who), 60, f"{who} not let by")
+
+
+def is_reset(client):
+    """Says something: is the connection at its end?"""
+    try:
+        return client.say("NOOP") == ""
+    except (ConnectionError, TimeoutError) as error:
+        return isinstance(error, ConnectionError)

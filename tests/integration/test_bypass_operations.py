@@ -1,0 +1,199 @@
+"""What operators have of gate25-bypassd: figures, rights, command line, many subscribers."""
+
+import re
+import shutil
+import signal
+
+import pytest
+
+from tests.integration.let_by import LIMITS, LINE4, LINE6, register, sessions, store_of, unregister
+from tests.integration.wire import MX6, send
+from tests.lab import gate as gate_module
+from tests.lab import redis_fleet, sandbox, servers, topology
+from tests.lab.bypass import TABLE, Bypass
+from tests.lab.process import PARTS, wait_for
+
+CAP_NET_ADMIN = 1 << 12
+
+
+# -- what it says ----------------------------------------------------------------------------------
+
+
+def test_it_counts_what_was_let_by(lab, sink, bypass):
+    sink()
+    b = bypass()
+    register(b, LINE4, LINE6, "10.20.8.0/24")
+    b.wait_status(well=True)
+    wait_for(lambda: b.status()["readings"] > 0, 60, "the first reading, from which it counts")
+    for _ in range(2):
+        send(lab, LINE4)
+    send(lab, LINE6, MX6)
+    send(lab, "10.20.8.1")
+    send(lab, "10.20.8.2")
+    send(lab, "10.20.0.77")
+    wait_for(lambda: b.ask("show 10.20.8.1")["connections"] == 2, 60, "it has read the kernel's counters")
+    assert b.ask(f"show {LINE4}")["connections"] == 2
+    shown = b.ask(f"show {LINE6}")
+    assert shown["let_by"] and shown["connections"] == 1
+    assert 500 < shown["bytes_up"] < 5000 and 500 < shown["bytes_down"] < 5000
+    assert b.ask("show 10.20.0.77") == {"let_by": False, "connections": 0, "bytes_up": 0, "bytes_down": 0}
+    page = b.metrics()
+    assert page['gate25_bypass_subscriber_connections_total{subscriber="10.20.8.0/24"}'] == 2
+    assert page['gate25_bypass_subscriber_connections_total{subscriber="2001:db8:20:2500::/56"}'] == 1
+    assert page["gate25_bypass_connections_total"] == 5
+    named = [value for name, value in page.items() if name.startswith("gate25_bypass_subscriber_bytes_up_total")]
+    assert len(named) == 3 and sum(named) == page["gate25_bypass_bytes_up_total"]
+    # The totals are the kernel's: a restart loses none.
+    b.kill()
+    b.start()
+    wait_for(lambda: b.metrics()["gate25_bypass_connections_total"] == 5, 60, "the totals")
+
+
+def test_operators_see_it(lab, sink, bypass):
+    sink()
+    b = bypass()
+    register(b, LINE4)
+    b.wait_status(well=True)
+    wait_for(lambda: b.status()["readings"] > 0, 60, "the first reading, from which it counts")
+    send(lab, LINE4)
+    wait_for(lambda: b.gate.ctl_json("show", LINE4)["bypass"]["connections"] == 1, 60, "its connection")
+    shown = b.gate.ctl("show", LINE4).stdout
+    assert re.search(r"bypass +let by in the kernel; since .* 1 connections, \d+ bytes to servers, \d+ from", shown), shown
+    assert "not let by" in b.gate.ctl("show", "10.20.0.1", check=False).stdout
+    assert b.gate.ctl("health").stdout == "good\n"
+    assert re.search(r"(?m)^bypass\.units +1$", b.gate.ctl("status").stdout)
+    assert b.gate.ctl_json("status")["bypass"]["counters"]["connections"] == 1
+    b.kill()
+    health = b.gate.ctl("health")
+    assert health.stdout.startswith("impaired: bypass: gate25-bypassd does not answer: "), health.stdout
+    assert "error" in b.gate.ctl_json("status")["bypass"]
+    assert "gate25-bypassd does not answer" in b.gate.ctl("show", LINE4).stdout
+
+
+def test_rules_and_dashboard_ask_for_what_there_is(lab, bypass, sink):
+    sink()
+    b = bypass()
+    register(b, LINE4)
+    wait_for(lambda: b.status()["readings"] > 0, 60, "the first reading")
+    send(lab, LINE4)
+    wait_for(lambda: b.ask(f"show {LINE4}")["connections"] == 1, 60, "a subscriber on the page")
+    there = {name.partition("{")[0] for name in b.metrics()}
+    for file in ("prometheus/gate25-alerts.yml", "grafana/gate25.json"):
+        text = (topology.CONTRIB / file).read_text(encoding="utf-8")
+        asked = set(re.findall(r"gate25_bypass_\w+", text)) - {"gate25_bypass"}
+        assert len(asked) >= 4 and asked <= there, asked - there
+    checked = b.host.run(PARTS / "usr/bin/promtool", "check", "metrics", input=b.page(), check=False)
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+def test_it_gets_by_with_its_rights_in_redis(lab, sink, started, bypass):
+    sink()
+    store = started(redis_fleet.Server(lab.gate, users=redis_fleet.passwords(redis_fleet.ACL_FILE)))
+    at = f"redis://{{}}127.0.0.1:{store.port}"
+    b = bypass({"redis": {"url": at.format(redis_fleet.login("gate25d"))}}, redis=store)
+    gate_url = b.gate.sections["redis"]["url"]
+    b.end()
+    b.gate.configure({"redis": {"url": at.format(
+        "gate25-bypassd:" + redis_fleet.login("gate25bypassd").partition(":")[2])}})
+    b.start()
+    b.gate.configure({"redis": {"url": at.format(redis_fleet.login("gate25ctl"))}})
+    register(b, LINE4)
+    wait_for(lambda: b.status()["readings"] > 0, 60, "the first reading")
+    send(lab, LINE4)
+    hours = wait_for(lambda: store.client().keys("g25:tally:*:sessions"), 60, "the desk hears of it")
+    assert sum(store.client().zscore(hour, LINE4) or 0 for hour in hours) == 1
+    unregister(b, LINE4)
+    assert store.denied() == []
+    thief = store.client(username="gate25-bypassd", password=redis_fleet.password("gate25bypassd"))
+    for command in (("hset", "g25:standings", LINE4, "registered 0"), ("xadd", "g25:changes", "*", "id", "x"),
+                    ("get", "other"), ("flushall",), ("hgetall", "g25:standing:{x}"), ("config", "get", "*")):
+        with pytest.raises(servers.redis_client.exceptions.NoPermissionError):
+            thief.execute_command(*command)
+    b.gate.configure({"redis": {"url": gate_url}})
+
+
+def test_a_configuration_is_read_anew(lab, sink, bypass):
+    sink()
+    b = bypass()
+    register(b, LINE4, LINE6)
+    b.gate.configure({"class registered": {"action": "meter", "messages": ["9/1d"]}})
+    b.signal(signal.SIGHUP)
+    b.wait_status(in_step=True, units=0)
+    b.gate.configure({"class registered": {"action": "pass", "messages": None}, "bypass": {"mark-bit": 29}})
+    b.signal(signal.SIGHUP)
+    b.wait_status(in_step=True, units=2)
+    assert "0x20000000" in b.host.run("nft", "list", "chain", *TABLE, "let_up").stdout
+    b.gate.configure({"bypass": {"listen": ["127.0.0.1:9999"]}})
+    b.signal(signal.SIGHUP)
+    wait_for(lambda: "these take a restart: bypass.listen\n" in b.text(), 60, "what a reload does not change")
+    b.gate.configure({"bypass": {"mark-bit": 77}})
+    b.signal(signal.SIGHUP)
+    wait_for(lambda: "not reloaded" in b.text() and "mark-bit" in b.text(), 60, "the reason")
+    assert b.status()["units"] == 2
+
+
+def test_it_keeps_one_right_only(bypass):
+    b = bypass()
+    rights = dict(re.findall(r"(?m)^(Cap\w+|NoNewPrivs):\s*(\w+)$",
+                             b.host.run("cat", f"/proc/{b.pid}/status").stdout))
+    assert {name: int(value, 16) for name, value in rights.items()} == {
+        "CapInh": 0, "CapPrm": CAP_NET_ADMIN, "CapEff": CAP_NET_ADMIN, "CapBnd": CAP_NET_ADMIN, "CapAmb": 0,
+        "NoNewPrivs": 1}
+
+
+def test_the_command_line(bypass):
+    b = bypass()
+    program = f"{gate_module.binaries()}/gate25-bypassd"
+    assert b.host.run(program, "--check", "--config", b.gate.config).stdout == ""
+    second = b.host.run(program, "--config", b.gate.config, check=False)
+    assert second.returncode == 1 and "bypass.sock" in second.stderr, "one is enough"
+    b.gate.configure({"bypass": {"hold": "1s"}})
+    bad = b.host.run(program, "--check", "--config", b.gate.config, check=False)
+    assert bad.returncode == 1 and "bypass.hold" in bad.stderr and "5s to 1d" in bad.stderr
+    assert b.host.run(program, "--nonsense", check=False).returncode == 2
+    b.gate.configure({"bypass": {"hold": "5m", "control": b.folder / "other.sock"}})
+    powerless = b.host.run("setpriv", "--bounding-set", "-all", "--inh-caps", "-all", program, "--config",
+                           b.gate.config, check=False)
+    assert powerless.returncode == 1 and "needs CAP_NET_ADMIN" in powerless.stderr
+
+
+def test_as_an_ordinary_user(lab, sink, gate):
+    """As its systemd unit runs it: CAP_NET_ADMIN as an ambient capability, and no other right."""
+    if not sandbox.many_users():
+        pytest.skip("this needs another user: an entry for this user in /etc/subuid")
+    sink()
+    wrapper = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps", "-all,+net_admin",
+               "--ambient-caps", "+net_admin", "--bounding-set", "-all,+net_admin"]
+    b = Bypass(gate(LIMITS), wrapper=wrapper)
+    b.folder.chmod(0o777)
+    b.program = shutil.copy2(b.program, b.folder)
+    with b:
+        register(b, LINE4)
+        assert send(lab, LINE4).startswith("250 ") and sessions(b) == 0
+        text = b.host.run("cat", f"/proc/{b.pid}/status").stdout
+        assert int(re.search(r"(?m)^CapEff:\s*(\w+)$", text)[1], 16) == CAP_NET_ADMIN
+    b.host.run(f"{gate_module.binaries()}/gate25-bypassd", "--remove")
+
+
+def test_many_are_registered_at_once(lab, sink, bypass):
+    sink()
+    b = bypass()
+    lines = [f"10.20.{n >> 8}.{n & 255}" for n in range(20000)] + [
+        f"2001:db8:20:{n:x}00::/56" for n in range(0x40, 0xa0)]
+    with store_of(b) as store:
+        pipe = store.pipeline(transaction=False)
+        for line in lines:
+            pipe.hset("g25:standings", line, "registered 0")
+            pipe.xadd("g25:changes", {"id": line, "class": "registered", "until": "0", "verb": "set"})
+        pipe.execute()
+        b.wait_status(in_step=True, units=len(lines))
+        assert send(lab, "10.20.70.70").startswith("250 ") and send(lab, "2001:db8:20:7000::1", MX6).startswith("250 ")
+        assert sessions(b) == 0
+        pipe = store.pipeline(transaction=False)
+        for line in lines[:-1]:
+            pipe.hdel("g25:standings", line)
+            pipe.xadd("g25:changes", {"id": line, "verb": "remove"})
+        pipe.execute()
+    b.wait_status(in_step=True, units=1)
+    assert list(b.units()) == [lines[-1].removesuffix("/56")]
+    assert send(lab, "10.20.70.70").startswith("250 ") and sessions(b) == 1
