@@ -81,7 +81,7 @@ def sign_up(story, gate, web, surroundings, refused):
     answer = browser.submit(browser.get("/register"), "/register", {**FORM, "action": "send"})
     story.hold(answer.status == 303, f"its owner fills the form in: {FORM['host']}, {FORM['contact']}")
     page = browser.get("/register?done=asked")
-    story.hold(page.words.count("good") == 3, "reverse DNS, its confirmation and SPF are found to be good")
+    story.hold(page.text.count('class="tag good"') == 3, "reverse DNS, its confirmation and SPF are found to be good")
     mail = surroundings.mailbox.wait_messages(1, PATIENCE_S)[0]
     link = re.search(rf"^{re.escape(URL)}(/confirm\?token=\S+)$",
                      mail.get_payload(decode=True).decode("utf-8"), re.MULTILINE).group(1)
