@@ -117,4 +117,8 @@ const char *visit_class_name(const struct visit *v, const char *class);
 /* A word of the language's words.txt; the key itself where there is none. */
 const char *visit_word(const struct visit *v, const char *key);
 
+/* The browser itself says that the request was sent from a page of this site. Whoever lures a
+ * visitor's browser into sending a form must not find it on a page of ours. */
+bool visit_is_from_here(const struct visit *v);
+
 #endif

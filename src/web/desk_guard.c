@@ -90,15 +90,6 @@ bool desk_is_near(const struct visit *v)
     return from->count == 0;
 }
 
-/* Whoever lures a browser into sending a form must not find his words on a page of ours. */
-static bool is_from_here(const struct visit *v)
-{
-    struct span fetched = http_header(v->exchange, "Sec-Fetch-Site");
-
-    return span_equal_nocase(http_header(v->exchange, "Origin"), span_of(v->conf->web.url)) &&
-           (fetched.len == 0 || span_equal(fetched, SPAN_LITERAL("same-origin")));
-}
-
 /* The page that a form of the desk was on. */
 static void add_page_of(const struct visit *v, struct text *out)
 {
@@ -124,7 +115,7 @@ static void tell_lapsed(struct visit *v)
     bool any = false;
 
     text_init(&to, page, sizeof(page));
-    for (size_t i = 0; is_from_here(v) && i < sizeof(names) / sizeof(names[0]); i++) {
+    for (size_t i = 0; visit_is_from_here(v) && i < sizeof(names) / sizeof(names[0]); i++) {
         struct span value = form_value(&v->form, names[i]);
 
         any = any || value.len > 0;

@@ -91,9 +91,7 @@ json_t *visit_languages(const struct visit *v)
 
 /* --- a form that could not be served --- */
 
-/* Whoever lures a visitor's browser into sending a form must not find it on a page of ours, with a
- * button: only what the browser itself says was sent from this site is shown again. */
-static bool is_from_here(const struct visit *v)
+bool visit_is_from_here(const struct visit *v)
 {
     struct span fetched = http_header(v->exchange, "Sec-Fetch-Site");
 
@@ -105,7 +103,7 @@ json_t *visit_form_again(const struct visit *v)
 {
     json_t *fields;
 
-    if (v->method != HTTP_POST || !v->in->form_read || !is_from_here(v) ||
+    if (v->method != HTTP_POST || !v->in->form_read || !visit_is_from_here(v) ||
         form_has(&v->form, "password") || !site_has_route(v->site, HTTP_POST, v->path)) {
         return NULL;
     }
