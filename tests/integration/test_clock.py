@@ -65,7 +65,7 @@ def test_redis_goes_back_some_hours(lab, clock, started, step):
 def test_redis_goes_forward_an_hour(lab, clock, started):
     """As if an hour had passed: a bucket is full again, not two; the day's window still holds."""
     redis = started(Redis(lab.gate, environment=clock.environment))
-    gate = start_isp(lab, redis, started, **LIMITS)
+    gate = start_isp(lab, redis, started, workers=1, **LIMITS)
     used, full = stranger(), stranger()
     assert codes(lab, used, 1) == [250]
     assert codes(lab, full, LIMIT + 1) == [250] * LIMIT + [450]
