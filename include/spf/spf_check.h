@@ -8,13 +8,13 @@
 #define GATE25_SPF_SPF_CHECK_H
 
 #include "core/facts.h"
-#include "core/prefix.h"
+#include "core/spf_record.h"
 
-#define SPF_CHECK_RECORD  2048 /* bytes of the longest record that is looked at */
-#define SPF_CHECK_LOOKUPS 10   /* terms that ask the DNS */
-#define SPF_CHECK_VOIDS   2    /* of them, without an answer */
-#define SPF_CHECK_NAMES   10   /* of one mx or ptr */
-#define SPF_CHECK_MEMO    128  /* questions to the DNS, whatever for */
+#define SPF_CHECK_RECORD  SPF_RECORD_MOST
+#define SPF_CHECK_LOOKUPS 10  /* terms that ask the DNS */
+#define SPF_CHECK_VOIDS   2   /* of them, without an answer */
+#define SPF_CHECK_NAMES   10  /* of one mx or ptr */
+#define SPF_CHECK_MEMO    128 /* questions to the DNS, whatever for */
 #define SPF_CHECK_NAME    256
 #define SPF_CHECK_BYTES   262144 /* of all answers that one check may hold */
 
