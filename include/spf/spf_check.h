@@ -43,7 +43,8 @@ enum spf_result spf_check_result(const struct spf_check *c);
 /* Why, in the sender's domain's own words where it has any. */
 struct span spf_check_explanation(const struct spf_check *c);
 
-/* The questions, numbered from 0: also those that were answered. */
+/* The questions, numbered from 0: also those that were answered. The first is there before any run.
+ */
 size_t spf_check_count(const struct spf_check *c);
 enum spf_dns_state spf_check_state(const struct spf_check *c, size_t i);
 const char *spf_check_name(const struct spf_check *c, size_t i); /* without a dot at its end */

@@ -181,6 +181,8 @@ struct spf_check *spf_check_new(const struct addr *client, struct span helo, str
     }
     if (!take_identity(c, helo, sender)) {
         c->result = SPF_NONE;
+    } else {
+        spf_check_expect(c, strrchr(c->sender, '@') + 1);
     }
     return c;
 }

@@ -62,6 +62,8 @@ struct spf_check {
 /* Before each run: libspf2's layer over the memo, and all counts of the limits at nothing. The memo
  * stays. */
 void spf_check_begin(struct spf_check *c);
+/* The record of this domain will be asked for: it is in the memo, wanted. */
+void spf_check_expect(struct spf_check *c, const char *domain);
 /* Frees the memo's entries. */
 void spf_check_forget(struct spf_check *c);
 
