@@ -31,6 +31,9 @@ static const struct {
     [RULE_SHUTDOWN] = {"shutdown", "3.2", 421, "can connect again at once: the gate is restarting"},
     [RULE_RESOURCES] = {"resources", "3.1", 421, "finds the gate out of resources"},
     [RULE_HALF_CLOSE] = {"half-close", "4.2", 421, "ended its connection within a line"},
+    [RULE_SENDER] =
+        {"sender", "1.7", 501,
+         "named a sender that mail servers read differently: write MAIL FROM:<user@domain>"},
     [RULE_SPF] = {"spf", "7.23", 0, "may not send for this sender, says its domain's SPF record"},
     [RULE_SPF_HELO] =
         {"spf-helo", "7.23", 0, "may not use this HELO name, says its domain's SPF record"},
@@ -112,6 +115,9 @@ static void add_limit_words(
     if (v->limit != LIMIT_CONCURRENT) {
         text_addf(out, " in ");
         conf_duration_words(rate->period_us, out);
+    }
+    if (v->cost > 1) {
+        text_addf(out, ", and SPF fails this mail, which counts as %" PRIu32, v->cost);
     }
 }
 

@@ -1,5 +1,6 @@
 #include "spf/spf_service.h"
 
+#include <errno.h>
 #include <event2/event_struct.h>
 #include <stdlib.h>
 #include <sys/queue.h>
@@ -11,7 +12,9 @@
 #include "spf/spf_check.h"
 #include "spf/spf_death.h"
 
-#define READS_A_TURN 32 /* questions of one socket before others have their turn */
+#define READS_A_TURN  32 /* questions of one socket before others have their turn */
+#define SEND_AGAIN_MS 20
+#define SENDS_MOST    100
 
 /* The names that a question is about. With an empty reverse-path they are one (RFC 7208 2.4). */
 enum identity { IDENTITY_HELO, IDENTITY_SENDER, IDENTITIES };
@@ -26,6 +29,7 @@ struct job {
     uint32_t asker;
     uint64_t asker_id;
     unsigned awaited; /* answers of the DNS */
+    unsigned sends;   /* of the answer, in vain */
     bool due;         /* to be run in the loop's next turn */
     struct event deadline;
 };
@@ -50,13 +54,14 @@ struct spf_service {
     size_t readable_count;
 };
 
-static void send_reply(int socket, uint32_t asker, uint64_t id, const struct spf_answer *answer)
+/* False: whoever asked has no room for it now. */
+static bool send_reply(int socket, uint32_t asker, uint64_t id, const struct spf_answer *answer)
 {
     struct spf_reply reply = {asker, id, *answer};
     uint8_t packet[SPF_WIRE_MOST];
     size_t size = spf_reply_encode(&reply, packet);
-    /* Who does not read his answers will not miss this one. */
-    (void)send(socket, packet, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return send(socket, packet, size, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)size ||
+           errno != EAGAIN;
 }
 
 static void job_free(struct job *j)
@@ -91,11 +96,16 @@ static struct spf_answer answer_of(const struct job *j)
     return answer;
 }
 
-/* Says it, and that is the end of it. */
+/* Says it, and that is the end of it. Hundreds of answers at once may be more than a busy gate has
+ * room for; who does not read them for long will not miss this one. */
 static void finish(struct job *j)
 {
+    static const struct timeval wait = {.tv_usec = SEND_AGAIN_MS * 1000};
     const struct spf_answer answer = answer_of(j);
-    send_reply(j->socket, j->asker, j->asker_id, &answer);
+    if (!send_reply(j->socket, j->asker, j->asker_id, &answer) && j->sends++ < SENDS_MOST) {
+        event_add(&j->deadline, &wait);
+        return;
+    }
     job_free(j);
 }
 
@@ -275,7 +285,7 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
         if (spf_question_decode((struct span){packet, (size_t)n}, &q) && !begin(s, fd, &q)) {
             const struct spf_answer full = {
                 SPF_UNKNOWN, SPF_UNKNOWN, SPAN_LITERAL("too many questions"), SPAN_LITERAL("")};
-            send_reply(fd, q.asker, q.id, &full);
+            (void)send_reply(fd, q.asker, q.id, &full);
         }
     }
 }

@@ -74,6 +74,8 @@ RESULTS = [
 ]
 
 
+LONG = ".".join(("a" * 63, "b" * 63, "c" * 63, "spf.example"))
+RECORDS[LONG] = [dns.txt("v=spf1 -all")]
 HOSTILE = [("noinclude", "permerror"), ("noexists", "permerror"), ("noredirect", "permerror"), ("redirects", "permerror"),
            ("first", "pass"), ("ignored", "fail"), ("moo", "pass")]
 
@@ -169,6 +171,9 @@ def test_ctl(spf_gate):
         assert ask(gate, OTHER, sender, "pass.spf.example")["result"] == "fail"
         assert ask(gate, OTHER, sender, "pass.spf.example")["helo"] == "fail"
         assert ask(gate, CLIENT, sender, "[10.20.0.7]")["result"] == "none"
+    assert ask(gate, CLIENT, '"us er"@pass.spf.example')["result"] == "pass"
+    assert ask(gate, CLIENT, f"user@{LONG}")["result"] == "fail"
+    assert ask(gate, CLIENT, "", LONG)["helo"] == "fail"
     assert "10 terms" in ask(gate, CLIENT, "user@i1.spf.example")["explanation"]
     assert "2048" in ask(gate, CLIENT, "user@smash.spf.example")["explanation"]
 
@@ -258,8 +263,8 @@ def test_refuse_by_the_helo_name(lab, spf_gate, sink):
     assert (line["rule"], line["spf"], line["spf_helo"]) == ("spf-helo", "none", "fail")
 
 
-SPELLINGS = ["<user@{}>", " < user @ {} >", "<user(me)@{}>", '<"us er"@{}>', "<@relay.example:user@{}>", "<user@{}.>",
-             "<{long}@{}>", '<"user@pass.spf.example"@{}>']
+SPELLINGS = ["<user@{}>", " < user@{} >", '<"us er"@{}>', "<@relay.example:user@{}>", "<user@{}.>",
+             "<{long}@{}>", '<"user@pass.spf.example"@{}>', "user@{}", "<user@{}> SIZE=1000"]
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
@@ -276,6 +281,66 @@ def test_spellings_of_a_sender(lab, spf_gate, sink, spelling):
             client.say("RSET")
         client.say("QUIT")
     assert gate.wait_journal(event="session")[0]["spf"] == "pass"
+
+
+ODD_SENDERS = ["(<x@pass.spf.example>)<user@fail.spf.example>", "<user@fail.spf.example(<x@pass.spf.example>)>",
+               "user@fail.spf.example>", '<user@"fail.spf.example">', "<group:user@fail.spf.example;>",
+               "< user @ fail.spf.example >", "<user(me)@fail.spf.example>", "<x@pass.spf.example><user@fail.spf.example>"]
+
+
+@pytest.mark.parametrize("use", ["refuse", "meter"])
+def test_senders_that_servers_read_differently(lab, spf_gate, sink, use):
+    """Where SPF decides there must be no doubt about whom it is asked about."""
+    gate = spf_gate(use)
+    sink()
+    with Client(lab) as client:
+        for path in ODD_SENDERS:
+            reply = client.say(f"MAIL FROM:{path}")
+            assert reply.startswith("501 5.1.7 10.20.0.7 named a sender that mail servers read differently"), path
+            assert client.say("RCPT TO:<b@mx.example>").startswith("501 5.1.7")
+        assert client.say("MAIL FROM:<user@pass.spf.example>").startswith("250")
+        assert client.say("QUIT").startswith("221")
+    lines = gate.wait_journal(len(ODD_SENDERS), event="refusal")
+    assert {(line["rule"], line["spf"], line["verdict"]) for line in lines} == {("sender", "none", "refuse")}
+    assert gate.ctl_json("status")["counters"]["spf_total"] == 1
+
+
+def test_a_long_helo_name(lab, spf_gate, sink):
+    """All of it is asked about."""
+    gate = spf_gate("refuse")
+    sink()
+    with Client(lab) as client:
+        assert client.say(f"HELO {LONG}").startswith("250")
+        assert client.say("MAIL FROM:<>").startswith("550 5.7.23")
+    assert gate.wait_journal(event="refusal")[0]["helo"] == LONG
+
+
+def test_over_the_limit_nobody_is_asked(lab, spf_gate, sink):
+    """A mail that SPF refuses has cost its message; one without a message left asks no DNS."""
+    gate = spf_gate("refuse", {"messages": ["3/1d"]})
+    sink()
+    with Client(lab) as client:
+        for number in range(3):
+            assert client.say(f"MAIL FROM:<user{number}@fail.spf.example>").startswith("550 5.7.23")
+        for number in range(20):
+            assert client.say(f"MAIL FROM:<user@n{number}.spf.example>").startswith("450 4.7.1")
+        assert client.say("QUIT").startswith("221")
+    assert gate.ctl_json("status")["counters"]["spf_total"] == 3
+
+
+def test_a_refused_mail_costs_no_recipients(lab, spf_gate, sink):
+    spf_gate("refuse", {"recipients": ["2/1d"]})
+    sink()
+    with Client(lab) as client:
+        client.send("MAIL FROM:<user@fail.spf.example>\r\nRCPT TO:<a@mx.example>\r\nRCPT TO:<b@mx.example>")
+        said = b""
+        while said.count(b"\r\n") < 3:
+            said += client.socket.recv(4096)
+        assert [line[:3] for line in said.splitlines()] == [b"550", b"554", b"554"]
+        assert client.say("MAIL FROM:<user@pass.spf.example>").startswith("250")
+        for name in "ab":
+            assert client.say(f"RCPT TO:<{name}@mx.example>").startswith("250")
+        assert client.say("RCPT TO:<c@mx.example>").startswith("452")
 
 
 def test_a_sender_with_u_labels(lab, spf_gate, sink):
@@ -309,13 +374,28 @@ def test_shadow(lab, spf_gate, sink):
 
 def test_meter(lab, spf_gate, sink):
     """10 messages: two that fail cost 4 each, so two more go."""
-    spf_gate("meter", {"messages": ["10/1d"]}, **{"fail-cost": 4})
+    gate = spf_gate("meter", {"messages": ["10/1d"]}, **{"fail-cost": 4})
     sink()
     with Client(lab) as client:
         for domain in ("fail", "fail", "pass", "pass"):
             assert client.say(f"MAIL FROM:<user@{domain}.spf.example>").startswith("250")
             assert client.say("RSET").startswith("250")
-        assert client.say("MAIL FROM:<user@pass.spf.example>").startswith("450 4.7.1")
+        reply = client.say("MAIL FROM:<user@pass.spf.example>")
+        assert reply.startswith("450 4.7.1") and "SPF" not in reply
+    assert "cost" not in gate.wait_journal(event="refusal")[0]
+
+
+def test_meter_says_that_it_was_spf(lab, spf_gate, sink):
+    gate = spf_gate("meter", {"messages": ["10/1d"]}, **{"fail-cost": 6})
+    sink()
+    with Client(lab) as client:
+        assert client.say("MAIL FROM:<user@fail.spf.example>").startswith("250")
+        assert client.say("RSET").startswith("250")
+        reply = client.say("MAIL FROM:<user@fail.spf.example>")
+        assert "limit of 10 messages in 1 day, and SPF fails this mail, which counts as 6; retry in" in reply
+    line = gate.wait_journal(event="refusal")[0]
+    assert (line["rule"], line["spf"], line["cost"]) == ("messages:10/1d", "fail", 6)
+    assert "SPF fails the mail, which counts as 6" in gate.ctl("log", CLIENT).stdout
 
 
 def test_pass_classes_do_not_ask(lab, spf_gate, sink, redis):
