@@ -162,10 +162,12 @@ static void add_printable(const char *s, struct text *out)
 static void add_advice(const struct conf_submission *submission, struct text *out)
 {
     bool named = submission->host[0];
-    text_addf(
-        out, "; use %s port %u with STARTTLS or port 465 with TLS",
-        named ? submission->host : "your mail provider's server",
-        named ? submission->port : SUBMISSION_PORT);
+    unsigned port = named ? submission->port : SUBMISSION_PORT;
+    text_addf(out, "; use %s", named ? submission->host : "your mail provider's server");
+    if (port != SUBMISSION_TLS_PORT) {
+        text_addf(out, " port %u with STARTTLS or", port);
+    }
+    text_addf(out, " port %u with TLS", SUBMISSION_TLS_PORT);
 }
 
 void verdict_reply(

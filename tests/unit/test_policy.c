@@ -300,6 +300,10 @@ static void test_advice(void **state)
         reply, "450 4.7.1 10.20.0.7 has reached its limit of 10 sessions in 1 minute; use "
                "smtp.isp.example port 2587 with STARTTLS or port 465 with TLS; retry in 9 seconds; "
                "see https://h/ (case CASE000000)\r\n");
+    /* There is no STARTTLS at a port that begins with TLS. */
+    submission.port = 465;
+    reply_of(told[0], PLACE_GREETING, &context, reply);
+    assert_non_null(strstr(reply, "; use smtp.isp.example port 465 with TLS; "));
     /* Never too long, however long its parts are. */
     memset(submission.host, 'h', sizeof submission.host - 1);
     context.detail = "a detail that is of some length, and longer than what there is room for";
