@@ -20,4 +20,7 @@ struct admission_facts {
 /* FORWARD, or a refusal with RULE_DIRECT, RULE_SOURCE, RULE_DESTINATION or RULE_LOOP. */
 struct verdict admission_check(const struct conf *conf, const struct admission_facts *facts);
 
+/* Is it of those that are never a host's: loopback, multicast, ...? */
+bool admission_takes_no_mail(const struct addr *a);
+
 #endif

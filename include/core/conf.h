@@ -9,10 +9,15 @@
 #include "core/prefix.h"
 #include "core/rate.h"
 
-#define CONF_WINDOWS       4 /* windows that one limit may have */
-#define CONF_NAME          32
-#define SUBMISSION_PORT    587        /* RFC 6409 */
-#define CONF_DEFAULT_CLASS "ordinary" /* the class of an id without a standing */
+#define CONF_WINDOWS        4 /* windows that one limit may have */
+#define CONF_NAME           32
+#define SUBMISSION_PORT     587 /* RFC 6409 */
+#define SUBMISSION_TLS_PORT 465 /* RFC 8314 */
+#define SMTP_PORT           25
+/* As the table of options has them. */
+#define CONF_SPF_FAIL_COST   10
+#define CONF_SPF_DEADLINE_MS 2000
+#define CONF_DEFAULT_CLASS   "ordinary" /* the class of an id without a standing */
 
 /* What a class can limit. The order is the order of the rules in a decision. */
 enum limit_kind {

@@ -16,8 +16,8 @@
 #define DIALOG_ACTIONS     16
 #define DIALOG_BLOCK       512  /* body bytes that prove progress within data_block_ms */
 #define DIALOG_REWRITE     4096 /* normalised bytes a step */
-#define DIALOG_HELO        128
-#define DIALOG_PATH        258 /* RFC 5321 4.5.3.1.3 */
+#define DIALOG_HELO        256  /* SPF looks at all of a name */
+#define DIALOG_PATH        258  /* RFC 5321 4.5.3.1.3 */
 #define DIALOG_NO_DEADLINE INT64_MAX
 
 enum dialog_event_kind {
@@ -133,7 +133,9 @@ struct dialog {
     bool shutdown, paused;
     bool in_transaction; /* a MAIL was forwarded and its transaction has not ended */
     bool mail_refused;   /* the gate refused the MAIL, so it answers what belongs to it */
-    bool spf_known;      /* of the MAIL at the front of the client's input */
+    bool spf_known;      /* of the MAIL at the front of the client's input, or not to be asked */
+    bool priced;         /* all that it costs was asked for */
+    uint8_t paid;        /* its messages that were paid before the question that is out */
     bool swallow;        /* the chunk belongs to a refused MAIL: it is thrown away */
     bool greeted;        /* a line of the reply to the last EHLO has come */
     bool chunking;       /* the server's last EHLO reply offers CHUNKING */

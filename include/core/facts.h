@@ -8,7 +8,8 @@
 enum question_kind {
     QUESTION_SESSION,  /* a session to `destination`: sessions, spread, concurrent, no debt of bytes
                         * or messages */
-    QUESTION_ENVELOPE, /* `messages` (0, or what one costs), up to `recipients`; no byte debt */
+    QUESTION_ENVELOPE, /* `messages` (0, one, or the rest of what it costs), up to `recipients`; no
+                        * byte debt */
     QUESTION_CHECKPOINT, /* `bytes` and `messages` that were sent already: charge them, keep the
                           * slot in `concurrent` alive */
     QUESTION_CONTENT, /* a checkpoint before the content of an encrypted message is passed on: takes

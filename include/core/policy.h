@@ -26,9 +26,18 @@ bool policy_may_bridge(const struct conf_class *class);
 /* The session that `v` bridges found no submission service. */
 struct verdict policy_unbridged(const struct verdict *v);
 
+/* As `v`, of policy_meter, for the rest of what a mail costs, `cost` messages in all: the `paid`
+ * ones are lost, and have to be waited for again. */
+struct verdict policy_price(
+    const struct conf_class *class, uint32_t cost, uint32_t paid, const struct answer *answer,
+    const struct verdict *v);
+
 /* As policy_meter, for the recipients that a granted envelope left out. */
 struct verdict policy_recipients(const struct conf_class *class, const struct answer *answer);
 
+/* A MAIL, whose sender every server reads alike, or does not (core/smtp_path.h): where SPF decides
+ * it has to. */
+struct verdict policy_sender(const struct conf_class *class, enum spf_use use, bool plain);
 /* SPF has answered: only a fail refuses, and only where it is used for that. A fail of the HELO
  * name is one (RFC 7208 section 2.3), except for a mail whose sender's domain names this address.
  */

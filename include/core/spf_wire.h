@@ -25,6 +25,11 @@ struct spf_reply {
     struct spf_answer answer; /* words of at most SPF_EXPLANATION - 1 bytes, any */
 };
 
+/* gate25-spfd has just begun: what another one was asked is to be asked again. One byte. */
+#define SPF_WIRE_GREETING 1
+size_t spf_greeting_encode(uint8_t out[SPF_WIRE_GREETING]);
+bool spf_greeting_decode(struct span packet);
+
 /* The message in `out`, of at most SPF_WIRE_MOST bytes; 0: a text is too long, or there is no
  * address. */
 size_t spf_question_encode(const struct spf_question *q, uint8_t out[SPF_WIRE_MOST]);

@@ -32,6 +32,7 @@ enum rule {
     RULE_SHUTDOWN,    /* the gate is being stopped */
     RULE_RESOURCES,   /* out of memory or descriptors */
     RULE_HALF_CLOSE,  /* a direction ended before what it carried was complete */
+    RULE_SENDER,      /* MAIL names a sender that servers disagree on */
     RULE_SPF,         /* the sender's domain says that this address may not send for it */
     RULE_SPF_HELO,    /* the HELO name's domain says that this address is none of its hosts */
     RULE_COUNT
@@ -43,7 +44,9 @@ struct verdict {
     enum limit_kind limit;
     unsigned window;
     uint32_t retry_after_s; /* 0: no time to name */
-    bool advise;            /* told with the way to authenticated submission */
+    uint32_t
+        cost;    /* RULE_LIMIT: the messages that one mail counts as, since SPF fails it; 0: one */
+    bool advise; /* told with the way to authenticated submission */
     bool shadow; /* the class does not enforce: action is FORWARD, this is the log line */
     enum verdict_action would; /* with shadow: what it would have been */
 };

@@ -8,13 +8,13 @@
 #define GATE25_SPF_SPF_CHECK_H
 
 #include "core/facts.h"
-#include "core/prefix.h"
+#include "core/spf_record.h"
 
-#define SPF_CHECK_RECORD  2048 /* bytes of the longest record that is looked at */
-#define SPF_CHECK_LOOKUPS 10   /* terms that ask the DNS */
-#define SPF_CHECK_VOIDS   2    /* of them, without an answer */
-#define SPF_CHECK_NAMES   10   /* of one mx or ptr */
-#define SPF_CHECK_MEMO    128  /* questions to the DNS, whatever for */
+#define SPF_CHECK_RECORD  SPF_RECORD_MOST
+#define SPF_CHECK_LOOKUPS 10  /* terms that ask the DNS */
+#define SPF_CHECK_VOIDS   2   /* of them, without an answer */
+#define SPF_CHECK_NAMES   10  /* of one mx or ptr */
+#define SPF_CHECK_MEMO    128 /* questions to the DNS, whatever for */
 #define SPF_CHECK_NAME    256
 #define SPF_CHECK_BYTES   262144 /* of all answers that one check may hold */
 
@@ -43,7 +43,8 @@ enum spf_result spf_check_result(const struct spf_check *c);
 /* Why, in the sender's domain's own words where it has any. */
 struct span spf_check_explanation(const struct spf_check *c);
 
-/* The questions, numbered from 0: also those that were answered. */
+/* The questions, numbered from 0: also those that were answered. The first is there before any run.
+ */
 size_t spf_check_count(const struct spf_check *c);
 enum spf_dns_state spf_check_state(const struct spf_check *c, size_t i);
 const char *spf_check_name(const struct spf_check *c, size_t i); /* without a dot at its end */

@@ -48,7 +48,8 @@ void journal_reopen(struct journal *j, struct conf *conf);
  *   bytes_up bytes_down tls turns messages_least messages_most duration_ms spf spf_helo
  *   node
  *
- * and where there is such: to (refusals only), detail, shadow (true: the verdict was not carried
+ * and where there is such: to (refusals only), cost (messages that one mail would have counted as,
+ * since SPF fails it), detail, shadow (true: the verdict was not carried
  * out, the class does not enforce). `from` and `to` are whole, their domains, or not there at all,
  * as the configuration's `envelope` says. */
 char *journal_format(const struct conf *conf, const struct journal_line *line);

@@ -1,6 +1,6 @@
 /* Asks gate25-spfd, over one end of a pair of SOCK_SEQPACKET sockets, whether an address may send
- * for a sender. Whoever answers at the other end may be slow, gone and back again: what is not
- * answered in time is SPF_UNKNOWN. */
+ * for a sender. Whoever answers at the other end may be slow, gone and back again: another one
+ * is asked what the last one has not answered, and what is not answered in time is SPF_UNKNOWN. */
 #ifndef GATE25_SVC_SPF_H
 #define GATE25_SVC_SPF_H
 

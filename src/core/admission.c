@@ -24,6 +24,11 @@ static bool within(const struct prefix *prefixes, size_t count, const struct add
     return false;
 }
 
+bool admission_takes_no_mail(const struct addr *a)
+{
+    return within(nowhere, sizeof(nowhere) / sizeof(nowhere[0]), a);
+}
+
 static bool is_own(const struct admission_facts *facts, const struct addr *a)
 {
     for (size_t i = 0; i < facts->own_count; i++) {
@@ -66,7 +71,7 @@ struct verdict admission_check(const struct conf *conf, const struct admission_f
     if (addr_is_v4_mapped(client) || !within(conf->prefixes, conf->prefix_count, client)) {
         return refuse(RULE_SOURCE);
     }
-    if (within(nowhere, sizeof(nowhere) / sizeof(nowhere[0]), server)) {
+    if (admission_takes_no_mail(server)) {
         return refuse(RULE_DESTINATION);
     }
     if (is_own(facts, server)) {

@@ -156,29 +156,6 @@ static void answer_envelope(struct dialog_turn *t, const struct verdict *v)
     }
 }
 
-static void answer_spf(struct dialog_turn *t)
-{
-    struct dialog *d = t->d;
-    const struct dialog_event *e = t->event;
-    struct verdict v = policy_spf(d->setup->class, d->setup->conf->spf.use, &e->spf);
-    d->spf_known = true;
-    d->record.spf = e->spf.sender;
-    d->record.spf_helo = e->spf.helo;
-    if (v.shadow) {
-        dialog_record_verdict(t, &v);
-    }
-    if (v.action == VERDICT_FORWARD) {
-        return;
-    }
-    struct text explanation;
-    text_init(&explanation, d->spf_explanation, sizeof d->spf_explanation);
-    text_add(&explanation, v.rule == RULE_SPF ? e->spf.sender_words : e->spf.helo_words);
-    d->decision = DECISION_REFUSED;
-    d->verdict = v;
-    d->granted = 0;
-    d->refused = 0;
-}
-
 static void on_answer(struct dialog_turn *t)
 {
     static void (*const handlers[])(struct dialog_turn *, const struct verdict *) = {
@@ -193,7 +170,7 @@ static void on_answer(struct dialog_turn *t)
     }
     d->asking = false;
     if (d->question.kind == QUESTION_SPF) {
-        answer_spf(t);
+        dialog_answer_spf(t);
         return;
     }
     if (t->event->answer.uncharged) {
@@ -201,6 +178,11 @@ static void on_answer(struct dialog_turn *t)
     }
     struct verdict v = policy_meter(
         d->setup->class, d->setup->conf->redis.when_down, &d->question, &t->event->answer);
+    if (d->paid > 0 && d->question.messages > 0) {
+        v = policy_price(
+            d->setup->class, d->paid + d->question.messages, d->paid, &t->event->answer, &v);
+        d->paid = 0;
+    }
     if (v.shadow) {
         dialog_record_verdict(t, &v);
     }

@@ -140,40 +140,27 @@ static void note_sender(struct dialog *d, const struct command *c)
     d->record.to[0] = '\0';
 }
 
-/* SPF first: a mail that it fails may be refused, or cost more. */
-static bool ask_mail(struct dialog_turn *t, const struct command *c)
-{
-    const struct dialog *d = t->d;
-    const struct conf_spf *spf = &d->setup->conf->spf;
-    if (spf->use != SPF_USE_OFF && !d->spf_known) {
-        dialog_ask_spf(t);
-        return false;
-    }
-    uint32_t cost = policy_message_cost(d->setup->class, spf, d->record.spf, d->record.spf_helo);
-    return ask_envelope(t, cost, count_recipients(c->after));
-}
-
 static bool on_mail(struct dialog_turn *t, const struct command *c)
 {
     struct dialog *d = t->d;
-    if (dialog_is_metered(d) && d->decision == DECISION_NONE) {
+    if (d->decision == DECISION_NONE) {
         note_sender(d, c);
-        return ask_mail(t, c);
+    }
+    if (dialog_is_metered(d) &&
+        !dialog_decide_mail(t, c->cmd.argument, count_recipients(c->after))) {
+        return false;
     }
     if (d->decision == DECISION_REFUSED) {
         if (!refuse_command(t, c, &d->verdict, PLACE_MAIL)) {
             return false;
         }
         d->decision = DECISION_NONE;
-        d->spf_known = false;
         d->mail_refused = true;
         return true;
     }
     d->decision = DECISION_NONE;
-    d->spf_known = false;
     d->mail_refused = false;
     d->in_transaction = true;
-    note_sender(d, c);
     forward_command(t, c, PENDING_MAIL, false);
     return true;
 }

@@ -57,6 +57,11 @@ void dialog_client_end(struct dialog_turn *t);
 void dialog_open_body(struct dialog_turn *t);
 void dialog_open_chunk(struct dialog_turn *t, uint64_t size);
 
+/* The MAIL at the front of the client's input, of a metered class; `recipients` follow it. True: it
+ * is decided. False: an answer is awaited. */
+bool dialog_decide_mail(struct dialog_turn *t, struct span argument, uint32_t recipients);
+void dialog_answer_spf(struct dialog_turn *t); /* to the question that it asks */
+
 /* Actions: each takes what it consumes off the turn's input. */
 
 struct dialog_action *dialog_act(struct dialog_turn *t, enum dialog_action_kind kind);

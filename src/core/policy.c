@@ -102,6 +102,22 @@ struct verdict policy_meter(
     return (struct verdict){.action = VERDICT_FORWARD};
 }
 
+struct verdict policy_price(
+    const struct conf_class *class, uint32_t cost, uint32_t paid, const struct answer *answer,
+    const struct verdict *v)
+{
+    const struct limit *limit = &class->limit[LIMIT_MESSAGES];
+    struct verdict told = *v;
+    if (v->rule != RULE_LIMIT || v->limit != LIMIT_MESSAGES || v->window >= limit->windows) {
+        return told;
+    }
+    const struct rate *rate = &limit->window[v->window];
+    double again_us = (double)paid * (double)rate->period_us / (double)rate->count;
+    told.retry_after_s = whole_seconds(answer->retry_us + again_us);
+    told.cost = cost;
+    return told;
+}
+
 struct verdict policy_recipients(const struct conf_class *class, const struct answer *answer)
 {
     return over(class, QUESTION_ENVELOPE, answer);
@@ -115,6 +131,15 @@ static enum rule broken_rule(enum spf_result sender, enum spf_result helo)
         return RULE_SPF;
     }
     return helo == SPF_FAIL && sender != SPF_PASS ? RULE_SPF_HELO : RULE_NONE;
+}
+
+struct verdict policy_sender(const struct conf_class *class, enum spf_use use, bool plain)
+{
+    struct verdict v = {.action = VERDICT_FORWARD};
+    if (!plain && (use == SPF_USE_METER || use == SPF_USE_REFUSE)) {
+        v = (struct verdict){.action = VERDICT_REFUSE, .rule = RULE_SENDER};
+    }
+    return soften(class, v);
 }
 
 struct verdict policy_spf(

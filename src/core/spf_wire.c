@@ -6,6 +6,7 @@
  * its length. */
 #define KIND_QUESTION 'Q'
 #define KIND_REPLY    'R'
+#define KIND_GREETING 'G'
 
 const char *spf_result_name(enum spf_result r)
 {
@@ -79,6 +80,17 @@ static struct span get_text(struct reader *r, size_t most)
 static bool is_whole(const struct reader *r)
 {
     return !r->failed && r->left.len == 0;
+}
+
+size_t spf_greeting_encode(uint8_t out[SPF_WIRE_GREETING])
+{
+    out[0] = KIND_GREETING;
+    return SPF_WIRE_GREETING;
+}
+
+bool spf_greeting_decode(struct span packet)
+{
+    return packet.len == SPF_WIRE_GREETING && packet.at[0] == KIND_GREETING;
 }
 
 size_t spf_question_encode(const struct spf_question *q, uint8_t out[SPF_WIRE_MOST])

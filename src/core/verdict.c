@@ -31,6 +31,9 @@ static const struct {
     [RULE_SHUTDOWN] = {"shutdown", "3.2", 421, "can connect again at once: the gate is restarting"},
     [RULE_RESOURCES] = {"resources", "3.1", 421, "finds the gate out of resources"},
     [RULE_HALF_CLOSE] = {"half-close", "4.2", 421, "ended its connection within a line"},
+    [RULE_SENDER] =
+        {"sender", "1.7", 501,
+         "named a sender that mail servers read differently: write MAIL FROM:<user@domain>"},
     [RULE_SPF] = {"spf", "7.23", 0, "may not send for this sender, says its domain's SPF record"},
     [RULE_SPF_HELO] =
         {"spf-helo", "7.23", 0, "may not use this HELO name, says its domain's SPF record"},
@@ -113,6 +116,9 @@ static void add_limit_words(
         text_addf(out, " in ");
         conf_duration_words(rate->period_us, out);
     }
+    if (v->cost > 1) {
+        text_addf(out, ", and SPF fails this mail, which counts as %" PRIu32, v->cost);
+    }
 }
 
 /* Too many recipients has an enhanced status code of its own; at the session's door 4.7.0 is used.
@@ -156,10 +162,12 @@ static void add_printable(const char *s, struct text *out)
 static void add_advice(const struct conf_submission *submission, struct text *out)
 {
     bool named = submission->host[0];
-    text_addf(
-        out, "; use %s port %u with STARTTLS or port 465 with TLS",
-        named ? submission->host : "your mail provider's server",
-        named ? submission->port : SUBMISSION_PORT);
+    unsigned port = named ? submission->port : SUBMISSION_PORT;
+    text_addf(out, "; use %s", named ? submission->host : "your mail provider's server");
+    if (port != SUBMISSION_TLS_PORT) {
+        text_addf(out, " port %u with STARTTLS or", port);
+    }
+    text_addf(out, " port %u with TLS", SUBMISSION_TLS_PORT);
 }
 
 void verdict_reply(

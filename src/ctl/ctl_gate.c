@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/prefix.h"
+#include "core/smtp_path.h"
 #include "core/spf_wire.h"
 #include "ctl/control.h"
 #include "ctl/ctl_bypass.h"
@@ -228,18 +229,40 @@ static void print_spf(json_t *answer)
     print_spf_result(answer, "HELO", "helo", "helo_explanation");
 }
 
-/* The gate reads one line, words between single blanks: none may have one itself. */
-static bool check_spf_word(const char *word, const char *what, size_t most)
+/* As it stands in MAIL, with brackets or without. */
+static struct span spf_path(const char *word)
 {
-    if (strpbrk(word, " \t\r\n") != NULL) {
-        ctl_say("\"%s\" is no %s; allowed: one word", word, what);
-        return false;
+    struct span path = span_of(word);
+
+    if (path.len >= 2 && path.at[0] == '<' && path.at[path.len - 1] == '>') {
+        path = (struct span){path.at + 1, path.len - 2};
     }
+    return path;
+}
+
+static bool check_spf_length(const char *word, const char *what, size_t most)
+{
     if (strlen(word) > most) {
         ctl_say("%s: is too long; allowed: up to %zu bytes", what, most);
         return false;
     }
     return true;
+}
+
+/* The gate reads one line: the HELO name is its last word. */
+static bool check_spf_names(const char *sender, const char *helo)
+{
+    if (!smtp_path_is_plain(spf_path(sender))) {
+        ctl_say(
+            "\"%s\" is no SENDER that all mail servers read alike; allowed: user@domain", sender);
+        return false;
+    }
+    if (strpbrk(helo, " \t\r\n") != NULL) {
+        ctl_say("\"%s\" is no HELO; allowed: one word", helo);
+        return false;
+    }
+    return check_spf_length(sender, "SENDER", SPF_WIRE_SENDER - 1) &&
+           check_spf_length(helo, "HELO", SPF_WIRE_HELO - 1);
 }
 
 static bool check_spf_words(char *const words[3])
@@ -261,8 +284,7 @@ static bool check_spf_words(char *const words[3])
         ctl_say("HELO is empty; allowed: the name that the client calls itself");
         return false;
     }
-    return check_spf_word(words[1], "SENDER", SPF_WIRE_SENDER - 1) &&
-           check_spf_word(words[2], "HELO", SPF_WIRE_HELO - 1);
+    return check_spf_names(words[1], words[2]);
 }
 
 enum ctl_exit ctl_spf(struct ctl *c)
@@ -271,13 +293,10 @@ enum ctl_exit ctl_spf(struct ctl *c)
     struct text t;
     json_t *answer;
     char *const *words = c->options->arguments;
-    struct span sender = span_of(words[1]);
+    struct span sender = spf_path(words[1]);
 
     if (!check_spf_words(words)) {
         return CTL_USAGE;
-    }
-    if (sender.len > 2 && sender.at[0] == '<' && sender.at[sender.len - 1] == '>') {
-        sender = (struct span){sender.at + 1, sender.len - 2}; /* as it stands in MAIL */
     }
     if (sender.len == 0) {
         sender = SPAN_LITERAL("<>");

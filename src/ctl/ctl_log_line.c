@@ -76,6 +76,7 @@ static void add_rule(struct text *out, struct span rule)
         {"newline", "it sent a line that does not end in CR LF"},
         {"starttls", "it sent text between STARTTLS and the handshake"},
         {"no-starttls", "its class may not use STARTTLS"},
+        {"sender", "it named a sender that mail servers read differently"},
         {"spf", "SPF forbids the sender's domain"},
         {"spf-helo", "SPF forbids its HELO name"},
         {"reply", "the server's replies are no SMTP"},
@@ -115,6 +116,10 @@ static void add_what_happened(struct text *out, const json_t *o)
 
     add_verdict(out, string(o, "verdict"), shadow);
     add_rule(out, string(o, "rule"));
+    if (integer(o, "cost") > 1) {
+        text_addf(
+            out, ", SPF fails the mail, which counts as %" JSON_INTEGER_FORMAT, integer(o, "cost"));
+    }
     if (retry_s > 0) {
         text_addf(out, ", again in ");
         conf_duration_words((uint64_t)retry_s * 1000000, out);

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "core/conf.h"
+#include "spf/spf_death.h"
 #include "spf/spf_sandbox.h"
 #include "spf/spf_service.h"
 
@@ -40,6 +41,10 @@ static int serve(const struct settings *settings)
     text_init(&error, array, sizeof(array));
     for (size_t i = 0; i < settings->sockets; i++) {
         sockets[i] = FIRST_SOCKET + (int)i;
+    }
+    if (spf_death_setup() < 0) {
+        log_error("cannot watch for signals: %m");
+        return EXIT_FAILURE;
     }
     struct event_base *base = event_base_new();
     struct spf_service *service = base ? spf_service_new(

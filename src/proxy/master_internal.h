@@ -36,7 +36,8 @@ struct master_spf {
     size_t pairs;             /* that are open */
     struct conf_spf settings; /* that it was started with */
     int64_t started_ms;
-    unsigned early_ends; /* in a row: it died within its first second */
+    unsigned early_ends; /* in a row: it gave up within its first second */
+    int64_t replaced_ms; /* when its replacements so far would be due, had they come evenly */
     bool told_to_end;
     struct event restart, watch;
     struct spf *ask; /* our own questions: gate25ctl's, and the watch's */

@@ -17,6 +17,11 @@
 #define EARLY_MS         1000
 #define RESTART_FIRST_MS 100
 #define RESTART_MOST_MS  30000
+/* One that a signal has ended ran: what it was asked to look at may be the reason, and whoever asks
+ * for that must not get rid of SPF by it. It is replaced at once, a number of times in a row, and
+ * then so often at least. */
+#define REPLACE_AT_ONCE  20
+#define REPLACE_EVERY_MS 200
 #define CANNOT_RUN       127 /* its status when it could not even be executed */
 #define ARGUMENTS        (4 + 2 * CONF_RESOLVERS)
 
@@ -127,16 +132,35 @@ static void become_helper(const struct master *m)
     _exit(CANNOT_RUN);
 }
 
+static void restart_in(struct master *m, int64_t ms)
+{
+    struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+    if (event_add(&m->spf.restart, &wait) < 0) {
+        log_error("cannot start " PROGRAM " again: out of memory");
+    }
+}
+
+/* What cannot run is tried less and less often. */
 static void restart_later(struct master *m)
 {
     int64_t ms = RESTART_FIRST_MS;
     for (unsigned i = 1; i < m->spf.early_ends && ms < RESTART_MOST_MS; i++) {
         ms *= 2;
     }
-    ms = ms < RESTART_MOST_MS ? ms : RESTART_MOST_MS;
-    struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
-    if (event_add(&m->spf.restart, &wait) < 0) {
-        log_error("cannot start " PROGRAM " again: out of memory");
+    restart_in(m, ms < RESTART_MOST_MS ? ms : RESTART_MOST_MS);
+}
+
+static void replace(struct master *m)
+{
+    struct master_spf *s = &m->spf;
+    int64_t now_ms = clock_monotonic_ms();
+    int64_t early_ms = s->replaced_ms - now_ms - (REPLACE_AT_ONCE - 1) * REPLACE_EVERY_MS;
+    s->early_ends = 0;
+    s->replaced_ms = (s->replaced_ms > now_ms ? s->replaced_ms : now_ms) + REPLACE_EVERY_MS;
+    if (early_ms > 0) {
+        restart_in(m, early_ms);
+    } else {
+        master_spf_apply(m);
     }
 }
 
@@ -195,11 +219,11 @@ static void log_end(pid_t pid, int status)
 {
     if (WIFSIGNALED(status)) {
         log_error(
-            PROGRAM " (pid %ld) was killed by signal %d (%s): SPF is unknown until it is back",
+            PROGRAM " (pid %ld) was killed by signal %d (%s): SPF waits for the next one",
             (long)pid, WTERMSIG(status), strsignal(WTERMSIG(status)));
     } else {
         log_error(
-            PROGRAM " (pid %ld) ended with status %d: SPF is unknown until it is back", (long)pid,
+            PROGRAM " (pid %ld) ended with status %d: SPF waits for the next one", (long)pid,
             WEXITSTATUS(status));
     }
 }
@@ -220,6 +244,10 @@ void master_spf_reap(struct master *m, pid_t pid, int status)
         return;
     }
     log_end(pid, status);
+    if (WIFSIGNALED(status)) {
+        replace(m);
+        return;
+    }
     if (clock_monotonic_ms() - s->started_ms >= EARLY_MS) {
         s->early_ends = 0;
         master_spf_apply(m);

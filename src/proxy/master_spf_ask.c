@@ -120,14 +120,24 @@ static struct span next_word(struct span *rest)
     return word;
 }
 
+/* The word behind the last blank; `rest` goes in front of it, where there may be more blanks: a
+ * quoted local part has some. */
+static struct span last_word(struct span *rest)
+{
+    const char *blank = rest->len > 0 ? memrchr(rest->at, ' ', rest->len) : NULL;
+    struct span word = span_skip(*rest, blank ? (size_t)(blank - rest->at) + 1 : rest->len);
+    rest->len = blank ? (size_t)(blank - rest->at) : rest->len;
+    return word;
+}
+
 void master_spf_json(
     void *master, const char *arguments, master_answer_cb answer, void *context, uint64_t ticket)
 {
     struct master *m = master;
     struct span rest = span_of(arguments);
-    struct span address = next_word(&rest), sender = next_word(&rest), helo = next_word(&rest);
+    struct span address = next_word(&rest), helo = last_word(&rest), sender = rest;
     struct addr client;
-    if (!addr_parse(address, &client) || sender.len == 0 || helo.len == 0 || rest.len > 0 ||
+    if (!addr_parse(address, &client) || sender.len == 0 || helo.len == 0 ||
         sender.len >= SPF_WIRE_SENDER || helo.len >= SPF_WIRE_HELO) {
         answer(context, ticket, "{\"error\": \"wanted: ADDRESS SENDER HELO\"}");
         return;

@@ -175,8 +175,14 @@ struct spf_check *spf_check_new(const struct addr *client, struct span helo, str
         return NULL;
     }
     c->client = *client;
+    if (addr_is_v4_mapped(client)) { /* RFC 7208 section 5 */
+        c->client = (struct addr){.family = ADDR_IPV4};
+        memcpy(c->client.bytes, client->bytes + 12, 4);
+    }
     if (!take_identity(c, helo, sender)) {
         c->result = SPF_NONE;
+    } else {
+        spf_check_expect(c, strrchr(c->sender, '@') + 1);
     }
     return c;
 }

@@ -6,6 +6,8 @@
 
 #include <spf2/spf_dns_rr.h>
 
+#include "core/spf_record.h"
+
 /* libspf2 compiles 512 bytes of mechanisms, as many of modifiers, and forgets the rest. A term
  * takes less than half of that. */
 #define COMPILED_MOST 512
@@ -55,6 +57,11 @@ static struct entry *find(struct spf_check *c, const char *domain, uint16_t type
     e->type = type;
     c->entry[c->entries++] = e;
     return e;
+}
+
+void spf_check_expect(struct spf_check *c, const char *domain)
+{
+    (void)find(c, domain, ns_t_txt);
 }
 
 static void forget_records(struct entry *e)
@@ -173,15 +180,6 @@ static bool is_of_source(struct spf_check *c, const char *domain, uint16_t type)
     return true;
 }
 
-/* The addresses of an mx's or ptr's names. */
-static bool count_name(struct spf_check *c)
-{
-    if (++c->source.names > SPF_CHECK_NAMES && c->source.entry->type == ns_t_mx) {
-        c->broken = "more than 10 names of one mx";
-    }
-    return !c->broken;
-}
-
 /* A term, which RFC 7208 section 4.6.4 counts. */
 static bool count_term(struct spf_check *c, const struct entry *e)
 {
@@ -204,29 +202,20 @@ static bool count_lookup(
         return true;
     }
     if (macro == c->source.macro && is_of_source(c, domain, type)) {
-        return count_name(c);
+        return true; /* there are not too many of them, see show_all() */
     }
     c->explaining = false;
     c->source.entry = (type == ns_t_mx || type == ns_t_ptr) ? e : NULL;
     c->source.domain = c->request->cur_dom;
-    c->source.next = c->source.names = 0;
+    c->source.next = 0;
     c->source.macro = macro;
     return (explaining && macro && type == ns_t_ptr) || count_term(c, e);
 }
 
-static bool is_spf_record(const struct answer_record *r)
+/* Does libspf2 see this record? */
+static bool is_shown(const struct entry *e, const struct answer_record *r, bool explains)
 {
     struct span text = {r->bytes, r->len};
-    return span_starts_nocase(text, SPAN_LITERAL("v=spf1")) && (r->len == 6 || r->bytes[6] == ' ');
-}
-
-/* Does libspf2 see this record? */
-static bool is_shown(
-    struct spf_check *c, const struct entry *e, const struct answer_record *r, bool explains)
-{
-    if (memchr(r->bytes, '\0', r->len) && e->type != ns_t_a && e->type != ns_t_aaaa) {
-        return false;
-    }
     switch (e->type) {
     case ns_t_a:
         return r->len == 4;
@@ -234,17 +223,9 @@ static bool is_shown(
         return r->len == 16;
     case ns_t_txt:
         if (explains) {
-            return r->len > 0 && r->len <= EXP_MOST && e->count == 1;
+            return r->len > 0 && r->len <= EXP_MOST && e->count == 1 && spf_record_explains(text);
         }
-        if (!is_spf_record(r)) {
-            return false;
-        }
-        if (r->len > SPF_CHECK_RECORD) {
-            c->broken = "a record of more than 2048 bytes";
-            return false;
-        }
-        c->record = r;
-        return true;
+        return spf_record_is(text);
     default:
         return is_name_shown(r);
     }
@@ -264,19 +245,42 @@ static void mark_spaces(char *out, const struct answer_record *r)
     *out = '\0';
 }
 
-static bool show(SPF_dns_rr_t *rr, const struct answer_record *r, bool explains)
+static unsigned count_terms(struct span record)
+{
+    unsigned words = 0;
+    for (size_t i = 1; i < record.len; i++) {
+        words += record.at[i] != ' ' && record.at[i - 1] == ' ';
+    }
+    return words;
+}
+
+/* The record as libspf2 reads it rightly; one that is malformed ends the check. */
+static void write_record(struct spf_check *c, char *out, const struct answer_record *r)
+{
+    struct text t;
+    text_init(&t, out, r->len + 2);
+    c->broken =
+        spf_record_rewrite((struct span){r->bytes, r->len}, (enum addr_family)c->client.family, &t);
+    c->terms = count_terms(text_span(&t));
+    if (c->terms == 0) {
+        text_addf(&t, " "); /* libspf2 wants it */
+    }
+}
+
+static bool show(
+    struct spf_check *c, SPF_dns_rr_t *rr, const struct answer_record *r, bool explains)
 {
     size_t size = sizeof(SPF_dns_rr_data_t) + 2 * r->len + 2;
     if (SPF_dns_rr_buf_realloc(rr, rr->num_rr, size) != SPF_E_SUCCESS) {
         return false;
     }
+    SPF_dns_rr_data_t *to = rr->rr[rr->num_rr];
     if (explains) {
-        mark_spaces(rr->rr[rr->num_rr]->txt, r);
+        mark_spaces(to->txt, r);
+    } else if (rr->rr_type == ns_t_txt) {
+        write_record(c, to->txt, r);
     } else {
-        memcpy(rr->rr[rr->num_rr], r->bytes, r->len + 1);
-    }
-    if (!explains && is_spf_record(r) && r->len == 6) {
-        memcpy(rr->rr[rr->num_rr]->txt + 6, " ", 2); /* libspf2 wants it */
+        memcpy(to, r->bytes, r->len + 1);
     }
     rr->num_rr++;
     return true;
@@ -289,10 +293,13 @@ static SPF_dns_rr_t *show_all(
         if (e->type == ns_t_ptr && rr->num_rr == SPF_CHECK_NAMES) {
             break;
         }
-        if (is_shown(c, e, e->record[i], explains) && !show(rr, e->record[i], explains)) {
+        if (is_shown(e, e->record[i], explains) && !show(c, rr, e->record[i], explains)) {
             SPF_dns_rr_free(rr);
             return NULL;
         }
+    }
+    if (e->type == ns_t_mx && rr->num_rr > SPF_CHECK_NAMES) {
+        c->broken = "more than 10 names of one mx";
     }
     rr->herrno = c->broken ? TRY_AGAIN : rr->num_rr > 0 ? NETDB_SUCCESS : NO_DATA;
     return rr;
@@ -361,21 +368,11 @@ static SPF_dns_rr_t *on_lookup(SPF_dns_server_t *layer, const char *domain, ns_t
     return look_up(c, rr, explains, !cache);
 }
 
-static unsigned count_terms(struct span record)
-{
-    unsigned words = 0;
-    for (size_t i = 1; i < record.len; i++) {
-        words += record.at[i] != ' ' && record.at[i - 1] == ' ';
-    }
-    return words;
-}
-
 /* Did libspf2 leave terms out for want of room? */
 static bool is_cut(const struct spf_check *c, const SPF_record_t *compiled)
 {
     bool full = compiled->mech_len > COMPILED_MOST / 2 || compiled->mod_len > COMPILED_MOST / 2;
-    unsigned terms = count_terms((struct span){c->record->bytes, c->record->len});
-    return full && (unsigned)compiled->num_mech + compiled->num_mod < terms;
+    return full && (unsigned)compiled->num_mech + compiled->num_mod < c->terms;
 }
 
 /* Between these two calls libspf2 looks for a domain's record, and for nothing else. */

@@ -50,19 +50,20 @@ struct spf_check {
         const struct entry *entry; /* NULL: none */
         const char *domain;        /* libspf2's place for the domain of the record it stands in */
         size_t next;               /* the record whose address is due */
-        unsigned names;
         bool macro;
     } source;
     bool begun;
     bool wants_record; /* the next TXT is a domain's record; else it is an explanation */
     bool explaining;   /* the last lookup was an explanation's: no term */
     bool record_failed;
-    const struct answer_record *record; /* that libspf2 was shown last */
+    unsigned terms; /* of the record that libspf2 was shown last */
 };
 
 /* Before each run: libspf2's layer over the memo, and all counts of the limits at nothing. The memo
  * stays. */
 void spf_check_begin(struct spf_check *c);
+/* The record of this domain will be asked for: it is in the memo, wanted. */
+void spf_check_expect(struct spf_check *c, const char *domain);
 /* Frees the memo's entries. */
 void spf_check_forget(struct spf_check *c);
 

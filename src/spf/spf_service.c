@@ -1,5 +1,6 @@
 #include "spf/spf_service.h"
 
+#include <errno.h>
 #include <event2/event_struct.h>
 #include <stdlib.h>
 #include <sys/queue.h>
@@ -9,8 +10,11 @@
 #include "core/spf_wire.h"
 #include "net/resolver.h"
 #include "spf/spf_check.h"
+#include "spf/spf_death.h"
 
-#define READS_A_TURN 32 /* questions of one socket before others have their turn */
+#define READS_A_TURN  32 /* questions of one socket before others have their turn */
+#define SEND_AGAIN_MS 20
+#define SENDS_MOST    100
 
 /* The names that a question is about. With an empty reverse-path they are one (RFC 7208 2.4). */
 enum identity { IDENTITY_HELO, IDENTITY_SENDER, IDENTITIES };
@@ -25,6 +29,7 @@ struct job {
     uint32_t asker;
     uint64_t asker_id;
     unsigned awaited; /* answers of the DNS */
+    unsigned sends;   /* of the answer, in vain */
     bool due;         /* to be run in the loop's next turn */
     struct event deadline;
 };
@@ -49,13 +54,14 @@ struct spf_service {
     size_t readable_count;
 };
 
-static void send_reply(int socket, uint32_t asker, uint64_t id, const struct spf_answer *answer)
+/* False: whoever asked has no room for it now. */
+static bool send_reply(int socket, uint32_t asker, uint64_t id, const struct spf_answer *answer)
 {
     struct spf_reply reply = {asker, id, *answer};
     uint8_t packet[SPF_WIRE_MOST];
     size_t size = spf_reply_encode(&reply, packet);
-    /* Who does not read his answers will not miss this one. */
-    (void)send(socket, packet, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return send(socket, packet, size, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)size ||
+           errno != EAGAIN;
 }
 
 static void job_free(struct job *j)
@@ -79,15 +85,27 @@ static void take(const struct job *j, enum identity i, enum spf_result *result, 
                         : SPAN_LITERAL("the DNS did not answer in time");
 }
 
-/* Says what is known by now, and that is the end of it. */
-static void finish(struct job *j)
+/* What is known by now. */
+static struct spf_answer answer_of(const struct job *j)
 {
     struct spf_answer answer;
     take(j, IDENTITY_HELO, &answer.helo, &answer.helo_words);
     take(
         j, j->check[IDENTITY_SENDER] ? IDENTITY_SENDER : IDENTITY_HELO, &answer.sender,
         &answer.sender_words);
-    send_reply(j->socket, j->asker, j->asker_id, &answer);
+    return answer;
+}
+
+/* Says it, and that is the end of it. Hundreds of answers at once may be more than a busy gate has
+ * room for; who does not read them for long will not miss this one. */
+static void finish(struct job *j)
+{
+    static const struct timeval wait = {.tv_usec = SEND_AGAIN_MS * 1000};
+    const struct spf_answer answer = answer_of(j);
+    if (!send_reply(j->socket, j->asker, j->asker_id, &answer) && j->sends++ < SENDS_MOST) {
+        event_add(&j->deadline, &wait);
+        return;
+    }
     job_free(j);
 }
 
@@ -120,23 +138,57 @@ static void ask_dns(struct job *j, enum identity identity, size_t question)
         spf_check_type(j->check[identity], question));
 }
 
-static void run_check(struct job *j, enum identity identity)
+/* A run that ends this process is the record's fault, and the answer is permerror. What is known of
+ * the other name by then counts all the same. */
+static bool run_safely(struct job *j, enum identity identity)
 {
-    struct spf_check *c = j->check[identity];
-    j->done[identity] = !c || j->done[identity] || spf_check_run(c);
-    for (size_t i = 0; !j->done[identity] && i < spf_check_count(c); i++) {
+    static uint8_t packet[SPF_WIRE_MOST];
+    const struct span fatal = SPAN_LITERAL("the record cannot be evaluated");
+    struct spf_answer answer = answer_of(j);
+    if (identity == IDENTITY_SENDER || !j->check[IDENTITY_SENDER]) {
+        answer.sender = SPF_PERMERROR;
+        answer.sender_words = fatal;
+    }
+    if (identity == IDENTITY_HELO) {
+        answer.helo = SPF_PERMERROR;
+        answer.helo_words = fatal;
+    }
+    const struct spf_reply reply = {j->asker, j->asker_id, answer};
+    spf_death_say(j->socket, packet, spf_reply_encode(&reply, packet));
+    bool done = spf_check_run(j->check[identity]);
+    spf_death_say_nothing();
+    return done;
+}
+
+static void ask_for_missing(struct job *j, enum identity identity)
+{
+    const struct spf_check *c = j->check[identity];
+    for (size_t i = 0; i < spf_check_count(c); i++) {
         if (spf_check_state(c, i) == SPF_DNS_WANTED) {
             ask_dns(j, identity, i);
         }
     }
 }
 
-/* Answers that come at once are seen in the loop's next turn like all others. */
+static void run_check(struct job *j, enum identity identity)
+{
+    j->done[identity] = !j->check[identity] || j->done[identity] || run_safely(j, identity);
+    if (!j->done[identity]) {
+        ask_for_missing(j, identity);
+    }
+}
+
+/* Who brings a HELO name that ends this process must not take the answer about the sender along:
+ * until that is there the name's record is fetched, and not read. Answers that come at once are
+ * seen in the loop's next turn like all others. */
 static void run(struct job *j)
 {
     j->due = false;
-    for (enum identity i = 0; i < IDENTITIES; i++) {
-        run_check(j, i);
+    run_check(j, IDENTITY_SENDER);
+    if (j->done[IDENTITY_SENDER]) {
+        run_check(j, IDENTITY_HELO);
+    } else {
+        ask_for_missing(j, IDENTITY_HELO);
     }
     if (j->done[IDENTITY_HELO] && j->done[IDENTITY_SENDER]) {
         finish(j);
@@ -233,9 +285,20 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
         if (spf_question_decode((struct span){packet, (size_t)n}, &q) && !begin(s, fd, &q)) {
             const struct spf_answer full = {
                 SPF_UNKNOWN, SPF_UNKNOWN, SPAN_LITERAL("too many questions"), SPAN_LITERAL("")};
-            send_reply(fd, q.asker, q.id, &full);
+            (void)send_reply(fd, q.asker, q.id, &full);
         }
     }
+}
+
+/* What was asked before is asked again, for the one that it was sent to has gone: maybe by that
+ * very question. */
+static void greet(int socket)
+{
+    char packet[SPF_WIRE_MOST];
+    uint8_t greeting[SPF_WIRE_GREETING];
+    while (recv(socket, packet, sizeof(packet), MSG_DONTWAIT) > 0) {
+    }
+    (void)send(socket, greeting, spf_greeting_encode(greeting), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 static int listen_to(struct spf_service *s, const int *sockets, size_t count)
@@ -248,6 +311,7 @@ static int listen_to(struct spf_service *s, const int *sockets, size_t count)
             return -1;
         }
         s->readable_count++;
+        greet(sockets[i]);
     }
     return s->readable ? 0 : -1;
 }

@@ -11,13 +11,20 @@
 static bool check_submission(const struct conf_reader *r)
 {
     const struct conf_submission *s = &r->conf->submission;
+    int line = conf_syntax_line(cfg_getsec(r->cfg, "submission"));
     char server[PREFIX_TEXT];
 
+    if (s->port == SMTP_PORT) {
+        return conf_fail(
+            r, line,
+            "submission.port: 25 is where subscribers come from; allowed: the port of a submission "
+            "service, such as 587");
+    }
     for (size_t i = 0; i < s->own_count; i++) {
         if (!submission_service(s, s->own[i].addr.family)) {
             prefix_format(&s->own[i], server);
             return conf_fail(
-                r, conf_syntax_line(cfg_getsec(r->cfg, "submission")),
+                r, line,
                 "submission.for: %s has no submission service of its family; allowed: with `for`, "
                 "address = { ... } with an address of the service for each family in it",
                 server);

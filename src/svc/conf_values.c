@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "conf_options_internal.h"
+#include "core/admission.h"
 #include "core/submission.h"
 #include "svc/conf_options.h"
 #include "svc/redis_url.h"
@@ -330,6 +331,9 @@ static bool add_service(const struct option *o, const char *text, void *target, 
     (void)o;
     if (!addr_parse(span_of(text), &a) || addr_is_v4_mapped(&a)) {
         return conf_wrong(error, text, "is no address", allowed);
+    }
+    if (admission_takes_no_mail(&a)) {
+        return conf_wrong(error, text, "is no address of a server", allowed);
     }
     if (submission_service(s, a.family)) {
         return conf_wrong(error, text, "is a second one of its family", allowed);

@@ -176,6 +176,9 @@ static void put_dialog(struct object *o, const struct conf *conf, const struct j
     if (line->event == JOURNAL_REFUSAL && d->to[0] && conf->envelope != ENVELOPE_NONE) {
         put(o, "to", path(conf, d->to));
     }
+    if (line->verdict.cost > 1) {
+        put(o, "cost", json_integer(line->verdict.cost));
+    }
 }
 
 static char *dump(const json_t *json)

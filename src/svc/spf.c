@@ -11,12 +11,19 @@
 #include "net/clock.h"
 
 #define READS_A_TURN 64 /* packets read before others have their turn */
+/* How often a question is asked of one gate25-spfd after the other: that one ended before it was
+ * answered may be the question's fault. */
+#define SENDS_MOST 4
 
 /* A question whose answer is due. */
 struct pending {
     TAILQ_ENTRY(pending) next;
     uint64_t id, ticket;
     int64_t due_ms;
+    unsigned sends;
+    struct addr client;
+    size_t helo_len, sender_len;
+    char words[]; /* HELO name, sender */
 };
 
 TAILQ_HEAD(pending_list, pending);
@@ -69,9 +76,44 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
     arm_timer(s);
 }
 
+/* False: nobody takes it. */
+static bool send_question(struct spf *s, struct pending *p)
+{
+    uint8_t packet[SPF_WIRE_MOST];
+    int64_t left_ms = p->due_ms - clock_monotonic_ms();
+    struct spf_question q = {
+        .asker = s->asker,
+        .id = p->id,
+        /* What cannot be found out in time shall come as an answer too, and say so. */
+        .deadline_ms = left_ms > 0 ? (uint32_t)(left_ms - left_ms / 8) : 0,
+        .client = p->client,
+        .helo = {p->words, p->helo_len},
+        .sender = {p->words + p->helo_len, p->sender_len},
+    };
+    size_t size = spf_question_encode(&q, packet);
+    p->sends++;
+    return size > 0 && send(s->fd, packet, size, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)size;
+}
+
+/* Whoever was asked before will not answer any more. */
+static void ask_again(struct spf *s)
+{
+    struct pending *p;
+    TAILQ_FOREACH(p, &s->waiting, next)
+    {
+        if (p->sends < SENDS_MOST) {
+            (void)send_question(s, p); /* not taken: it waits for its deadline */
+        }
+    }
+}
+
 static void on_packet(struct spf *s, struct span packet)
 {
     struct spf_reply reply;
+    if (spf_greeting_decode(packet)) {
+        ask_again(s);
+        return;
+    }
     if (!spf_reply_decode(packet, &reply) || reply.asker != s->asker) {
         return;
     }
@@ -97,6 +139,13 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
     arm_timer(s);
 }
 
+static void copy_words(char *to, struct span s)
+{
+    if (s.len > 0) {
+        memcpy(to, s.at, s.len);
+    }
+}
+
 static void insert(struct spf *s, struct pending *p)
 {
     struct pending *before = TAILQ_LAST(&s->waiting, pending_list);
@@ -110,30 +159,29 @@ static void insert(struct spf *s, struct pending *p)
     }
 }
 
-/* False: nobody takes it. */
-static bool send_question(struct spf *s, const struct spf_question *q)
-{
-    uint8_t packet[SPF_WIRE_MOST];
-    size_t size = spf_question_encode(q, packet);
-    return size > 0 && send(s->fd, packet, size, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)size;
-}
-
 int spf_ask(
     struct spf *s, uint64_t ticket, const struct addr *client, struct span helo, struct span sender,
     uint32_t deadline_ms)
 {
-    struct pending *p = malloc(sizeof(*p));
+    struct pending *p = malloc(sizeof(*p) + helo.len + sender.len);
     uint64_t id = p ? idmap_add(&s->map, p) : IDMAP_NONE;
     if (id == IDMAP_NONE) {
         free(p);
         return -1;
     }
-    /* What cannot be found out in time shall come as an answer too, and say so. */
-    uint32_t sooner_ms = deadline_ms - deadline_ms / 8;
-    struct spf_question q = {s->asker, id, sooner_ms, *client, helo, sender};
-    bool sent = send_question(s, &q);
+    int64_t now_ms = clock_monotonic_ms();
     *p = (struct pending){
-        .id = id, .ticket = ticket, .due_ms = clock_monotonic_ms() + (sent ? deadline_ms : 0)};
+        .id = id,
+        .ticket = ticket,
+        .due_ms = now_ms + deadline_ms,
+        .client = *client,
+        .helo_len = helo.len,
+        .sender_len = sender.len};
+    copy_words(p->words, helo);
+    copy_words(p->words + helo.len, sender);
+    if (!send_question(s, p)) {
+        p->due_ms = now_ms;
+    }
     insert(s, p);
     arm_timer(s);
     return 0;

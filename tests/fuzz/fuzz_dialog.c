@@ -217,7 +217,7 @@ static void count_grant(struct fuzz *f, const struct answer *a)
     bool all = a->state != METER_WITHIN || !f->class.enforce;
     if (granted && f->question.kind == QUESTION_ENVELOPE) {
         uint32_t wanted = f->question.recipients;
-        f->mails_granted += f->question.messages > 0;
+        f->mails_granted += f->question.messages > 0 && f->dialog.paid == 0;
         f->rcpts_granted += all || a->recipients > wanted ? wanted : a->recipients;
     }
 }

@@ -20,7 +20,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct spf_question q;
     struct spf_reply r;
     uint8_t again[SPF_WIRE_MOST];
-    if (spf_question_decode(packet, &q)) {
+    if (spf_greeting_decode(packet)) {
+        require(spf_greeting_encode(again) == size && memcmp(again, data, size) == 0);
+    } else if (spf_question_decode(packet, &q)) {
         size_t n = spf_question_encode(&q, again);
         require(n == size);
         /* Behind an IPv4 address there are twelve bytes that say nothing. */

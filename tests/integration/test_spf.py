@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -51,6 +52,13 @@ RECORDS = {
     "includesmash.spf.example": [dns.txt("v=spf1 include:smash.spf.example -all")],
     **{f"i{n}.spf.example": [dns.txt(f"v=spf1 include:i{n + 1}.spf.example -all")] for n in range(1, 23)},
     "i23.spf.example": [dns.txt("v=spf1 +all")],
+    "noinclude.spf.example": [dns.txt("v=spf1 include: -all")],
+    "noexists.spf.example": [dns.txt("v=spf1 mx exists: -all")],
+    "noredirect.spf.example": [dns.txt("v=spf1 redirect=")],
+    "redirects.spf.example": [dns.txt("v=spf1 redirect: -all")],
+    "first.spf.example": [dns.txt("v=spf1 redirect=fail.spf.example ip4:10.20.0.7 ~all")],
+    "ignored.spf.example": [dns.txt("v=spf1 redirect=pass.spf.example -all")],
+    "moo.spf.example": [dns.txt("v=spf1 moo.cow=y ip4:10.20.0.7 -all")],
 }
 
 RESULTS = [
@@ -64,6 +72,12 @@ RESULTS = [
     ("long", CLIENT, "pass"), ("long", OTHER, "fail"), ("toolong", CLIENT, "permerror"), ("many", CLIENT, "permerror"),
     ("smash", CLIENT, "permerror"), ("includesmash", CLIENT, "permerror"),
 ]
+
+
+LONG = ".".join(("a" * 63, "b" * 63, "c" * 63, "spf.example"))
+RECORDS[LONG] = [dns.txt("v=spf1 -all")]
+HOSTILE = [("noinclude", "permerror"), ("noexists", "permerror"), ("noredirect", "permerror"), ("redirects", "permerror"),
+           ("first", "pass"), ("ignored", "fail"), ("moo", "pass")]
 
 
 @pytest.fixture(name="nsd")
@@ -96,7 +110,7 @@ def ask(gate, address, sender, helo="pc.example"):
     return gate.ctl_json("spf", address, sender, helo)
 
 
-class LoopingGate(servers.Gate):
+class SpoiledGate(servers.Gate):
     """A gate whose programs lie in `folder`."""
 
     def __init__(self, lab, redis, folder, overrides):
@@ -157,6 +171,9 @@ def test_ctl(spf_gate):
         assert ask(gate, OTHER, sender, "pass.spf.example")["result"] == "fail"
         assert ask(gate, OTHER, sender, "pass.spf.example")["helo"] == "fail"
         assert ask(gate, CLIENT, sender, "[10.20.0.7]")["result"] == "none"
+    assert ask(gate, CLIENT, '"us er"@pass.spf.example')["result"] == "pass"
+    assert ask(gate, CLIENT, f"user@{LONG}")["result"] == "fail"
+    assert ask(gate, CLIENT, "", LONG)["helo"] == "fail"
     assert "10 terms" in ask(gate, CLIENT, "user@i1.spf.example")["explanation"]
     assert "2048" in ask(gate, CLIENT, "user@smash.spf.example")["explanation"]
 
@@ -178,6 +195,16 @@ def test_ctl_says_what_it_wants(spf_gate, words, told):
     bad = gate.ctl("spf", *words, check=False)
     assert bad.returncode == 2, bad
     assert told in bad.stderr
+
+
+def test_records_that_libspf2_does_not_survive(spf_gate):
+    """They never reach it: no helper dies of them."""
+    gate = spf_gate("log")
+    pid = helper(gate)
+    for domain, result in HOSTILE:
+        assert ask(gate, CLIENT, f"user@{domain}.spf.example")["result"] == result, domain
+    assert helper(gate) == pid
+    assert "was killed" not in gate.text()
 
 
 def test_ctl_without_spf(gate):
@@ -236,8 +263,8 @@ def test_refuse_by_the_helo_name(lab, spf_gate, sink):
     assert (line["rule"], line["spf"], line["spf_helo"]) == ("spf-helo", "none", "fail")
 
 
-SPELLINGS = ["<user@{}>", " < user @ {} >", "<user(me)@{}>", '<"us er"@{}>', "<@relay.example:user@{}>", "<user@{}.>",
-             "<{long}@{}>", '<"user@pass.spf.example"@{}>']
+SPELLINGS = ["<user@{}>", " < user@{} >", '<"us er"@{}>', "<@relay.example:user@{}>", "<user@{}.>",
+             "<{long}@{}>", '<"user@pass.spf.example"@{}>', "user@{}", "<user@{}> SIZE=1000"]
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
@@ -254,6 +281,66 @@ def test_spellings_of_a_sender(lab, spf_gate, sink, spelling):
             client.say("RSET")
         client.say("QUIT")
     assert gate.wait_journal(event="session")[0]["spf"] == "pass"
+
+
+ODD_SENDERS = ["(<x@pass.spf.example>)<user@fail.spf.example>", "<user@fail.spf.example(<x@pass.spf.example>)>",
+               "user@fail.spf.example>", '<user@"fail.spf.example">', "<group:user@fail.spf.example;>",
+               "< user @ fail.spf.example >", "<user(me)@fail.spf.example>", "<x@pass.spf.example><user@fail.spf.example>"]
+
+
+@pytest.mark.parametrize("use", ["refuse", "meter"])
+def test_senders_that_servers_read_differently(lab, spf_gate, sink, use):
+    """Where SPF decides there must be no doubt about whom it is asked about."""
+    gate = spf_gate(use)
+    sink()
+    with Client(lab) as client:
+        for path in ODD_SENDERS:
+            reply = client.say(f"MAIL FROM:{path}")
+            assert reply.startswith("501 5.1.7 10.20.0.7 named a sender that mail servers read differently"), path
+            assert client.say("RCPT TO:<b@mx.example>").startswith("501 5.1.7")
+        assert client.say("MAIL FROM:<user@pass.spf.example>").startswith("250")
+        assert client.say("QUIT").startswith("221")
+    lines = gate.wait_journal(len(ODD_SENDERS), event="refusal")
+    assert {(line["rule"], line["spf"], line["verdict"]) for line in lines} == {("sender", "none", "refuse")}
+    assert gate.ctl_json("status")["counters"]["spf_total"] == 1
+
+
+def test_a_long_helo_name(lab, spf_gate, sink):
+    """All of it is asked about."""
+    gate = spf_gate("refuse")
+    sink()
+    with Client(lab) as client:
+        assert client.say(f"HELO {LONG}").startswith("250")
+        assert client.say("MAIL FROM:<>").startswith("550 5.7.23")
+    assert gate.wait_journal(event="refusal")[0]["helo"] == LONG
+
+
+def test_over_the_limit_nobody_is_asked(lab, spf_gate, sink):
+    """A mail that SPF refuses has cost its message; one without a message left asks no DNS."""
+    gate = spf_gate("refuse", {"messages": ["3/1d"]})
+    sink()
+    with Client(lab) as client:
+        for number in range(3):
+            assert client.say(f"MAIL FROM:<user{number}@fail.spf.example>").startswith("550 5.7.23")
+        for number in range(20):
+            assert client.say(f"MAIL FROM:<user@n{number}.spf.example>").startswith("450 4.7.1")
+        assert client.say("QUIT").startswith("221")
+    assert gate.ctl_json("status")["counters"]["spf_total"] == 3
+
+
+def test_a_refused_mail_costs_no_recipients(lab, spf_gate, sink):
+    spf_gate("refuse", {"recipients": ["2/1d"]})
+    sink()
+    with Client(lab) as client:
+        client.send("MAIL FROM:<user@fail.spf.example>\r\nRCPT TO:<a@mx.example>\r\nRCPT TO:<b@mx.example>")
+        said = b""
+        while said.count(b"\r\n") < 3:
+            said += client.socket.recv(4096)
+        assert [line[:3] for line in said.splitlines()] == [b"550", b"554", b"554"]
+        assert client.say("MAIL FROM:<user@pass.spf.example>").startswith("250")
+        for name in "ab":
+            assert client.say(f"RCPT TO:<{name}@mx.example>").startswith("250")
+        assert client.say("RCPT TO:<c@mx.example>").startswith("452")
 
 
 def test_a_sender_with_u_labels(lab, spf_gate, sink):
@@ -287,13 +374,28 @@ def test_shadow(lab, spf_gate, sink):
 
 def test_meter(lab, spf_gate, sink):
     """10 messages: two that fail cost 4 each, so two more go."""
-    spf_gate("meter", {"messages": ["10/1d"]}, **{"fail-cost": 4})
+    gate = spf_gate("meter", {"messages": ["10/1d"]}, **{"fail-cost": 4})
     sink()
     with Client(lab) as client:
         for domain in ("fail", "fail", "pass", "pass"):
             assert client.say(f"MAIL FROM:<user@{domain}.spf.example>").startswith("250")
             assert client.say("RSET").startswith("250")
-        assert client.say("MAIL FROM:<user@pass.spf.example>").startswith("450 4.7.1")
+        reply = client.say("MAIL FROM:<user@pass.spf.example>")
+        assert reply.startswith("450 4.7.1") and "SPF" not in reply
+    assert "cost" not in gate.wait_journal(event="refusal")[0]
+
+
+def test_meter_says_that_it_was_spf(lab, spf_gate, sink):
+    gate = spf_gate("meter", {"messages": ["10/1d"]}, **{"fail-cost": 6})
+    sink()
+    with Client(lab) as client:
+        assert client.say("MAIL FROM:<user@fail.spf.example>").startswith("250")
+        assert client.say("RSET").startswith("250")
+        reply = client.say("MAIL FROM:<user@fail.spf.example>")
+        assert "limit of 10 messages in 1 day, and SPF fails this mail, which counts as 6; retry in" in reply
+    line = gate.wait_journal(event="refusal")[0]
+    assert (line["rule"], line["spf"], line["cost"]) == ("messages:10/1d", "fail", 6)
+    assert "SPF fails the mail, which counts as 6" in gate.ctl("log", CLIENT).stdout
 
 
 def test_pass_classes_do_not_ask(lab, spf_gate, sink, redis):
@@ -384,6 +486,8 @@ class Spfd:
         self.process = lab.gate.popen(sys.executable, "-c", program, pass_fds=[theirs.fileno()])
         theirs.close()
         self.results = {}
+        self.socket.settimeout(60)
+        assert self.socket.recv(1024) == b"G", "what was asked before is to be asked again"
 
     def __enter__(self):
         return self
@@ -487,12 +591,15 @@ def test_a_helper_that_hangs(lab, spf_gate, sink):
     assert f"gate25-spfd (pid {pid}) hangs: it is killed" in gate.text()
 
 
-LOOP = r"""
+SPOILED = r"""
 #include <spf2/spf.h>
 int SPF_request_set_env_from(SPF_request_t *request, const char *from)
 {
     volatile int for_ever = strstr(from, "loop@") != NULL;
     while (for_ever) {
+    }
+    if (strstr(from, "crash@") || strstr(from, "@crash.")) {
+        *(volatile int *)8 = 0;
     }
     static int (*real)(SPF_request_t *, const char *);
     if (!real) {
@@ -503,13 +610,14 @@ int SPF_request_set_env_from(SPF_request_t *request, const char *from)
 """
 
 
-@pytest.fixture(name="looping_spfd")
-def looping_spfd_fixture():
-    """A folder with the programs, where gate25-spfd never comes back from libspf2 for loop@...."""
-    folder = fresh_folder("loop")
-    source, library, wrapper = folder / "loop.c", folder / "loop.so", folder / "gate25-spfd"
+@pytest.fixture(name="spoiled_spfd")
+def spoiled_spfd_fixture():
+    """A folder with the programs, where gate25-spfd never comes back from libspf2 for loop@..., and dies in it for
+    crash@... and for mail and HELO names of crash....."""
+    folder = fresh_folder("spoiled")
+    source, library, wrapper = folder / "spoil.c", folder / "spoil.so", folder / "gate25-spfd"
     includes = "arpa/inet.h", "netinet/in.h", "dlfcn.h", "stdio.h", "stdlib.h", "string.h"
-    source.write_text("#define _GNU_SOURCE\n" + "".join(f"#include <{name}>\n" for name in includes) + LOOP,
+    source.write_text("#define _GNU_SOURCE\n" + "".join(f"#include <{name}>\n" for name in includes) + SPOILED,
                       encoding="ascii")
     subprocess.run(["cc", "-w", "-shared", "-fPIC", "-o", library, source], check=True)
     shutil.copy2(f"{binaries()}/gate25d", folder)
@@ -519,11 +627,63 @@ def looping_spfd_fixture():
     return folder
 
 
-def test_a_helper_that_loops(lab, redis, nsd, started, sink, looping_spfd):
+@pytest.fixture(name="spoiled_gate")
+def spoiled_gate_fixture(lab, redis, nsd, started, spoiled_spfd):
+    def start(deadline):
+        return started(SpoiledGate(lab, redis, spoiled_spfd, {
+            "class ordinary": {"messages": ["100000/1m"]},
+            "spf": {"use": "refuse", "resolvers": [nsd.address], "deadline": deadline}}))
+    return start
+
+
+def test_a_question_that_kills_the_helper(lab, spoiled_gate, sink):
+    """It is answered with permerror at once; what others asked meanwhile is asked of the next one, and so on."""
+    gate = spoiled_gate("4s")
+    sink()
+    wait_for(lambda: ask(gate, CLIENT, "user@fail.spf.example")["result"] == "fail", 20, "an answer")
+    answer = ask(gate, CLIENT, "crash@pass.spf.example")
+    assert (answer["result"], answer["explanation"]) == ("permerror", "the record cannot be evaluated")
+    # The HELO name's record must not take the sender's result along.
+    answer = ask(gate, CLIENT, "user@fail.spf.example", "crash.spf.example")
+    assert (answer["result"], answer["helo"]) == ("fail", "permerror")
+    answer = ask(gate, CLIENT, "", "crash.spf.example")
+    assert (answer["result"], answer["helo"]) == ("permerror", "permerror")
+    assert "was killed by signal" in gate.text()
+
+
+def test_questions_that_kill_open_no_hole(lab, spoiled_gate, sink):
+    """While one subscriber kills the helper with each mail, another's forgeries are refused, each of them."""
+    gate = spoiled_gate("4s")
+    sink()
+    wait_for(lambda: ask(gate, CLIENT, "user@fail.spf.example")["result"] == "fail", 20, "an answer")
+    ended = threading.Event()
+    heard = []
+
+    def kill():
+        with Client(lab, OTHER, timeout=60) as client:
+            while not ended.is_set():
+                heard.append(client.say("MAIL FROM:<crash@pass.spf.example>")[:3])
+                client.say("RSET")
+                ended.wait(0.3)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        with Client(lab, CLIENT, timeout=60) as client:
+            for _ in range(60):
+                assert client.say("MAIL FROM:<user@fail.spf.example>").startswith("550 5.7.23")
+                client.say("RSET")
+                ended.wait(0.1)
+    finally:
+        ended.set()
+        killer.join()
+    assert set(heard) == {"250"}
+    assert gate.text().count("was killed by signal") > 5
+
+
+def test_a_helper_that_loops(lab, spoiled_gate, sink):
     """An endless loop within libspf2: whoever asks then is not refused, and it is replaced."""
-    gate = started(LoopingGate(lab, redis, looping_spfd, {
-        "class ordinary": {"messages": ["100/1m"]},
-        "spf": {"use": "refuse", "resolvers": [nsd.address], "deadline": "1s"}}))
+    gate = spoiled_gate("1s")
     sink()
     wait_for(lambda: ask(gate, CLIENT, "user@fail.spf.example")["result"] == "fail", 20, "an answer")
     pid = helper(gate)

@@ -227,6 +227,10 @@ static const struct {
     /* Submission */
     {GOOD "submission {\n host = \"smtp isp\"\n}\n", 4, "submission.host: \"smtp isp\"|1 to 127"},
     {GOOD "submission {\n port = 0\n}\n", 4, "submission.port: \"0\"|1 to 65535"},
+    {GOOD "submission {\n port = 25\n}\n", 5, "submission.port: 25 is where|such as 587"},
+    {GOOD "submission {\n address = 127.0.0.1\n}\n", 4, "\"127.0.0.1\" is no address of a server"},
+    {GOOD "submission {\n address = 0.0.0.0\n}\n", 4, "\"0.0.0.0\" is no address of a server"},
+    {GOOD "submission {\n address = \"::1\"\n}\n", 4, "\"::1\" is no address of a server"},
     {GOOD "submission {\n proxy-protocol = 2\n}\n", 4, "proxy-protocol: \"2\"|true, false"},
     {GOOD "submission {\n for = { \"198.51.100.10/24\" }\n}\n", 4,
      "submission.for: \"198.51.100.10/24\" has bits behind its length|198.51.100.0/24"},
@@ -586,6 +590,28 @@ static void test_warnings(void **state)
          "submission.host: is missing|submission.address: its IPv4 address has no effect"},
         {submit, "submission { for = 198.51.100.10 address = 198.51.100.20 proxy-protocol = true }",
          "submission.host: is missing"},
+        {submit, "submission { for = 0.0.0.0/0 address = 198.51.100.20 }",
+         "submission.host: is missing|submission.for: a length of 0"},
+        {submit,
+         "submission { for = { 198.51.100.10, \"::/0\" } address = { 198.51.100.20, 2001:db8::2 } "
+         "}",
+         "submission.host: is missing|submission.for: a length of 0"},
+        {submit, "submission { for = 198.51.100.10 address = 198.51.100.20 port = 465 }",
+         "submission.host: is missing|submission.port: 465 is for TLS"},
+        {submit, "submission { port = 465 }", "submission.host: is missing"},
+        {"class a { action = meter opaque-messages = session sessions = 1/1m }", "",
+         "opaque-messages = \"session\": has no effect"},
+        {"class a { action = meter opaque-messages = session messages = 1/1m }", "", ""},
+        {"class a { action = meter sessions = 1/1m }", "spf { use = meter }",
+         "spf.use = \"meter\": has no effect"},
+        {"class a { action = meter sessions = 1/1m }", "spf { use = refuse }", ""},
+        {"class a { action = meter messages = 1/1m }", "spf { use = meter fail-cost = 4 }", ""},
+        {"class a { action = meter messages = 1/1m }", "spf { use = log fail-cost = 4 }",
+         "spf.fail-cost: has no effect"},
+        {"", "spf { deadline = 1s }", "spf.deadline: has no effect"},
+        {"", "spf { resolvers = 192.0.2.53 }", "spf.resolvers: has no effect"},
+        {"", "spf { deadline = 1s fail-cost = 4 resolvers = 192.0.2.53 }",
+         "spf.fail-cost: has no effect|spf.deadline: has no effect|spf.resolvers: has no effect"},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -609,6 +635,22 @@ static void test_warnings(void **state)
         }
         assert_true(!rest && !said);
     }
+}
+
+/* SPF is asked for metered classes alone. */
+static void test_warning_of_nobody(void **state)
+{
+    struct fixture *f = *state;
+    struct conf *c = read_text(
+        f, "subscribers { prefixes = { \"192.0.2.0/24\" } }\nclass ordinary { action = refuse }\n"
+           "spf { use = refuse }\n");
+
+    assert_non_null(c);
+    text_init(&f->error, f->message, sizeof(f->message));
+    conf_warnings(c, take_warning, &f->error);
+    assert_string_equal(
+        f->message, "spf.use: has no effect on mail; no class has action = \"meter\"");
+    conf_release(c);
 }
 
 static void test_references(void **state)
@@ -678,6 +720,7 @@ int main(void)
         TEST(test_everything),
         TEST(test_sample),
         TEST(test_warnings),
+        TEST(test_warning_of_nobody),
         TEST(test_references),
         TEST(test_needs_restart),
     };

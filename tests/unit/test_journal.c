@@ -175,6 +175,17 @@ static void test_whole_line(void **state)
     free(text);
 }
 
+/* Of a limit that was reached for what SPF says. */
+static void test_cost(void **state)
+{
+    struct fixture *f = *state;
+
+    f->line.verdict.cost = 4;
+    char *text = journal_format(&f->conf, &f->line);
+    assert_non_null(strstr(text, "\"to\":\"c@d.example\",\"cost\":4,\"detail\":\"why\"}\n"));
+    free(text);
+}
+
 static void test_bare_line(void **state)
 {
     struct fixture *f = *state;
@@ -514,6 +525,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_whole_line),
+        TEST(test_cost),
         TEST(test_bare_line),
         TEST(test_shadow),
         TEST(test_envelope_detail),

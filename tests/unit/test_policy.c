@@ -300,6 +300,10 @@ static void test_advice(void **state)
         reply, "450 4.7.1 10.20.0.7 has reached its limit of 10 sessions in 1 minute; use "
                "smtp.isp.example port 2587 with STARTTLS or port 465 with TLS; retry in 9 seconds; "
                "see https://h/ (case CASE000000)\r\n");
+    /* There is no STARTTLS at a port that begins with TLS. */
+    submission.port = 465;
+    reply_of(told[0], PLACE_GREETING, &context, reply);
+    assert_non_null(strstr(reply, "; use smtp.isp.example port 465 with TLS; "));
     /* Never too long, however long its parts are. */
     memset(submission.host, 'h', sizeof submission.host - 1);
     context.detail = "a detail that is of some length, and longer than what there is room for";
@@ -363,6 +367,50 @@ static void test_spf(void **state)
     assert_true(v.shadow && v.would == VERDICT_REFUSE && v.rule == RULE_SPF);
 }
 
+/* Where SPF decides the sender has to be one that all servers read alike. */
+static void test_sender(void **state)
+{
+    (void)state;
+    struct conf_class class = make_class(OVER_DEFER, true);
+    for (enum spf_use use = SPF_USE_OFF; use <= SPF_USE_REFUSE; use++) {
+        bool decides = use == SPF_USE_METER || use == SPF_USE_REFUSE;
+        struct verdict v = policy_sender(&class, use, false);
+        assert_int_equal(v.action, decides ? VERDICT_REFUSE : VERDICT_FORWARD);
+        assert_int_equal(v.rule, decides ? RULE_SENDER : RULE_NONE);
+        assert_int_equal(policy_sender(&class, use, true).action, VERDICT_FORWARD);
+    }
+    class.enforce = false;
+    struct verdict v = policy_sender(&class, SPF_USE_REFUSE, false);
+    assert_int_equal(v.action, VERDICT_FORWARD);
+    assert_true(v.shadow && v.would == VERDICT_REFUSE && v.rule == RULE_SENDER);
+}
+
+/* What a mail costs beyond its first message, which is lost with it: the time that is told is long
+ * enough for both. */
+static void test_rest_of_a_price(void **state)
+{
+    (void)state;
+    struct conf_class class = make_class(OVER_DEFER, true); /* messages 10/1m */
+    struct question rest = {.kind = QUESTION_ENVELOPE, .messages = 3};
+    struct answer over = {.state = METER_OVER, .limit = LIMIT_MESSAGES, .retry_us = 18e6};
+    struct verdict v = policy_meter(&class, WHEN_DOWN_LOCAL, &rest, &over);
+    assert_int_equal(v.retry_after_s, 18);
+    v = policy_price(&class, 4, 1, &over, &v);
+    assert_int_equal(v.action, VERDICT_DEFER);
+    assert_int_equal(v.retry_after_s, 24);
+    assert_int_equal(v.cost, 4);
+    over.limit = LIMIT_RECIPIENTS;
+    v = policy_meter(&class, WHEN_DOWN_LOCAL, &rest, &over);
+    v = policy_price(&class, 4, 1, &over, &v);
+    assert_int_equal(v.retry_after_s, 18);
+    assert_int_equal(v.cost, 0);
+    over.state = METER_WITHIN;
+    v = policy_meter(&class, WHEN_DOWN_LOCAL, &rest, &over);
+    v = policy_price(&class, 4, 1, &over, &v);
+    assert_int_equal(v.action, VERDICT_FORWARD);
+    assert_int_equal(v.cost, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -378,6 +426,8 @@ int main(void)
         cmocka_unit_test(test_advice),
         cmocka_unit_test(test_case_ids),
         cmocka_unit_test(test_spf),
+        cmocka_unit_test(test_sender),
+        cmocka_unit_test(test_rest_of_a_price),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

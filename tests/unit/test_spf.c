@@ -155,6 +155,57 @@ static void test_deadline(void **state)
     assert_int_equal(f->result, SPF_PASS);
 }
 
+static void greet(const struct fixture *f)
+{
+    uint8_t packet[SPF_WIRE_GREETING];
+    size_t size = spf_greeting_encode(packet);
+    assert_int_equal(send(f->pair[1], packet, size, 0), size);
+}
+
+/* The helper has ended and another one begins: it is asked what the first has not answered, and
+ * what has been answered is not asked again. */
+static void test_greeting(void **state)
+{
+    struct fixture *f = *state;
+    char rest[SPF_WIRE_MOST];
+    ask(f, 1, FAR_MS);
+    ask(f, 2, FAR_MS);
+    struct spf_question first = take_question(f), second = take_question(f);
+    say(f, reply(first.asker, first.id, SPF_PASS));
+    turn_until(f, 1);
+    greet(f);
+    event_base_loop(f->base, EVLOOP_ONCE);
+    struct spf_question again = take_question(f);
+    assert_int_equal(again.id, second.id);
+    assert_true(again.deadline_ms > 0 && again.deadline_ms <= second.deadline_ms);
+    assert_true(span_equal(again.sender, SPAN_LITERAL("a@b.example")));
+    assert_true(span_equal(again.helo, SPAN_LITERAL("pc.example")));
+    assert_int_equal(recv(f->pair[1], rest, sizeof rest, MSG_DONTWAIT), -1);
+    say(f, reply(again.asker, again.id, SPF_FAIL));
+    turn_until(f, 2);
+    assert_int_equal(f->ticket, 2);
+    assert_int_equal(f->result, SPF_FAIL);
+    assert_int_equal(spf_heard(f->spf), 2); /* a greeting is no answer */
+}
+
+/* A question that one helper after the other does not survive is not asked for ever. */
+static void test_greetings_without_end(void **state)
+{
+    struct fixture *f = *state;
+    char rest[SPF_WIRE_MOST];
+    ask(f, 1, FAR_MS);
+    for (unsigned i = 0; i < 3; i++) {
+        (void)take_question(f);
+        greet(f);
+        event_base_loop(f->base, EVLOOP_ONCE);
+    }
+    (void)take_question(f);
+    greet(f);
+    event_base_loop(f->base, EVLOOP_ONCE);
+    assert_int_equal(recv(f->pair[1], rest, sizeof rest, MSG_DONTWAIT), -1);
+    assert_int_equal(f->answers, 0); /* its deadline ends it */
+}
+
 /* Nobody reads: what does not fit is unknown at once, not at its deadline. */
 static void test_full(void **state)
 {
@@ -172,6 +223,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_answer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_other_answers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_deadline, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_greeting, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_greetings_without_end, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_full, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -101,6 +101,22 @@ static void test_other_packets(void **state)
     assert_false(spf_question_decode(packet_of(questions, question_size), &got_question));
 }
 
+static void test_greeting(void **state)
+{
+    (void)state;
+    uint8_t packet[SPF_WIRE_MOST] = {0};
+    struct spf_question q;
+    struct spf_reply reply;
+    assert_int_equal(spf_greeting_encode(packet), SPF_WIRE_GREETING);
+    assert_true(spf_greeting_decode(packet_of(packet, SPF_WIRE_GREETING)));
+    assert_false(spf_question_decode(packet_of(packet, SPF_WIRE_GREETING), &q));
+    assert_false(spf_reply_decode(packet_of(packet, SPF_WIRE_GREETING), &reply));
+    assert_false(spf_greeting_decode(packet_of(packet, SPF_WIRE_GREETING + 1)));
+    assert_false(spf_greeting_decode(packet_of(packet, 0)));
+    packet[0] = 'R';
+    assert_false(spf_greeting_decode(packet_of(packet, SPF_WIRE_GREETING)));
+}
+
 static void test_too_long(void **state)
 {
     (void)state;
@@ -132,9 +148,8 @@ static void test_too_long(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_question),
-        cmocka_unit_test(test_reply),
-        cmocka_unit_test(test_other_packets),
+        cmocka_unit_test(test_question),      cmocka_unit_test(test_reply),
+        cmocka_unit_test(test_other_packets), cmocka_unit_test(test_greeting),
         cmocka_unit_test(test_too_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
