@@ -176,6 +176,11 @@ bool dialog_is_bridged(const struct dialog *d)
     return d->admitted.action == VERDICT_SUBMIT;
 }
 
+bool dialog_holds_slot(const struct dialog *d)
+{
+    return d->setup->class && d->setup->class->limit[LIMIT_CONCURRENT].windows > 0;
+}
+
 bool dialog_is_metered(const struct dialog *d)
 {
     return d->setup->class && d->setup->class->action == ACTION_METER && !dialog_is_bridged(d);

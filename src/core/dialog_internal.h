@@ -99,3 +99,5 @@ bool dialog_is_bridged(const struct dialog *d);
 void dialog_progress(struct dialog_turn *t);
 
 #endif
+/* A slot in `concurrent` is the session's while it is open, bridged or not. */
+bool dialog_holds_slot(const struct dialog *d);

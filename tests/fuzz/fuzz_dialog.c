@@ -309,6 +309,8 @@ static void configure(struct fuzz *f, uint8_t how)
         f->class.over = OVER_SUBMIT;
         f->class.action = f->class.action == ACTION_PASS ? ACTION_SUBMIT : f->class.action;
     }
+    f->class.limit[LIMIT_CONCURRENT].windows = how & 16 ? 1 : 0;
+    f->class.limit[LIMIT_CONCURRENT].window[0] = (struct rate){3, 1};
     f->metered = f->class.action == ACTION_METER;
 }
 
