@@ -59,7 +59,7 @@ layer_objects = $(patsubst src/$(1)/%.c,$(BUILD)/obj/$(1)/%.o,$(wildcard src/$(1
 LIBRARIES := $(foreach layer,bypass web spf ctl proxy svc net core base,$(BUILD)/lib/libgate25-$(layer).a)
 
 .DEFAULT_GOAL := all
-.PHONY: all deps million bypass-million failover demo turns-table test unit differential integration asan valgrind lint format fuzz fuzz-short install clean FORCE
+.PHONY: all deps million bypass-million failover demo turns-table test unit differential check-differential integration asan valgrind lint format fuzz fuzz-short install clean FORCE
 .SECONDARY:
 
 all: $(PROGRAMS:%=$(BUILD)/bin/%)
@@ -258,10 +258,15 @@ bypass-million: deps
 	tests/lab/lab exec /usr/bin/python3 tests/bench/bypass_million.py
 
 # More sessions than the 2,000 a server of `make test`, or others: make differential N=20000 SEED=7
-differential: deps
+differential: export DIFFERENTIAL_N := $(or $(N),20000)
+differential: export DIFFERENTIAL_SEED := $(or $(SEED),1)
+differential: check-differential deps
 	@$(MAKE) --no-print-directory $(PARALLEL) all
-	@DIFFERENTIAL_N=$(or $(N),20000) DIFFERENTIAL_SEED=$(or $(SEED),1) LIMIT=$(or $(LIMIT),86400) tests/run-integration \
+	@LIMIT=$(or $(LIMIT),86400) tests/run-integration \
 	    --logs $(BUILD)/differential/logs tests/integration/test_differential.py $(PYTEST)
+
+check-differential:
+	@/usr/bin/python3 -m tests.differential.names
 
 print-sees:
 	@echo $(SEES_$(LAYER))

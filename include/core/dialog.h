@@ -2,7 +2,11 @@
  *
  * The shell holds the bytes: for each side those received and not yet consumed. It calls
  * dialog_step() with what has happened and carries out the actions in their order. The dialog has
- * no heap, no clock and no descriptor; transcripts drive it in a unit test as the daemon does. */
+ * no heap, no clock and no descriptor; transcripts drive it in a unit test as the daemon does.
+ *
+ * No server is given octets that it may take for commands: behind a BDAT (RFC 3030) which it has a
+ * reason to refuse the octets are thrown away, and what has no place between the chunks of a
+ * message is answered by the gate; with 503, and the session goes on. */
 #ifndef GATE25_CORE_DIALOG_H
 #define GATE25_CORE_DIALOG_H
 
@@ -122,6 +126,8 @@ struct dialog {
     size_t client_seen, server_seen; /* scanned in vain for a line's end */
     uint32_t granted;                /* recipients granted beyond those forwarded */
     uint32_t refused;                /* recipients of the same run that `verdict` refuses */
+    uint32_t taken;                  /* recipients of the transaction that the server took */
+    uint32_t prdr_left;              /* of them: whose own reply behind a 353 is awaited */
     uint32_t block;                  /* body bytes since `since_ms` was last moved */
     uint8_t phase;                   /* enum dialog_phase */
     uint8_t decision; /* enum dialog_decision on the MAIL at the front of the client's input */
@@ -132,6 +138,9 @@ struct dialog {
     bool client_finished, server_finished;
     bool shutdown, paused;
     bool in_transaction; /* a MAIL was forwarded and its transaction has not ended */
+    bool chunks_open;    /* a BDAT without LAST was forwarded, and its message goes on */
+    bool prdr;           /* the server took the transaction's MAIL, which asked for PRDR */
+    bool prdr_begun;     /* ... and it has said 353: `prdr_left` replies, then the message's */
     bool mail_refused;   /* the gate refused the MAIL, so it answers what belongs to it */
     bool spf_known;      /* of the MAIL at the front of the client's input, or not to be asked */
     bool priced;         /* all that it costs was asked for */

@@ -14,6 +14,7 @@ enum question_kind {
                           * slot in `concurrent` alive */
     QUESTION_CONTENT, /* a checkpoint before the content of an encrypted message is passed on: takes
                        * `messages`, or none, and refuses sessions until there is one */
+    QUESTION_BRIDGE,  /* a session that is to be bridged to submission: concurrent alone */
     QUESTION_SPF /* not for the meter: may the client send for the record's `from`, and `helo`? */
 };
 

@@ -33,6 +33,7 @@ struct smtp_cmd {
     bool chunk_valid; /* BDAT, XEXCH50: a size was understood */
     uint64_t chunk;   /* BDAT, XEXCH50: octets that follow */
     bool last;        /* BDAT, BURL: ... LAST */
+    bool prdr;        /* MAIL: with the parameter PRDR, a reply for each recipient is asked for */
 };
 
 /* Servers that read a size into 32 bits take a larger one for another one. */

@@ -26,7 +26,9 @@ enum rule {
     RULE_LINE,        /* a line longer than any server must take */
     RULE_NEWLINE,     /* an end of line or of data that servers disagree on (smuggling) */
     RULE_CHUNK,       /* a BDAT whose size servers disagree on */
+    RULE_SEQUENCE,    /* a command that servers disagree on where it stands (RFC 3030) */
     RULE_STARTTLS,    /* plaintext behind STARTTLS (injection) */
+    RULE_TLS,         /* TLS where no STARTTLS was answered 220 */
     RULE_NO_STARTTLS, /* the class's sessions may not be encrypted */
     RULE_REPLY,       /* the server's words are no SMTP */
     RULE_SHUTDOWN,    /* the gate is being stopped */

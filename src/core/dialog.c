@@ -62,6 +62,28 @@ static void bridge(struct dialog_turn *t, const struct verdict *v)
     connect_to(t, TARGET_SUBMISSION);
 }
 
+/* Nothing of a bridged session is metered, but that it is open: else one subscriber could hold all
+ * the sessions that there may be. */
+static void ask_bridge(struct dialog_turn *t, const struct verdict *v)
+{
+    if (!dialog_holds_slot(t->d)) {
+        bridge(t, v);
+        return;
+    }
+    t->d->verdict = *v;
+    dialog_ask(t, (struct question){.kind = QUESTION_BRIDGE});
+}
+
+static void answer_bridge(struct dialog_turn *t, const struct verdict *v)
+{
+    if (v->action == VERDICT_FORWARD) {
+        struct verdict wanted = t->d->verdict;
+        bridge(t, &wanted);
+    } else {
+        dialog_reject(t, *v, PLACE_GREETING, NULL);
+    }
+}
+
 static void on_start(struct dialog_turn *t)
 {
     struct dialog *d = t->d;
@@ -72,7 +94,7 @@ static void on_start(struct dialog_turn *t)
     }
     struct verdict v = policy_admit(d->setup->class);
     if (v.action == VERDICT_SUBMIT) {
-        bridge(t, &v);
+        ask_bridge(t, &v);
         return;
     }
     if (v.action != VERDICT_FORWARD) {
@@ -117,7 +139,7 @@ static void on_connect_failed(struct dialog_turn *t)
 static void answer_session(struct dialog_turn *t, const struct verdict *v)
 {
     if (v->action == VERDICT_SUBMIT) {
-        bridge(t, v);
+        ask_bridge(t, v);
     } else if (v->action != VERDICT_FORWARD) {
         dialog_reject(t, *v, PLACE_GREETING, NULL);
     } else if (!t->d->connecting) {
@@ -163,6 +185,7 @@ static void on_answer(struct dialog_turn *t)
         [QUESTION_ENVELOPE] = answer_envelope,
         [QUESTION_CHECKPOINT] = dialog_answer_opaque,
         [QUESTION_CONTENT] = dialog_answer_opaque,
+        [QUESTION_BRIDGE] = answer_bridge,
     };
     struct dialog *d = t->d;
     if (!d->asking) {

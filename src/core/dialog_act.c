@@ -141,11 +141,11 @@ void dialog_reject(
     dialog_end(t, v);
 }
 
-bool dialog_reject_line(struct dialog_turn *t, enum rule rule)
+bool dialog_reject_line(struct dialog_turn *t, enum rule rule, const char *detail)
 {
     enum verdict_action action = rule == RULE_HALF_CLOSE ? VERDICT_DEFER : VERDICT_REFUSE;
     if (t->d->pending_count == 0) {
-        dialog_reject(t, (struct verdict){.action = action, .rule = rule}, PLACE_SESSION, NULL);
+        dialog_reject(t, (struct verdict){.action = action, .rule = rule}, PLACE_SESSION, detail);
     }
     return false;
 }
@@ -174,6 +174,11 @@ enum dialog_pending dialog_expected(struct dialog *d)
 bool dialog_is_bridged(const struct dialog *d)
 {
     return d->admitted.action == VERDICT_SUBMIT;
+}
+
+bool dialog_holds_slot(const struct dialog *d)
+{
+    return d->setup->class && d->setup->class->limit[LIMIT_CONCURRENT].windows > 0;
 }
 
 bool dialog_is_metered(const struct dialog *d)

@@ -2,15 +2,13 @@
 #include <string.h>
 
 #include "core/policy.h"
-#include "core/smtp_cmd.h"
 #include "dialog_internal.h"
 
-/* A command at the front of the client's input. */
-struct command {
-    struct smtp_cmd cmd;
-    struct smtp_line line;
-    struct span after; /* what the client has sent behind it */
-};
+#define TLS_HANDSHAKE 0x16 /* RFC 8446 5.1: how a ClientHello begins */
+
+#define TEXT_OF(number)   #number
+#define NUMBER_OF(number) TEXT_OF(number)
+#define LINE_MOST         "at most " NUMBER_OF(DIALOG_LINE) " octets are allowed"
 
 static void keep(char *out, size_t cap, struct span s)
 {
@@ -35,18 +33,18 @@ static void forward_line(struct dialog_turn *t, const struct smtp_line *line)
     }
 }
 
-static void forward_command(
-    struct dialog_turn *t, const struct command *c, enum dialog_pending pending, bool barrier)
+void dialog_forward_command(
+    struct dialog_turn *t, const struct dialog_command *c, enum dialog_pending pending,
+    bool barrier)
 {
     forward_line(t, &c->line);
     dialog_expect(t, pending);
     t->d->barrier = t->d->barrier || barrier;
 }
 
-/* The gate's own reply keeps its turn: it waits until every reply before it has gone out. */
-static bool answer_command(
-    struct dialog_turn *t, const struct command *c, const struct verdict *v,
-    enum verdict_place place)
+bool dialog_answer_command(
+    struct dialog_turn *t, const struct dialog_command *c, const struct verdict *v,
+    enum verdict_place place, const char *detail)
 {
     if (t->d->pending_count > 0) {
         return false;
@@ -56,21 +54,29 @@ static bool answer_command(
         dialog_end(t, *v);
         return false;
     }
-    bool by_spf = v->rule == RULE_SPF || v->rule == RULE_SPF_HELO;
-    bool explained = by_spf && t->d->spf_explanation[0];
-    dialog_say(t, v, place, explained ? t->d->spf_explanation : NULL);
+    dialog_say(t, v, place, detail);
     dialog_discard(t, SIDE_CLIENT, c->line.size);
     dialog_progress(t);
     return true;
 }
 
-/* As answer_command, with a journal line: for a decision of its own, not for what follows from it.
- */
-static bool refuse_command(
-    struct dialog_turn *t, const struct command *c, const struct verdict *v,
+bool dialog_answer_verdict(
+    struct dialog_turn *t, const struct dialog_command *c, const struct verdict *v,
     enum verdict_place place)
 {
-    if (!answer_command(t, c, v, place)) {
+    bool by_spf = v->rule == RULE_SPF || v->rule == RULE_SPF_HELO;
+    bool explained = by_spf && t->d->spf_explanation[0];
+    return dialog_answer_command(t, c, v, place, explained ? t->d->spf_explanation : NULL);
+}
+
+/* As dialog_answer_verdict, with a journal line: for a decision of its own, not for what follows
+ * from it.
+ */
+static bool refuse_command(
+    struct dialog_turn *t, const struct dialog_command *c, const struct verdict *v,
+    enum verdict_place place)
+{
+    if (!dialog_answer_verdict(t, c, v, place)) {
         return false;
     }
     dialog_record_verdict(t, v);
@@ -79,6 +85,7 @@ static bool refuse_command(
 
 static void forget_transaction(struct dialog *d)
 {
+    d->chunks_open = false;
     d->in_transaction = false;
     d->mail_refused = false;
     d->granted = 0;
@@ -114,33 +121,33 @@ static bool ask_envelope(struct dialog_turn *t, uint32_t messages, uint32_t reci
     return false;
 }
 
-static bool on_unknown(struct dialog_turn *t, const struct command *c)
+bool dialog_on_unknown(struct dialog_turn *t, const struct dialog_command *c)
 {
-    forward_command(t, c, PENDING_UNKNOWN, true);
+    dialog_forward_command(t, c, PENDING_UNKNOWN, true);
     return true;
 }
 
-static bool on_hello(struct dialog_turn *t, const struct command *c)
+static bool on_hello(struct dialog_turn *t, const struct dialog_command *c)
 {
     forget_transaction(t->d);
     t->d->chunking = t->d->greeted = false;
     keep(t->d->record.helo, sizeof t->d->record.helo, c->cmd.argument);
     if (c->cmd.verb == VERB_EHLO) { /* what BDAT is depends on the reply */
-        forward_command(t, c, PENDING_EHLO, true);
+        dialog_forward_command(t, c, PENDING_EHLO, true);
     } else {
-        forward_command(t, c, PENDING_KNOWN, false);
+        dialog_forward_command(t, c, PENDING_RESET, false);
     }
     return true;
 }
 
 /* With the next mail its recipients are others: a refusal must not name the last one's. */
-static void note_sender(struct dialog *d, const struct command *c)
+static void note_sender(struct dialog *d, const struct dialog_command *c)
 {
     keep_end(d->record.from, sizeof d->record.from, c->cmd.path);
     d->record.to[0] = '\0';
 }
 
-static bool on_mail(struct dialog_turn *t, const struct command *c)
+static bool on_mail(struct dialog_turn *t, const struct dialog_command *c)
 {
     struct dialog *d = t->d;
     if (d->decision == DECISION_NONE) {
@@ -161,16 +168,16 @@ static bool on_mail(struct dialog_turn *t, const struct command *c)
     d->decision = DECISION_NONE;
     d->mail_refused = false;
     d->in_transaction = true;
-    forward_command(t, c, PENDING_MAIL, false);
+    dialog_forward_command(t, c, c->cmd.prdr ? PENDING_MAIL_PRDR : PENDING_MAIL, false);
     return true;
 }
 
-static bool on_rcpt(struct dialog_turn *t, const struct command *c)
+static bool on_rcpt(struct dialog_turn *t, const struct dialog_command *c)
 {
     struct dialog *d = t->d;
     keep_end(d->record.to, sizeof d->record.to, c->cmd.path);
     if (d->mail_refused) {
-        return answer_command(t, c, &d->verdict, PLACE_DATA);
+        return dialog_answer_verdict(t, c, &d->verdict, PLACE_DATA);
     }
     if (dialog_is_metered(d)) {
         if (d->granted > 0) {
@@ -185,65 +192,23 @@ static bool on_rcpt(struct dialog_turn *t, const struct command *c)
             return ask_envelope(t, 0, 1 + count_recipients(c->after));
         }
     }
-    forward_command(t, c, PENDING_RCPT, false);
+    dialog_forward_command(t, c, PENDING_RCPT, false);
     return true;
 }
 
-static bool on_data(struct dialog_turn *t, const struct command *c)
+static bool on_data(struct dialog_turn *t, const struct dialog_command *c)
 {
     if (t->d->mail_refused) {
-        return answer_command(t, c, &t->d->verdict, PLACE_DATA);
+        return dialog_answer_verdict(t, c, &t->d->verdict, PLACE_DATA);
     }
-    forward_command(t, c, PENDING_DATA, true);
+    dialog_forward_command(t, c, PENDING_DATA, true);
     return true;
 }
 
-static bool on_bdat(struct dialog_turn *t, const struct command *c)
-{
-    struct dialog *d = t->d;
-    enum dialog_pending pending = c->cmd.last ? PENDING_CHUNK_LAST : PENDING_CHUNK;
-    /* Where CHUNKING was not offered some servers read octets all the same, others commands. */
-    if (!c->cmd.chunk_valid || !d->chunking) {
-        return dialog_reject_line(t, RULE_CHUNK);
-    }
-    d->swallow = d->mail_refused;
-    if (d->swallow) {
-        if (!answer_command(t, c, &d->verdict, PLACE_DATA)) {
-            return false;
-        }
-    } else {
-        forward_command(t, c, pending, false);
-    }
-    dialog_open_chunk(t, c->cmd.chunk);
-    return true;
-}
-
-/* RFC 4468: the server fetches the message itself; the reply to the last part is the message's. */
-static bool on_burl(struct dialog_turn *t, const struct command *c)
-{
-    if (t->d->mail_refused) {
-        return answer_command(t, c, &t->d->verdict, PLACE_DATA);
-    }
-    forward_command(t, c, c->cmd.last ? PENDING_CHUNK_LAST : PENDING_CHUNK, false);
-    return true;
-}
-
-/* Behind its 354 stand so many octets, and no dot ends them: to Exchange what follows is commands.
- */
-static bool on_xexch50(struct dialog_turn *t, const struct command *c)
-{
-    if (!c->cmd.chunk_valid) {
-        return on_unknown(t, c);
-    }
-    t->d->chunk_left = c->cmd.chunk;
-    forward_command(t, c, PENDING_XEXCH50, true);
-    return true;
-}
-
-static bool on_rset(struct dialog_turn *t, const struct command *c)
+static bool on_rset(struct dialog_turn *t, const struct dialog_command *c)
 {
     forget_transaction(t->d);
-    forward_command(t, c, PENDING_KNOWN, false);
+    dialog_forward_command(t, c, PENDING_RESET, false);
     return true;
 }
 
@@ -256,7 +221,7 @@ static bool end_at_starttls(struct dialog_turn *t, const struct verdict *v)
     return false;
 }
 
-static bool on_starttls(struct dialog_turn *t, const struct command *c)
+static bool on_starttls(struct dialog_turn *t, const struct dialog_command *c)
 {
     struct dialog *d = t->d;
     const struct conf_class *class = d->setup->class;
@@ -276,30 +241,41 @@ static bool on_starttls(struct dialog_turn *t, const struct command *c)
     if (v.shadow) {
         dialog_record_verdict(t, &v);
     }
-    forward_command(t, c, PENDING_STARTTLS, true);
+    dialog_forward_command(t, c, PENDING_STARTTLS, true);
     return true;
 }
 
-static bool on_known(struct dialog_turn *t, const struct command *c)
+static bool on_known(struct dialog_turn *t, const struct dialog_command *c)
 {
-    forward_command(t, c, PENDING_KNOWN, false);
+    dialog_forward_command(t, c, PENDING_KNOWN, false);
     return true;
 }
 
 /* Some servers (aiosmtpd) still execute what came with QUIT, and answer none of it. */
-static bool on_quit(struct dialog_turn *t, const struct command *c)
+static bool on_quit(struct dialog_turn *t, const struct dialog_command *c)
 {
-    forward_command(t, c, PENDING_KNOWN, true);
+    dialog_forward_command(t, c, PENDING_KNOWN, true);
     return true;
 }
 
-static bool (*const handlers[VERB_COUNT])(struct dialog_turn *, const struct command *) = {
-    [VERB_UNKNOWN] = on_unknown, [VERB_HELO] = on_hello,        [VERB_EHLO] = on_hello,
-    [VERB_MAIL] = on_mail,       [VERB_RCPT] = on_rcpt,         [VERB_DATA] = on_data,
-    [VERB_BDAT] = on_bdat,       [VERB_RSET] = on_rset,         [VERB_NOOP] = on_known,
-    [VERB_VRFY] = on_known,      [VERB_EXPN] = on_known,        [VERB_HELP] = on_known,
-    [VERB_AUTH] = on_unknown,    [VERB_STARTTLS] = on_starttls, [VERB_QUIT] = on_quit,
-    [VERB_BURL] = on_burl,       [VERB_XEXCH50] = on_xexch50,
+static bool (*const handlers[VERB_COUNT])(struct dialog_turn *, const struct dialog_command *) = {
+    [VERB_UNKNOWN] = dialog_on_unknown,
+    [VERB_HELO] = on_hello,
+    [VERB_EHLO] = on_hello,
+    [VERB_MAIL] = on_mail,
+    [VERB_RCPT] = on_rcpt,
+    [VERB_DATA] = on_data,
+    [VERB_BDAT] = dialog_on_bdat,
+    [VERB_RSET] = on_rset,
+    [VERB_NOOP] = on_known,
+    [VERB_VRFY] = on_known,
+    [VERB_EXPN] = on_known,
+    [VERB_HELP] = on_known,
+    [VERB_AUTH] = dialog_on_unknown,
+    [VERB_STARTTLS] = on_starttls,
+    [VERB_QUIT] = on_quit,
+    [VERB_BURL] = dialog_on_burl,
+    [VERB_XEXCH50] = dialog_on_xexch50,
 };
 
 /* A whole line at the front, or false; then nothing more can be done now. */
@@ -309,26 +285,36 @@ static bool next_line(struct dialog_turn *t, struct smtp_line *line)
     switch (smtp_scan_line(t->client, &d->client_seen, DIALOG_LINE, line)) {
     case SMTP_SCAN_MORE:
         /* No command: nobody will ever end this line, and no server may guess its end. */
-        return t->event->client_eof ? dialog_reject_line(t, RULE_HALF_CLOSE) : false;
+        return t->event->client_eof ? dialog_reject_line(t, RULE_HALF_CLOSE, NULL) : false;
     case SMTP_SCAN_BAD:
-        return dialog_reject_line(t, RULE_LINE);
+        return dialog_reject_line(t, RULE_LINE, LINE_MOST);
     case SMTP_SCAN_DONE:
     case SMTP_SCAN_INSERT: /* bodies alone */
         break;
     }
     bool bad = line->bare_cr || (line->bare_lf && d->setup->conf->bare_lf == BARE_LF_REFUSE);
-    return bad ? dialog_reject_line(t, RULE_NEWLINE) : true;
+    return bad ? dialog_reject_line(t, RULE_NEWLINE, DIALOG_CR_LF) : true;
 }
 
 static bool advance_command(struct dialog_turn *t)
 {
     struct dialog *d = t->d;
     struct smtp_line line;
-    if (d->asking || d->barrier || d->pending_count == DIALOG_PIPELINE || !next_line(t, &line)) {
+    if (d->asking || d->barrier || d->pending_count == DIALOG_PIPELINE) {
         return false;
     }
-    struct command c = {.line = line, .after = span_skip(t->client, line.size)};
+    if (t->client.at[0] == TLS_HANDSHAKE) { /* nothing there would ever end a line */
+        return dialog_reject_line(t, RULE_TLS, NULL);
+    }
+    if (!next_line(t, &line)) {
+        return false;
+    }
+    struct dialog_command c = {.line = line, .after = span_skip(t->client, line.size)};
     smtp_cmd_parse(line.text, &c.cmd);
+    if (!dialog_is_allowed(d, &c)) {
+        return dialog_answer_sequence(
+            t, &c, "between the chunks of a message allowed are BDAT, NOOP, RSET and QUIT");
+    }
     return handlers[c.cmd.verb](t, &c);
 }
 

@@ -61,11 +61,12 @@ bool dialog_body_advance(struct dialog_turn *t)
         return end_body(t);
     case SMTP_SCAN_MORE:
         if (size == 0 && t->event->client_eof) { /* a CR behind a dot: the LF will never come */
-            return dialog_reject_line(t, RULE_HALF_CLOSE);
+            return dialog_reject_line(t, RULE_HALF_CLOSE, NULL);
         }
         return size > 0;
     default:
-        return dialog_reject_line(t, RULE_NEWLINE);
+        return dialog_reject_line(
+            t, RULE_NEWLINE, t->client.at[0] == '\0' ? DIALOG_NUL_DOT : DIALOG_CR_LF);
     }
 }
 

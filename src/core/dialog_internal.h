@@ -3,6 +3,11 @@
 #define GATE25_CORE_DIALOG_INTERNAL_H
 
 #include "core/dialog.h"
+#include "core/smtp_cmd.h"
+
+/* What RULE_NEWLINE is told with. */
+#define DIALOG_CR_LF   "CR LF alone may end it"
+#define DIALOG_NUL_DOT "no NUL may stand behind a dot that begins it"
 
 #define REWRITE_ROOM 8 /* bytes that one advance may put in, with room to spare */
 
@@ -20,8 +25,10 @@ enum dialog_phase {
 /* What a reply that is awaited belongs to. */
 enum dialog_pending {
     PENDING_GREETING,
-    PENDING_EHLO, /* its reply says whether there is CHUNKING */
+    PENDING_EHLO,  /* its reply says whether there is CHUNKING */
+    PENDING_RESET, /* ends the transaction, whatever is answered: RSET, HELO */
     PENDING_MAIL,
+    PENDING_MAIL_PRDR, /* a MAIL that asks for PRDR */
     PENDING_RCPT,
     PENDING_DATA,
     PENDING_BODY, /* the message behind the 354 */
@@ -35,6 +42,13 @@ enum dialog_pending {
 
 /* On the MAIL at the front of the client's input. */
 enum dialog_decision { DECISION_NONE, DECISION_GRANTED, DECISION_REFUSED };
+
+/* A command at the front of the client's input. */
+struct dialog_command {
+    struct smtp_cmd cmd;
+    struct smtp_line line;
+    struct span after; /* what the client has sent behind it */
+};
 
 /* One call of dialog_step. `client` and `server` are what is left of the event's input. */
 struct dialog_turn {
@@ -50,6 +64,32 @@ bool dialog_client_advance(struct dialog_turn *t);
 bool dialog_server_advance(struct dialog_turn *t);
 bool dialog_body_advance(struct dialog_turn *t);  /* the client's, in PHASE_BODY */
 bool dialog_chunk_advance(struct dialog_turn *t); /* the client's, in PHASE_CHUNK */
+
+/* Commands. False: it cannot be handled yet, or the session has ended. */
+
+bool dialog_on_bdat(struct dialog_turn *t, const struct dialog_command *c);
+bool dialog_on_burl(struct dialog_turn *t, const struct dialog_command *c);
+bool dialog_on_xexch50(struct dialog_turn *t, const struct dialog_command *c);
+bool dialog_on_unknown(struct dialog_turn *t, const struct dialog_command *c);
+/* May the server see the command where it stands? */
+bool dialog_is_allowed(const struct dialog *d, const struct dialog_command *c);
+
+/* `barrier`: what follows waits for its reply. */
+void dialog_forward_command(
+    struct dialog_turn *t, const struct dialog_command *c, enum dialog_pending pending,
+    bool barrier);
+/* The gate's own reply keeps its turn: it waits until every reply before it has gone out. */
+bool dialog_answer_command(
+    struct dialog_turn *t, const struct dialog_command *c, const struct verdict *v,
+    enum verdict_place place, const char *detail);
+/* The same, with SPF's own words where it is SPF's verdict. */
+bool dialog_answer_verdict(
+    struct dialog_turn *t, const struct dialog_command *c, const struct verdict *v,
+    enum verdict_place place);
+/* What has no place where it stands the server must not see: the gate answers with 503. */
+bool dialog_answer_sequence(
+    struct dialog_turn *t, const struct dialog_command *c, const char *detail);
+
 /* A side that has said its last: its half-close goes on. True: the server's, so that no reply holds
  * the client's bytes back any more. */
 bool dialog_server_end(struct dialog_turn *t);
@@ -83,7 +123,7 @@ void dialog_reject(
     struct dialog_turn *t, struct verdict v, enum verdict_place place, const char *detail);
 void dialog_end(struct dialog_turn *t, struct verdict v);
 /* dialog_reject() for what the client has sent, once every reply before it has gone out. False. */
-bool dialog_reject_line(struct dialog_turn *t, enum rule rule);
+bool dialog_reject_line(struct dialog_turn *t, enum rule rule, const char *detail);
 
 /* Opaque sessions. */
 
@@ -100,6 +140,8 @@ enum dialog_pending dialog_expected(struct dialog *d); /* takes the oldest off *
 bool dialog_is_metered(const struct dialog *d);
 /* To submission, which is nobody's to meter: its server knows who submits. */
 bool dialog_is_bridged(const struct dialog *d);
+/* A slot in `concurrent` is the session's while it is open, bridged or not. */
+bool dialog_holds_slot(const struct dialog *d);
 /* Something awaited has come: the next deadline counts from now. */
 void dialog_progress(struct dialog_turn *t);
 

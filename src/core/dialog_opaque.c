@@ -7,6 +7,7 @@
 #define PAUSE_MOST_MS          30000
 #define CHECKPOINT_BYTES       (256 * 1024)
 #define CHECKPOINT_BYTES_LEAST (8 * 1024)
+#define CHECKPOINT_BYTES_NEVER (SIZE_MAX / 2)
 #define CHECKPOINTS_A_BUCKET   8 /* so that a small bucket is not overrun by much */
 
 static int64_t earlier(int64_t a, int64_t b)
@@ -29,7 +30,8 @@ void dialog_go_opaque(struct dialog_turn *t)
 {
     t->d->phase = PHASE_OPAQUE;
     t->d->record.opaque = true;
-    dialog_act(t, DIALOG_OPAQUE)->count = checkpoint_bytes(t->d->setup->class);
+    dialog_act(t, DIALOG_OPAQUE)->count =
+        dialog_is_bridged(t->d) ? CHECKPOINT_BYTES_NEVER : checkpoint_bytes(t->d->setup->class);
     t->d->wake_ms =
         t->event->now_ms + earlier(CHECKPOINT_MS, t->d->setup->conf->timeouts.opaque_ms);
 }
@@ -108,7 +110,8 @@ void dialog_tick_opaque(struct dialog_turn *t)
         return;
     }
     d->wake_ms = earlier(idle_ms > e->now_ms ? idle_ms : d->wake_ms, e->now_ms + CHECKPOINT_MS);
-    if (dialog_is_metered(d) && !d->asking) {
+    bool keeps_slot = dialog_is_bridged(d) && dialog_holds_slot(d);
+    if ((dialog_is_metered(d) || keeps_slot) && !d->asking) {
         dialog_ask(t, (struct question){.kind = QUESTION_CHECKPOINT});
     }
 }

@@ -13,6 +13,20 @@ static bool is_positive(unsigned code)
     return code >= 200 && code <= 299 && code != CODE_LEAVE;
 }
 
+/* No line of a reply: sendmail's VERB has 0xx lines in front of replies, which are for the reader
+ * alone. */
+static bool is_note(unsigned code)
+{
+    return code < 100;
+}
+
+/* RFC 5321 4.2.1: unlike in FTP, no command may have such a reply. Who gets one waits for another,
+ * or does not. */
+static bool is_preliminary(unsigned code)
+{
+    return code >= 100 && code <= 199;
+}
+
 static void on_greeting(struct dialog_turn *t, unsigned code)
 {
     (void)code; /* what a greeting of 554 means is between the two */
@@ -40,15 +54,37 @@ static void on_nothing(struct dialog_turn *t, unsigned code)
 }
 
 /* A MAIL within a transaction is refused, and the transaction goes on. */
+static void on_mail_taken(struct dialog_turn *t, unsigned code, bool prdr)
+{
+    struct dialog *d = t->d;
+    if (is_positive(code)) {
+        d->in_transaction = true;
+        d->taken = 0;
+        d->prdr = prdr;
+    }
+}
+
 static void on_mail(struct dialog_turn *t, unsigned code)
 {
-    t->d->in_transaction = t->d->in_transaction || is_positive(code);
+    on_mail_taken(t, code, false);
+}
+
+static void on_mail_prdr(struct dialog_turn *t, unsigned code)
+{
+    on_mail_taken(t, code, true);
+}
+
+static void on_reset(struct dialog_turn *t, unsigned code)
+{
+    (void)code; /* where the server has refused it, nothing can be known of the transaction */
+    t->d->taken = 0;
 }
 
 static void on_rcpt(struct dialog_turn *t, unsigned code)
 {
     if (is_positive(code)) {
         t->d->record.recipients++;
+        t->d->taken++;
     }
 }
 
@@ -62,9 +98,20 @@ static void on_data(struct dialog_turn *t, unsigned code)
 static void on_message(struct dialog_turn *t, unsigned code)
 {
     t->d->in_transaction = false;
+    t->d->taken = 0;
+    t->d->prdr_begun = false;
     t->d->record.to[0] = '\0';
     if (is_positive(code)) {
         t->d->record.messages++;
+    }
+}
+
+/* Of a message that is refused in part the other chunks are worth nothing (RFC 3030 section 2). */
+static void on_chunk(struct dialog_turn *t, unsigned code)
+{
+    if (!is_positive(code)) {
+        t->d->chunks_open = false;
+        t->d->taken = 0;
     }
 }
 
@@ -99,10 +146,11 @@ static void on_xexch50(struct dialog_turn *t, unsigned code)
 }
 
 static void (*const effects[])(struct dialog_turn *, unsigned code) = {
-    [PENDING_GREETING] = on_greeting, [PENDING_EHLO] = on_nothing,
+    [PENDING_GREETING] = on_greeting, [PENDING_EHLO] = on_reset,
+    [PENDING_RESET] = on_reset,       [PENDING_MAIL_PRDR] = on_mail_prdr,
     [PENDING_MAIL] = on_mail,         [PENDING_RCPT] = on_rcpt,
     [PENDING_DATA] = on_data,         [PENDING_BODY] = on_message,
-    [PENDING_CHUNK] = on_nothing,     [PENDING_CHUNK_LAST] = on_message,
+    [PENDING_CHUNK] = on_chunk,       [PENDING_CHUNK_LAST] = on_message,
     [PENDING_STARTTLS] = on_starttls, [PENDING_KNOWN] = on_nothing,
     [PENDING_UNKNOWN] = on_unknown,   [PENDING_XEXCH50] = on_xexch50,
 };
@@ -129,6 +177,15 @@ static void end_unreadable(struct dialog_turn *t, const char *why)
         t, (struct verdict){.action = VERDICT_DEFER, .rule = RULE_REPLY}, PLACE_SESSION, why);
 }
 
+/* draft-hall-prdr: where the MAIL asked for it, the content is answered with 353, with a reply for
+ * each recipient that was taken, and with the message's own. */
+static bool begins_prdr(const struct dialog *d, unsigned code)
+{
+    enum dialog_pending pending = d->pending[d->pending_first];
+    return code == 353 && d->prdr && !d->prdr_begun &&
+           (pending == PENDING_BODY || pending == PENDING_CHUNK_LAST);
+}
+
 /* Nobody asked for it, or it asks for what its command has not: from here on the client, the server
  * and the gate would each join replies and commands differently. A server may take its leave at any
  * time (RFC 5321 3.8), with a 4xx or 5xx. */
@@ -138,8 +195,9 @@ static bool is_out_of_turn(const struct dialog *d, unsigned code)
         return code < 400;
     }
     enum dialog_pending pending = d->pending[d->pending_first];
-    return code >= 300 && code <= 399 && pending != PENDING_DATA && pending != PENDING_UNKNOWN &&
-           pending != PENDING_XEXCH50;
+    bool asks = code >= 300 && code <= 399 && pending != PENDING_DATA &&
+                pending != PENDING_UNKNOWN && pending != PENDING_XEXCH50;
+    return is_preliminary(code) || (asks && !begins_prdr(d, code));
 }
 
 /* RFC 5321 3.8: 421 announces that the server closes the connection; so does what others say. */
@@ -151,7 +209,15 @@ static bool is_leave(const struct dialog *d, struct smtp_reply reply)
 static void apply(struct dialog_turn *t, unsigned code)
 {
     struct dialog *d = t->d;
-    effects[dialog_expected(d)](t, code);
+    if (begins_prdr(d, code)) {
+        d->prdr_begun = true;
+        d->prdr_left = d->taken;
+    } else if (d->prdr_left > 0 && code != CODE_LEAVE) {
+        d->prdr_left--;
+    } else {
+        d->prdr_left = 0;
+        effects[dialog_expected(d)](t, code);
+    }
     if (code == CODE_LEAVE && dialog_is_metered(d)) {
         d->phase = PHASE_LEFT; /* who is not metered is not read either: all of it goes on */
     }
@@ -206,7 +272,7 @@ bool dialog_server_advance(struct dialog_turn *t)
     if (reply.code == 250 && d->pending_count > 0 && d->pending[d->pending_first] == PENDING_EHLO) {
         note_keyword(d, line.text);
     }
-    if (reply.code != 0 && reply.last && d->pending_count > 0) {
+    if (reply.last && d->pending_count > 0 && !is_note(reply.code)) {
         apply(t, reply.code);
     }
     return true;

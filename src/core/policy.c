@@ -39,7 +39,7 @@ static struct verdict over(
     bool session = kind == QUESTION_SESSION;
     struct verdict v = {
         .action = session ? overs[class->over].session : overs[class->over].later,
-        .advise = overs[class->over].advise,
+        .advise = overs[class->over].advise && kind != QUESTION_BRIDGE,
         .rule = RULE_LIMIT,
         .limit = answer->limit,
         .window = answer->window,

@@ -129,6 +129,18 @@ static struct span path_of(struct span argument)
     return without_route(take_word(&rest));
 }
 
+/* draft-hall-prdr: the parameter is a word of its own, behind the path. */
+static bool has_prdr(struct span argument)
+{
+    static const struct span name = SPAN_LITERAL("PRDR");
+    while (argument.len > 0) {
+        if (span_equal_nocase(take_word(&argument), name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* RFC 3030's own spelling and no other: to a server that does not know a BDAT for one (Exim, with a
  * tab behind the verb), its octets are commands. */
 static void parse_chunk(struct span line, struct smtp_cmd *cmd)
@@ -175,6 +187,7 @@ void smtp_cmd_parse(struct span line, struct smtp_cmd *out)
     *out = (struct smtp_cmd){.verb = verb_of(word), .argument = span_trim(rest)};
     if (out->verb == VERB_MAIL || out->verb == VERB_RCPT) {
         out->path = path_of(out->argument);
+        out->prdr = out->verb == VERB_MAIL && has_prdr(out->argument);
     } else if (out->verb == VERB_BDAT) {
         parse_chunk(line, out);
     } else if (out->verb == VERB_BURL) {

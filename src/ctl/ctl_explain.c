@@ -58,9 +58,16 @@ static void use_levels(void *context, const struct redis_reply *reply)
 
 static int read_levels(struct ctl *c, struct finding *f)
 {
+    /* Of what is bridged nothing is metered but that it is open. */
+    static const unsigned kinds[] = {
+        [ACTION_METER] = METER_ALL_KINDS,
+        [ACTION_SUBMIT] = METER_KIND(LIMIT_CONCURRENT),
+        [ACTION_PASS] = 0,
+        [ACTION_REFUSE] = 0,
+    };
     struct meter_words words;
 
-    meter_windows_of(f->class, METER_ALL_KINDS, &f->windows);
+    meter_windows_of(f->class, kinds[f->class->action], &f->windows);
     if (f->windows.count == 0) {
         return 0;
     }
@@ -83,7 +90,7 @@ static int find(struct ctl *c, struct finding *f)
         f->id = f->unit.id;
         f->class = &c->conf->classes[c->conf->default_class];
     }
-    return f->class->action == ACTION_METER ? read_levels(c, f) : 0;
+    return read_levels(c, f);
 }
 
 /* --- for people --- */

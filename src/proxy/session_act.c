@@ -87,7 +87,8 @@ static void act_connect(struct session *s, const struct dialog_action *a)
     struct submission_target target = {.server = s->server};
     if (a->target == TARGET_SUBMISSION) {
         submission_target(&s->conf->submission, &s->server, &target);
-        s->asked = false; /* what is over its limits holds nothing of the meter's */
+        /* It holds nothing of the meter's but a slot. */
+        s->asked = s->setup.class->limit[LIMIT_CONCURRENT].windows > 0;
     }
     s->upstream = target.server;
     s->connect_us = clock_monotonic_us();
@@ -125,10 +126,13 @@ static void act_ask(struct session *s, const struct dialog_action *a)
         ask_spf(s);
         return;
     }
-    char slot[SESSION_SLOT];
-    struct meter_subject subject = session_subject(s, slot);
+    struct question question = a->question;
+    bool begins = question.kind == QUESTION_BRIDGE;
+    struct session_subject subject;
+    session_subject(s, begins || session_is_bridged(s), &subject);
+    question.kind = begins ? QUESTION_SESSION : question.kind;
     s->asked = true;
-    if (meter_ask(s->gate->meter, &subject, &a->question, &s->conf->redis) < 0) {
+    if (meter_ask(s->gate->meter, &subject.meter, &question, &s->conf->redis) < 0) {
         session_close(s, &no_memory);
     }
 }
@@ -193,14 +197,19 @@ void session_connect_detail(const struct session *s, struct text *out)
     text_addf(out, "%s port %u: %s", address, s->upstream.port, why ? why : "unknown error");
 }
 
-struct meter_subject session_subject(const struct session *s, char slot[SESSION_SLOT])
+void session_subject(const struct session *s, bool bridged, struct session_subject *out)
 {
-    (void)snprintf(slot, SESSION_SLOT, "%s-%s", s->conf->node, s->case_id);
-    return (struct meter_subject){
+    const struct conf_class *class = s->setup.class;
+    (void)snprintf(out->slot, sizeof(out->slot), "%s-%s", s->conf->node, s->case_id);
+    if (bridged) {
+        out->bridged = (struct conf_class){.action = class->action, .enforce = class->enforce};
+        out->bridged.limit[LIMIT_CONCURRENT] = class->limit[LIMIT_CONCURRENT];
+    }
+    out->meter = (struct meter_subject){
         .session = s->id,
         .id = s->subscriber,
-        .slot = slot,
+        .slot = out->slot,
         .destination = &s->server.addr,
-        .class = s->setup.class,
+        .class = bridged ? &out->bridged : class,
     };
 }

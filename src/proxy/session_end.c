@@ -135,13 +135,13 @@ static void tally_session(const struct session *s)
 
 static void leave_meter(struct session *s)
 {
-    char slot[SESSION_SLOT];
-    struct meter_subject subject = session_subject(s, slot);
+    struct session_subject subject;
     struct question last = {
         .messages = dialog_messages_due(&s->dialog),
         .bytes = s->bytes_up - s->dialog.bytes_charged,
     };
-    meter_leave(s->gate->meter, &subject, &last);
+    session_subject(s, session_is_bridged(s), &subject);
+    meter_leave(s->gate->meter, &subject.meter, &last);
 }
 
 void session_close(struct session *s, const struct verdict *v)

@@ -69,8 +69,16 @@ void session_act(struct session *s, const struct dialog_actions *actions);
 
 /* "198.51.100.7 port 25: Connection refused" */
 void session_connect_detail(const struct session *s, struct text *out);
-/* Who asks the meter; `slot` is room for the name that the subject points to. */
-struct meter_subject session_subject(const struct session *s, char slot[SESSION_SLOT]);
+
+/* Who asks the meter. */
+struct session_subject {
+    struct meter_subject meter; /* points to the others, or to the session's */
+    char slot[SESSION_SLOT];
+    struct conf_class bridged; /* the class, with no limit but `concurrent` */
+};
+
+/* `bridged`: as a session of which nothing is metered but that it is open. */
+void session_subject(const struct session *s, bool bridged, struct session_subject *out);
 void session_record_refusal(struct session *s, const struct verdict *v);
 
 /* The one door out: tells the journal, the meter and the counters, and lets what was said so far

@@ -16,15 +16,17 @@ MAIL = ("MAIL FROM:<a@c.example>", "mail from:<a@c.example>", "MAIL FROM:<>", "M
         "MAIL FROM :<a@c.example>", "MAIL FROM: <a@c.example>", "MAIL\tFROM:<a@c.example>", " MAIL FROM:<a@c.example>",
         "MAIL FROM:a@c.example", "MAIL FROM:<@r.example:a@c.example>", "MAIL FROM:<a@c.example> SIZE=100",
         "MAIL FROM:<a@c.example> BODY=8BITMIME", "MAIL FROM:<a@c.example> ", "MAIL:FROM:<a@c.example>",
+        "MAIL FROM:<a@c.example> PRDR", "mail from:<a@c.example> SIZE=100 prdr", "MAIL FROM:<\"a PRDR b\"@c.example>",
         "SOML FROM:<a@c.example>", "MAIL FROM:<a@c.example> X\0Y", "MAIL\0FROM:<a@c.example>", "MAILFROM:<a@c.example>")
 RCPT = ("RCPT TO:<{0}@mx.example>", "rcpt to:<{0}@mx.example>", "RCPT  TO:<{0}@mx.example>", "rcpt  to :<{0}@mx.example>",
         "RCPT TO: <{0}@mx.example>", "RCPT\tTO:<{0}@mx.example>", "RCPT TO:{0}@mx.example", "  RCPT TO:<{0}@mx.example>",
         "RCPT TO:<@r.example,@s.example:{0}@mx.example>", "RCPT TO:<{0}@mx.example>\t", "RCPT TO:<refused{0}@mx.example>",
+        "RCPT TO:<late{0}@mx.example>",
         "RCPT TO:<{0}@mx.example", "RCPT TO:<{0}>", "RCPT TO:<\"{0}\"@mx.example>", "RCPT TO:<\xff{0}@mx.example>",
         "RCPT\x0bTO:<{0}@mx.example>", "RCPT TO:", "RCPT TO:<{0}@mx.example> NOTIFY=NEVER")
 OTHER = ("RSET", "rset", "NOOP", "NOOP x", "VRFY a", "HELP", "EXPN a", "XFOO", "XFOO bar", "EHLO again.example",
          "HELO again.example", "DATA", "DATA x", "RSET x", "BDAT", "BDAT x", "", " ", "STARTTLSX", "NOOP \xff\x80", "NOOP \0",
-         "TURN", "ETRN x", "BDAT 5", "BDAT 0 LAST", "MAIL", "RCPT", "X" * 600, "NOOP " + "x" * 3000,
+         "TURN", "ETRN x", "BDAT 5", "BDAT 0", "BDAT 0 LAST", "MAIL", "RCPT", "X" * 600, "NOOP " + "x" * 3000,
          "AUTH PLAIN AGEAYg==", "AUTH", "AUTH FOO", "AUTH PLAIN *", "XCLIENT NAME=x.example", "XFORWARD NAME=x.example",
          "STARTTLS x", "MAIL FROM:<b@c.example> AUTH=<>", "QUIT x")
 # Commands that are followed by lines which are none.
@@ -83,8 +85,12 @@ class Maker:
         end = self.often("\r\n.\r\n", tuple(a + "." + b for a in ENDS for b in ENDS), 0.9)
         return [self.line("DATA"), self.text() + end.encode("latin-1")]
 
+    def commands(self):
+        """What brings a message where somebody takes a chunk's octets for commands."""
+        return b"RSET\r\n.\r\n" + self.mail() + self.rcpt() + b"BDAT 6 LAST\r\ntext\r\n"
+
     def chunk(self, last):
-        content = self.text() if self.random.random() < 0.8 else b""
+        content = self.often(self.text(), (b"", self.commands()), 0.6)
         size = self.often(str(len(content)), SIZES + (str(len(content) + 1), str(max(0, len(content) - 1))), 0.9)
         mark = self.often(" LAST", (" last", "  LAST ", " LASTX", ""), 0.9) if last else ""
         return self.line(self.often("BDAT ", ("bdat ", "BDAT  ", "BDAT\t", " BDAT "), 0.9) + size + mark) + content
@@ -95,8 +101,12 @@ class Maker:
             pieces.insert(self.random.randrange(len(pieces) + 1), self.line(self.random.choice(OTHER)))
         if self.random.random() < 0.7:
             return pieces + self.data()
-        chunks = self.random.randrange(1, 3)
-        return pieces + [self.chunk(last=number == chunks - 1) for number in range(chunks)]
+        chunks = self.random.randrange(1, 4)
+        for number in range(chunks):
+            if number > 0 and self.random.random() < 0.3:  # what has no place between chunks
+                pieces.append(self.often(self.line(self.random.choice(OTHER)), (self.mail(), self.rcpt()), 0.7))
+            pieces.append(self.chunk(last=number == chunks - 1))
+        return pieces + [b"NOOP\r\n" * self.random.choice((0, 0, 12))]  # a line for each reply that was not awaited
 
     def login(self):
         return [self.line(text) for text in self.random.choice(LOGIN)]

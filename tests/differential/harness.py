@@ -1,12 +1,14 @@
 """Sends sessions through the gate to a real server, and compares what each of the two read.
 
 A session holds when
-- the server's own log counts the messages and recipients that the gate's journal counts; behind
-  STARTTLS, where the gate sees none, the messages are within its two bounds, and
+- the server's own log counts the messages and recipients that the gate's journal counts; where it says that the
+  server's process died of a signal, which has then told nobody what it did, it may count more; behind STARTTLS,
+  where the gate sees none, the messages are within its two bounds, and
 - the bytes that reached the server are the client's, in order, with nothing between them but what
   normalising puts in: a CR before a bare LF, a dot into a line of a single dot, and
-- all of them reached it, or the gate ended the session in its own name, or the server left, and
-- the client heard the server's bytes, and behind them at most the gate's own word.
+- all of them reached it, but for as many whole commands (and their chunks) as the gate answered with 503, or the gate
+  ended the session in its own name, or the server left, and
+- the client heard the server's bytes, and besides those 503 at most the gate's own word behind them.
 """
 
 import asyncio
@@ -28,6 +30,8 @@ FOUND = sandbox.PROJECT / "build/differential"
 PLENTY = ["1000000000/1d"]
 TIMEOUTS = {**dict.fromkeys(("banner", "reply", "command", "data-start", "data-end", "data-block"), "20s"),
             "opaque": "15s"}  # short: aiosmtpd on Python 3.11 never ends a session with TLS within TLS
+OWN = re.compile(rb"^503 5\.5\.1 [^\n]*" + re.escape(HELP_URL.encode()) + rb"[^\n]*\n", re.MULTILINE)  # the gate's, which goes on
+CHUNK = re.compile(rb"BDAT (\d+)(?: LAST)?\r*\n", re.IGNORECASE)
 ADDRESS = "198.51.100.200"  # where subscribers find the server
 
 
@@ -60,27 +64,42 @@ def is_inserted(arrived, at, sent, position):
     return arrived[at:at + 1] == b"." and dot_line and rest[:1] in (b"\n", b"\r")
 
 
-def compare_bytes(sent, arrived):
-    """How many bytes of `sent` arrived, or what is wrong with them."""
-    position = 0
-    for at in range(len(arrived)):
-        if arrived[at] == sent[position] if position < len(sent) else False:
-            position += 1
-        elif not is_inserted(arrived, at, sent, position):
-            return f"byte {at} of what arrived is not the client's: {arrived[max(0, at - 20):at + 20]!r}"
-    return position
+def unit_end(sent, position):
+    """Where the command that begins there ends, with the octets of a chunk."""
+    end = sent.find(b"\n", position) + 1 or len(sent)
+    chunk = CHUNK.fullmatch(sent[position:end])
+    return min(len(sent), end + int(chunk[1])) if chunk else end
 
 
-def is_unanswered(events):
-    """Did the server end without a word on the client's last bytes? (Postfix: BDAT 0, BDAT 0 LAST.)
-    What it did with them it told nobody."""
-    spoken = [side for side, data in events if data]
-    return ["S", ""] in events and spoken[-1:] == ["C"] and ("C", "") not in map(
-        tuple, events[:events.index(["S", ""])])
+def compare_bytes(sent, arrived, own=0):
+    """How many bytes of `sent` arrived, or what is wrong with them.
+
+    `own` commands did not, as the gate answered them itself: which ones is tried out.
+    """
+    starts = {unit_end(sent, chunk.start()) for chunk in re.finditer(rb"BDAT \d", sent, re.IGNORECASE)}
+    tried, untried, fault = set(), [(0, 0, own)], ""
+    while untried:
+        position, at, left = untried.pop()
+        while (position, at, left) not in tried:
+            tried.add((position, at, left))
+            if left > 0 and position < len(sent) and (position in starts or sent[position - 1:position] in (b"", b"\n")):
+                starts.add(unit_end(sent, position))
+                untried.append((unit_end(sent, position), at, left - 1))
+            if at == len(arrived):
+                if left == 0:
+                    return position
+            elif arrived[at] == sent[position] if position < len(sent) else False:
+                position, at = position + 1, at + 1
+            elif is_inserted(arrived, at, sent, position):
+                at += 1
+            else:
+                fault = fault or f"byte {at} of what arrived is not the client's: {arrived[max(0, at - 20):at + 20]!r}"
+    return fault or f"{own} commands were answered by the gate, and fewer kept back"
 
 
 def compare_replies(heard, said):
     """What is wrong with the bytes that the client heard when the server said `said`, or None."""
+    heard = OWN.sub(b"", heard)
     same = next((at for at, (one, other) in enumerate(zip(heard, said)) if one != other), min(len(heard), len(said)))
     own = heard[same:]
     same = len(heard) - len(own) if own == b"" else heard.rfind(b"\n", 0, same) + 1  # a reply begins a line
@@ -162,13 +181,13 @@ class Harness:
         arrived, said = ("".join(data for side, data in events if side == which).encode("latin-1") for which in "CS")
         counted = counts.get(session.logged, Counts())
         recipients = self.server.recipients(counted, said)
-        return (compare_counts(entry, counted.messages, recipients, is_unanswered(events), session.secret) or
+        return (compare_counts(entry, counted.messages, recipients, self.server.died(session.logged), session.secret) or
                 self.compare_sent(session, entry, events, arrived, said) or compare_replies(bytes(session.replies), said))
 
     @staticmethod
     def compare_sent(session, entry, events, arrived, said):
         sent = bytes(session.sent)
-        position = compare_bytes(sent, arrived)
+        position = compare_bytes(sent, arrived, len(OWN.findall(bytes(session.replies))))
         if isinstance(position, str):
             return position
         client_first = events.index(["C", ""]) < events.index(["S", ""]) if ["S", ""] in events else True

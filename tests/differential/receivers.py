@@ -70,6 +70,11 @@ class Receiver:
         del replies
         return counts.recipients
 
+    def died(self, address):
+        """Did the process that had this address for a client die of a signal? What it had done it told nobody."""
+        del address
+        return False
+
 
 class Relay(Process):
     """relay.py; `sessions()` is what it wrote down, by the subscriber's address."""
@@ -127,6 +132,8 @@ class PostfixReceiver(Receiver, Postfix):
 
     FOUND = re.compile(r": info: (RCPT|END-OF-MESSAGE) from [^\s\[]*\[(127\.1\.[\d.]+)\]")
     KINDS = {"RCPT": "recipients", "END-OF-MESSAGE": "messages"}
+    CONNECT = re.compile(r"postfix/smtpd\[(\d+)\]: connect from [^\s\[]*\[(127\.1\.[\d.]+)\]")
+    KILLED = re.compile(r"postfix/master\[\d+\]: warning: process \S*/smtpd pid (\d+) killed by signal \d+$")
 
     def __init__(self, host, address, bare_newline):
         super().__init__(host, address, domains=(), starttls=True, settings={
@@ -142,12 +149,25 @@ class PostfixReceiver(Receiver, Postfix):
             "smtpd_authorized_xclient_hosts": "127.1.0.0/16",
         })
         self.counted = self.maillog
+        self.served, self.dead = {}, set()  # the last client of each process; those whose process died
         self.start_counting()
 
+    def forget(self):
+        super().forget()
+        self.dead.clear()
+
     def finds(self, line):
-        found = self.FOUND.search(line)
+        """Besides, who is served by which process, and which of those died."""
+        found, connect, killed = self.FOUND.search(line), self.CONNECT.search(line), self.KILLED.search(line)
+        if connect:
+            self.served[connect[1]] = connect[2]
+        if killed and killed[1] in self.served:
+            self.dead.add(self.served.pop(killed[1]))
         if found:
             yield found[2], self.KINDS[found[1]]
+
+    def died(self, address):
+        return address in self.dead
 
 
 class Exim(Receiver, Process):
@@ -176,7 +196,15 @@ host_lookup =
 rfc1413_query_timeout = 0s
 message_logs = false
 acl_smtp_rcpt = recipient
+prdr_enable = true
+acl_smtp_data = accept
+acl_smtp_data_prdr = late
 begin acl
+accept:
+  accept
+late:
+  deny    local_parts = ^late
+  accept
 recipient:
   deny    local_parts = ^refused
   accept  logwrite = RECIPIENT [$sender_host_address]

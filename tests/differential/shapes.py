@@ -26,6 +26,38 @@ def short_sequences():
     yield from sequences(3)
 
 
+# What a client may say before the chunk whose octets are commands; and between the two.
+OPENINGS = ([], ENVELOPE[1:2], ENVELOPE[1:], [*ENVELOPE[1:], b"BDAT 4\r\nabc\n"], [*ENVELOPE[1:], b"BDAT 5 LAST\r\nabc\r\n"],
+            [b"BDAT 4\r\nabc\n", *ENVELOPE[1:]], [*ENVELOPE[1:], b"BDAT 0\r\n"],
+            [*ENVELOPE[1:], b"BDAT 4\r\nabc\n", b"BDAT 0\r\n"],
+            [ENVELOPE[1], b"RCPT TO:<refused@mx.example>\r\n"], [*ENVELOPE[1:], b"BDAT 4\r\nabc\n", b"BDAT 4\r\nabc\n"])
+BETWEEN = ("", "VRFY x", "NOOP", "NOOP x", "MAIL FROM:<q@c.example>", "RCPT TO:<q@mx.example>", "DATA", "XFOO", "HELP", "EXPN x",
+           "HELO z.example", "EHLO z.example", "ETRN x", "AUTH PLAIN AGEAYg==", "RSET", "RSET x", "BURL imap://x", "SEND FROM:<x@c.example>",
+           "X" * 600, "NOOP\0", "rset", " RSET", "QUIT x", "STARTTLS", "BDAT x", "BDAT 0")
+EXECUTED = b"RSET\r\n.\r\nMAIL FROM:<s@c.example>\r\nRCPT TO:<s@mx.example>\r\nBDAT 6 LAST\r\ntext\r\n"
+
+
+def chunk_states():
+    """A chunk of commands, in every state in which a server may refuse the BDAT and leave its octets; and lines for
+    the replies that nobody has awaited."""
+    for opening in OPENINGS:
+        for line in (None, *BETWEEN):
+            said = [] if line is None else [line.encode("latin-1") + b"\r\n"]
+            yield [ENVELOPE[0], *opening, *said, b"BDAT %d LAST\r\n%s" % (len(EXECUTED), EXECUTED), b"NOOP\r\n" * 12, b"QUIT\r\n"]
+
+
+def late_answers():
+    """PRDR: asked for or not, by DATA and BDAT, with recipients that are refused at once, late or not at all."""
+    names = (["first"], ["first", "second"], ["late1", "first"], ["late1", "late2"], ["refused1", "first", "late1", "last"], ["refused1"])
+    ends = ([b"DATA\r\n", b"Subject: x\r\n\r\ntext\r\n.\r\n"], [b"BDAT 6\r\nchunk\n", b"BDAT 6 LAST\r\nRSET\r\n"])
+    for parameter in (b"", b" PRDR", b" prdr SIZE=100"):
+        for some in names:
+            for end in ends:
+                mail = [b"MAIL FROM:<a@c.example>" + parameter + b"\r\n",
+                        *(b"RCPT TO:<%s@mx.example>\r\n" % name.encode() for name in some), *end]
+                yield [ENVELOPE[0], *mail, *mail, b"NOOP\r\n", b"QUIT\r\n"]
+
+
 BLANKS = (" ", "  ", "\t", " \t", "\t ", "\x0b", "\x0c", "\0", "\xa0", "")
 ADDRESSES = ("<{0}@mx.example>", "{0}@mx.example", "<{0}@mx.example", "{0}@mx.example>", "<<{0}@mx.example>>", "<>", "",
              "<{0}>", "<@a.example:{0}@mx.example>", "<@a.example,@b.example:{0}@mx.example>", "<@:{0}@mx.example>",

@@ -85,7 +85,7 @@ static void move(struct fuzz *f, const struct dialog_action *a)
         check_rewrite(input, a->text);
         reach_server(f, a->text);
     } else if (a->kind == DIALOG_DISCARD) { /* what the gate answers itself, and a refused chunk */
-        require(a->count > 0 && a->side == SIDE_CLIENT && f->metered);
+        require(a->count > 0 && a->side == SIDE_CLIENT);
     } else {
         require(a->count > 0);
         if (a->side == SIDE_CLIENT) {
@@ -309,6 +309,8 @@ static void configure(struct fuzz *f, uint8_t how)
         f->class.over = OVER_SUBMIT;
         f->class.action = f->class.action == ACTION_PASS ? ACTION_SUBMIT : f->class.action;
     }
+    f->class.limit[LIMIT_CONCURRENT].windows = how & 16 ? 1 : 0;
+    f->class.limit[LIMIT_CONCURRENT].window[0] = (struct rate){3, 1};
     f->metered = f->class.action == ACTION_METER;
 }
 

@@ -1,5 +1,8 @@
 /* A mail server as the dialog's oracle: it reads what was forwarded with a scanner of its own,
- * lenient where servers are, counts what it executes, and answers as the fuzzer's choices say. */
+ * lenient where servers are, counts what it executes, and answers as the fuzzer's choices say.
+ *
+ * Of BDAT it is as bad as Exim and worse: where it has no recipient, or where something was said
+ * between chunks that has no place there, it refuses a BDAT and takes the octets for commands. */
 #ifndef GATE25_TESTS_SERVER_MODEL_H
 #define GATE25_TESTS_SERVER_MODEL_H
 
@@ -17,8 +20,13 @@ struct model {
     uint64_t left; /* of a chunk or a blob */
     bool last;     /* the chunk ends a message */
     bool chunking, mute, barrier;
-    char body[4];                  /* its last characters */
-    unsigned mails, rcpts;         /* executed */
+    unsigned taken;        /* recipients of this transaction */
+    bool within;           /* a message's first chunks have come */
+    bool failed;           /* one of them was refused: the others, pipelined, are thrown away */
+    bool stuck;            /* nothing but RSET is accepted */
+    bool prdr;             /* the MAIL asked for it */
+    char body[4];          /* its last characters */
+    unsigned mails, rcpts; /* executed */
     unsigned messages, recipients; /* accepted, and told so */
     char replies[MODEL_REPLIES];   /* to be told */
     size_t replies_len;
@@ -34,13 +42,44 @@ static void model_say(struct model *m, const char *reply)
     }
 }
 
+static bool model_accepts(uint8_t choice)
+{
+    return choice % 4 < 2;
+}
+
+static bool model_has_room(const struct model *m, size_t more)
+{
+    return m->replies_len + more + 64 <= MODEL_REPLIES;
+}
+
 /* True: said yes, and heard. */
 static bool model_decide(struct model *m, uint8_t choice, const char *yes)
 {
     static const char *const no[] = {"550-no\r\n550 no\r\n", "450 later\r\n"};
-    bool accepts = choice % 4 < 2;
-    model_say(m, accepts ? yes : no[choice % 2]);
-    return accepts && !m->mute;
+    if (choice & 128 && model_has_room(m, 0)) {
+        model_say(m, "050 a note\r\n");
+    }
+    model_say(m, model_accepts(choice) ? yes : no[choice % 2]);
+    return model_accepts(choice) && !m->mute;
+}
+
+static void model_reset(struct model *m)
+{
+    m->taken = 0;
+    m->within = m->failed = m->stuck = m->prdr = false;
+}
+
+/* All of the message is there: the replies to it. True: accepted. */
+static bool model_message(struct model *m, uint8_t choice)
+{
+    if (m->prdr && choice & 64 && model_has_room(m, 16 + 8 * (size_t)m->taken)) {
+        model_say(m, "353 go\r\n");
+        for (unsigned i = 0; i < m->taken; i++) {
+            model_say(m, (choice >> 3) + i & 1 ? "250 r\r\n" : "550 r\r\n");
+        }
+    }
+    model_reset(m);
+    return model_decide(m, choice, "250 got it\r\n");
 }
 
 static void model_ehlo(struct model *m, uint8_t choice)
@@ -71,11 +110,88 @@ static void model_open(struct model *m, enum model_mode mode, const char *reply)
     }
 }
 
+static struct span model_word(struct span line, char verb[5])
+{
+    while (line.len > 0 && (isspace((unsigned char)line.at[0]) || line.at[0] == '\0' ||
+                            (unsigned char)line.at[0] > '~')) {
+        line = span_skip(line, 1);
+    }
+    memset(verb, 0, 5);
+    for (size_t i = 0; i < 4 && i < line.len && isalpha((unsigned char)line.at[i]); i++) {
+        verb[i] = (char)toupper((unsigned char)line.at[i]);
+    }
+    return line;
+}
+
+static bool model_is(struct span word, const char *name)
+{
+    size_t len = strlen(name);
+    return span_starts_nocase(word, span_of(name)) &&
+           (word.len == len || !isalpha((unsigned char)word.at[len]));
+}
+
+static bool model_blank(char c)
+{
+    return isspace((unsigned char)c) || c == '\0';
+}
+
 static void model_bdat(struct model *m, struct span line)
 {
     require(m->chunking && model_number(span_skip(line, 5), &m->left));
     m->last = toupper((unsigned char)line.at[line.len - 1]) == 'T';
-    m->mode = MODEL_CHUNK;
+    if (m->stuck || (m->taken == 0 && !m->failed)) {
+        model_say(m, "503 no\r\n");
+    } else if (m->within && m->left == 0 && !m->last) {
+        model_say(m, "504 no\r\n");
+        m->stuck = true;
+    } else {
+        m->mode = MODEL_CHUNK;
+    }
+}
+
+/* True: refused, as nothing but chunks may come now. */
+static bool model_is_between(struct model *m, struct span line, struct span word)
+{
+    static const char *const allowed[] = {"RSET", "NOOP", "QUIT"};
+    bool plain = model_is(word, "BDAT");
+    for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++) {
+        plain = plain || span_equal_nocase(line, span_of(allowed[i]));
+    }
+    m->stuck = m->stuck || (m->within && !plain);
+    if (m->stuck && !model_is(word, "BDAT") && !model_is(word, "RSET")) {
+        model_say(m, "503 no\r\n");
+        return true;
+    }
+    if (!plain) {
+        m->failed = false;
+    }
+    return false;
+}
+
+static bool model_wants_prdr(struct span line)
+{
+    bool verb = true;
+    for (size_t start = 0, i = 0; i <= line.len; i++) {
+        if (i < line.len && !model_blank(line.at[i])) {
+            continue;
+        }
+        struct span word = {line.at + start, i - start};
+        if (!verb && span_equal_nocase(word, SPAN_LITERAL("PRDR"))) {
+            return true;
+        }
+        verb = verb && word.len == 0;
+        start = i + 1;
+    }
+    return false;
+}
+
+static void model_mail(struct model *m, struct span line, uint8_t choice)
+{
+    m->mails++;
+    if (model_decide(m, choice, "250 ok\r\n") || (m->mute && model_accepts(choice))) {
+        model_reset(m);
+        m->prdr = model_wants_prdr(line);
+    }
 }
 
 static void model_unknown(struct model *m, struct span word, uint8_t choice)
@@ -110,31 +226,6 @@ static bool model_starttls(struct model *m, uint8_t choice)
     return false;
 }
 
-static struct span model_word(struct span line, char verb[5])
-{
-    while (line.len > 0 && (isspace((unsigned char)line.at[0]) || line.at[0] == '\0' ||
-                            (unsigned char)line.at[0] > '~')) {
-        line = span_skip(line, 1);
-    }
-    memset(verb, 0, 5);
-    for (size_t i = 0; i < 4 && i < line.len && isalpha((unsigned char)line.at[i]); i++) {
-        verb[i] = (char)toupper((unsigned char)line.at[i]);
-    }
-    return line;
-}
-
-static bool model_is(struct span word, const char *name)
-{
-    size_t len = strlen(name);
-    return span_starts_nocase(word, span_of(name)) &&
-           (word.len == len || !isalpha((unsigned char)word.at[len]));
-}
-
-static bool model_blank(char c)
-{
-    return isspace((unsigned char)c) || c == '\0';
-}
-
 /* What stands behind BURL: a place, blanks, and LAST. */
 static bool model_is_last(struct span s)
 {
@@ -153,22 +244,28 @@ static void model_command(struct model *m, struct span line, uint8_t choice)
     char verb[5];
     struct span word = model_word(line, verb);
     require(!m->barrier); /* only a reply could have said what this is */
+    if (model_is_between(m, line, word)) {
+        return;
+    }
     if (strstr("MAIL SEND SOML SAML", verb) && verb[3]) {
-        m->mails++;
-        (void)model_decide(m, choice, "250 ok\r\n");
+        model_mail(m, word, choice);
     } else if (strcmp(verb, "RCPT") == 0) {
         m->rcpts++;
         m->recipients += model_decide(m, choice, "250 ok\r\n");
+        m->taken += model_accepts(choice);
     } else if (model_is(word, "BDAT")) {
         model_bdat(m, line);
     } else if (model_is(word, "BURL")) {
         bool last = model_is_last(span_skip(word, 4));
-        bool accepted = model_decide(m, choice, "250 ok\r\n");
+        bool accepted = last ? model_message(m, choice) : model_decide(m, choice, "250 ok\r\n");
         m->messages += accepted && last;
+        m->taken = accepted ? m->taken : 0;
     } else if (model_is(word, "EHLO")) {
+        model_reset(m);
         m->barrier = m->mute;
         model_ehlo(m, choice);
     } else if (model_is(word, "HELO")) {
+        model_reset(m);
         m->chunking = false;
         model_say(m, "250 mx\r\n");
     } else if (model_is(word, "DATA")) {
@@ -181,9 +278,12 @@ static void model_command(struct model *m, struct span line, uint8_t choice)
     } else if (model_is(word, "STARTTLS")) {
         m->barrier = m->mute;
         (void)model_starttls(m, choice);
+    } else if (model_is(word, "RSET")) {
+        model_reset(m);
+        (void)model_decide(m, choice, "250 ok\r\n");
     } else if (
-        model_is(word, "RSET") || model_is(word, "NOOP") || model_is(word, "VRFY") ||
-        model_is(word, "EXPN") || model_is(word, "HELP") || model_is(word, "QUIT")) {
+        model_is(word, "NOOP") || model_is(word, "VRFY") || model_is(word, "EXPN") ||
+        model_is(word, "HELP") || model_is(word, "QUIT")) {
         (void)model_decide(m, choice, "250 ok\r\n");
     } else {
         m->barrier = m->mute;
@@ -206,7 +306,7 @@ static size_t model_body(struct model *m, struct span in, uint8_t choice)
         m->body[3] = c;
         if (end) {
             m->mode = MODEL_COMMAND;
-            bool accepted = model_decide(m, choice, "250 got it\r\n");
+            bool accepted = model_message(m, choice);
             m->messages += accepted;
             return i + 1;
         }
@@ -227,8 +327,18 @@ static size_t model_octets(struct model *m, struct span in, uint8_t choice)
         model_say(m, "250 blob\r\n");
         return n;
     }
-    bool accepted = model_decide(m, choice, "250 got it\r\n");
-    m->messages += accepted && m->last;
+    if (m->failed) {
+        model_say(m, "503 no\r\n");
+        m->failed = !m->last;
+    } else if (m->last) {
+        bool accepted = model_message(m, choice);
+        m->messages += accepted;
+    } else {
+        bool accepted = model_decide(m, choice, "250 chunk\r\n") || model_accepts(choice);
+        m->within = accepted;
+        m->failed = !accepted;
+        m->taken = accepted ? m->taken : 0;
+    }
     return n;
 }
 

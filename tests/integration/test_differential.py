@@ -1,13 +1,10 @@
 """Do the gate and real servers read the same? tests/differential; more with make differential N=..."""
 
-import os
-
 import pytest
 
 from tests.differential import harness, names
 
-COUNT = int(os.environ.get("DIFFERENTIAL_N", "2000"))
-SEED = os.environ.get("DIFFERENTIAL_SEED", "1")
+COUNT, SEED = names.count(), names.seed()
 BATCH = 2000
 
 

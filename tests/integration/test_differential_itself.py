@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.differential import harness
+from tests.differential import harness, names, receivers
 from tests.integration import transcript
 
 RECIPIENT = b"RCPT TO:<r2@mx.example>\r\n"
@@ -42,7 +42,23 @@ def test_bytes(sent, arrived, right):
     assert said == right if right is not None else isinstance(said, str)
 
 
+@pytest.mark.parametrize("sent, arrived, own, right", [
+    (b"A\r\nB\r\nC\r\n", b"A\r\nC\r\n", 1, 9), (b"A\r\nB\r\nC\r\n", b"A\r\nC\r\n", 0, None),
+    (b"A\r\nB\r\nC\r\n", b"A\r\nC\r\n", 2, None), (b"AA\r\nAB\r\n", b"AB\r\n", 1, 8), (b"A\r\nA\r\nA\r\n", b"A\r\n", 2, 9),
+    (b"A\r\nBDAT 4 LAST\r\nx\r\nyNOOP\r\n", b"A\r\nNOOP\r\n", 1, 26), (b"BDAT 4\r\nx\r\nyNOOP\r\n", b"yNOOP\r\n", 1, None),
+    (b"BDAT 3\r\nabcRCPT\r\nBDAT 1 LAST\r\n\nQUIT\r\n", b"BDAT 3\r\nabcBDAT 1 LAST\r\n\nQUIT\r\n", 1, 37),
+    (b"BDAT 3\r\nabcRCPT\r\nBDAT 1 LAST\r\n\nQUIT\r\n", b"BDAT 3\r\nabcQUIT\r\n", 2, 37), (b"ABC\r\n", b"A\r\n", 1, None),
+    (b"BDAT 3\r\nabcRCPT\r\nBDAT 1 LAST\r\n\nQUIT\r\n", b"BDAT 3\r\nabcBDAT 1 LAST\r\nQUIT\r\n", 1, None),
+])
+def test_bytes_behind_the_gates_own_replies(sent, arrived, own, right):
+    said = harness.compare_bytes(sent, arrived, own)
+    assert said == right if right is not None else isinstance(said, str)
+
+
 OWN = b"421 4.4.2 10.20.0.1 timeout; see https://mail.isp.example/ (case 0000000000)\r\n"
+
+
+SEQUENCE = b"503 5.5.1 10.20.0.1 sent a command; see https://mail.isp.example/ (case 0000000000)\r\n"
 
 
 @pytest.mark.parametrize("heard, said, right", [
@@ -50,7 +66,8 @@ OWN = b"421 4.4.2 10.20.0.1 timeout; see https://mail.isp.example/ (case 0000000
     (b"220 a\r\n" + OWN, b"220 a\r\n", True), (b"220 a\r\n" + OWN, b"220 a\r\n421 lost\r\n", True), (OWN, b"", True),
     (b"220 a\r\n250 c\r\n", b"220 a\r\n250 b\r\n", False), (b"220 a\r\n250 b\r\n", b"220 a\r\n", False),
     (b"220 a\r\n" + OWN + b"250 b\r\n", b"220 a\r\n250 b\r\n", False), (b"220 a\r\n220 a\r\n", b"220 a\r\n", False),
-    (b"250 " + OWN, b"", False),
+    (b"250 " + OWN, b"", False), (b"220 a\r\n" + SEQUENCE + b"250 b\r\n", b"220 a\r\n250 b\r\n", True),
+    (b"220 a\r\n" + SEQUENCE + SEQUENCE + OWN, b"220 a\r\n", True), (b"220 a\r\n503 5.5.1 no\r\n250 b\r\n", b"220 a\r\n250 b\r\n", False),
 ])
 def test_replies(heard, said, right):
     assert (harness.compare_replies(heard, said) is None) == right
@@ -63,6 +80,46 @@ def test_replies(heard, said, right):
 def test_counts(gate, server, died, right):
     entry = {"messages": gate[0], "recipients": gate[1], "tls": False}
     assert (harness.compare_counts(entry, *server, died) is None) == right
+
+
+SERVED = """\
+Nov 28 21:46:00 mx postfix/smtpd[66]: connect from unknown[127.1.11.86]
+Nov 28 21:46:00 mx postfix/smtpd[68]: connect from unknown[127.1.11.85]
+Nov 28 21:46:00 mx postfix/smtpd[66]: disconnect from unknown[127.1.11.86] ehlo=1 mail=1 rcpt=1 bdat=0/2 commands=3/5
+Nov 28 21:46:00 mx postfix/smtpd[66]: connect from unknown[127.1.11.87]
+Nov 28 21:46:00 mx postfix/smtpd[66]: NOQUEUE: info: RCPT from unknown[127.1.11.87]: recipient; from=<a@c.example> to=<r2@mx.example>
+"""
+KILLED = "Nov 28 21:46:00 mx postfix/master[36]: warning: process /usr/lib/postfix/sbin/smtpd pid 66 killed by signal 11\n"
+
+
+@pytest.mark.parametrize("log, dead", [(SERVED, set()), (SERVED + KILLED, {"127.1.11.87"}),
+                                       (SERVED + KILLED.replace("smtpd pid", "cleanup pid"), set()),
+                                       (SERVED + KILLED.replace("killed by signal 11", "exit status 1"), set())])
+def test_a_server_that_died(lab, tmp_path, log, dead):
+    """What its log does not say excuses nothing."""
+    server = receivers.make(lab.internet, "postfix-no")
+    (tmp_path / "log").write_text(log, encoding="ascii")
+    server.lines = receivers.Lines(tmp_path / "log")
+    assert server.counts()["127.1.11.87"].recipients == 1
+    assert {address for address in ("127.1.11.85", "127.1.11.86", "127.1.11.87") if server.died(address)} == dead
+
+
+@pytest.mark.parametrize("name", ["N", "SEED"])
+@pytest.mark.parametrize("text", ["-5", "abc", "hello", "1.5", "", " 300", "+300", "0x10", "9" * 30])
+def test_what_may_be_asked_for(name, text, monkeypatch):
+    monkeypatch.setenv(f"DIFFERENTIAL_{name}", text)
+    with pytest.raises(ValueError, match=rf"{name}=.*: allowed is a whole number from \d+ to \d+$"):
+        names.number(f"DIFFERENTIAL_{name}")
+
+
+@pytest.mark.parametrize("text, right", [("0", False), ("199", False), ("200", True), ("10000000", True), ("10000001", False)])
+def test_how_many(text, right, monkeypatch):
+    monkeypatch.setenv("DIFFERENTIAL_N", text)
+    if right:
+        assert names.count() == int(text)
+    else:
+        with pytest.raises(ValueError, match="from 200 to 10000000$"):
+            names.count()
 
 
 @pytest.mark.parametrize("messages, secret, right", [(3, 100, True), (4, 100, True), (5, 100, True), (6, 100, False),

@@ -18,6 +18,19 @@ def test_short_sequences(ready):
     ready.check([ready.session(pieces) for pieces in shapes.short_sequences()], "short")
 
 
+def test_chunk_states(ready):
+    """No server executes what the gate takes for a chunk's octets, whatever was said before."""
+    ready.check([ready.session(pieces) for pieces in shapes.chunk_states()], "chunks")
+    counted = [entry["messages"] for entry in ready.known.values()]
+    assert ready.name in ("aiosmtpd", "opensmtpd") or counted.count(1) > 20, "no server had CHUNKING"
+
+
+def test_late_answers(ready):
+    ready.check([ready.session(pieces) for pieces in shapes.late_answers()], "late")
+    begun = sum("\r\n353 " in "".join(data for side, data in ready.relay.known[client] if side == "S") for client in ready.known)
+    assert ready.name != "exim" or begun >= 16, "Exim has hardly begun PRDR"
+
+
 def test_oddities(ready):
     """Each odd spelling of MAIL and RCPT: is it counted if, and only if, the server takes it?"""
     ready.check([ready.session(pieces) for pieces in shapes.oddities()], "odd")

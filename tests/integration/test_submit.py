@@ -242,6 +242,41 @@ def test_over_the_limit_where_nobody_listens(lab, gate, sink):
     wait_for(lambda: used(guard, LINE4)["concurrent"] == 0, what="no slot in use")
 
 
+@FAMILIES
+@pytest.mark.parametrize("limits", [{"action": "submit"}, {"sessions": ["1/1h"], "over": "submit"}], ids=["submit", "over"])
+def test_bridged_sessions_count_as_open(lab, gate, sink, line, host, limits):
+    """Else one subscriber could hold all the sessions that the gate may have."""
+    sink([HOST4, HOST6])
+    sink([HOST4, HOST6], port=587)
+    guard = gate({**SUBMIT, "class ordinary": {**limits, "concurrent": 3}})
+    if "sessions" in limits:
+        assert greeting(lab, line, host).startswith("220 ")
+        wait_for(lambda: used(guard, line)["concurrent"] == 0, what="no slot in use")
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            bridged = stack.enter_context(lab.subscribers.connect(host, line, timeout=20))
+            assert read_until(bridged).startswith(b"220 ")
+        told = greeting(lab, line, host)
+        assert told.startswith("421 4.7.0 ") and "has reached its limit of 3 sessions at once; retry in " in told
+        assert used(guard, line)["concurrent"] == 3
+        entry, = guard.wait_journal(event="refusal")
+        assert (entry["verdict"], entry["rule"]) == ("defer", "concurrent:3")
+        other = {LINE4: "10.20.0.8", LINE6: "2001:db8:20:800::8"}[line]
+        assert greeting(lab, other, host).startswith("220 ")
+    wait_for(lambda: used(guard, line)["concurrent"] == 0, what="no slot in use")
+    assert greeting(lab, line, host).startswith("220 ")
+    guard.wait_journal(4, verdict="submit")
+
+
+def test_a_bridge_is_held_to_its_number_without_redis(lab, gate, sink):
+    sink([HOST4, HOST6], port=587)
+    gate({**SUBMIT, "class ordinary": {"action": "submit", "concurrent": 1}, "intercept": {"workers": 1}},
+         redis="unix:/run/gate25-lab/no-redis.sock")
+    with lab.subscribers.connect(HOST4, LINE4, timeout=20) as bridged:
+        assert read_until(bridged).startswith(b"220 ")
+        assert greeting(lab, LINE4, HOST4).startswith("421 4.7.0 ")
+
+
 def test_over_a_limit_within_the_session(lab, gate, sink):
     heard = sink()
     gate({**SUBMIT, "class ordinary": {"messages": ["1/1h"], "over": "submit"}})

@@ -16,7 +16,7 @@ def class_name(index):
 
 
 def unit(address):
-    return address if "." in address else address.replace("::7", "::/56")
+    return address if "." in address else address.replace("::7", f"::/{transcript.UNIT6}")
 
 
 @pytest.fixture(scope="module", name="gate")
@@ -32,6 +32,7 @@ def gate_fixture(lab, submission_rules):
                     redis.cli("hset", "g25:standings", unit(transcript.client_of(index, family, bytewise)),
                               f"{class_name(index)} 0")
         with Gate(lab, redis, {"class ordinary": {"sessions": ["100/1s"]},
+                               "subscribers": {"ipv6-unit": transcript.UNIT6},
                                "submission": {"host": "smtp.isp.example"}, **classes}) as running:
             yield running
 

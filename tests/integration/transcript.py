@@ -164,9 +164,12 @@ class Player:
             side.connection.close()
 
 
+UNIT6 = 60  # a subscriber's prefix: 2,000 transcripts have one each
+
+
 def client_of(index, family, bytewise):
     low = 2 * index + bytewise
-    return f"10.20.{9 + low // 250}.{low % 250 + 1}" if family == 4 else f"2001:db8:20:{(low + 1) << 8:x}::7"
+    return f"10.20.{9 + low // 250}.{low % 250 + 1}" if family == 4 else f"2001:db8:20:{(low + 1) << 4:x}::7"
 
 
 def cut_client_of(index):
@@ -175,7 +178,7 @@ def cut_client_of(index):
 
 
 def server_of(index, family):
-    return f"198.51.100.{100 + index}" if family == 4 else f"2001:db8:ffff::{100 + index:x}"
+    return f"198.51.100.{20 + index}" if family == 4 else f"2001:db8:ffff::{20 + index:x}"
 
 
 @contextlib.contextmanager

@@ -29,8 +29,14 @@ tls_advertise_hosts = *
 tls_certificate = {certificate}
 tls_privatekey = {key}
 acl_smtp_rcpt = accept
+acl_smtp_data = accept
+acl_smtp_data_prdr = late
+prdr_enable = true
 begin acl
 accept:
+  accept
+late:
+  deny    local_parts = ^late
   accept
 """
 CLIENT = COMMON + """\
@@ -45,7 +51,7 @@ begin transports
 out:
   driver = smtp
   interface = {source}
-  hosts_require_tls = *
+  {tls} = *
   tls_try_verify_hosts =
   tls_verify_hosts =
   helo_data = client.example
@@ -77,7 +83,7 @@ class _Exim(Process):
 
 
 class EximServer(_Exim):
-    """On port 25 of `address`, with STARTTLS, PIPELINING and CHUNKING."""
+    """On port 25 of `address`, with STARTTLS, PIPELINING, CHUNKING and PRDR, which refuses who is called late."""
 
     def __init__(self, host, address):
         self.address = address
@@ -102,10 +108,11 @@ class EximServer(_Exim):
 
 
 class EximClient(_Exim):
-    """Hands messages to `relay` from `source`, behind STARTTLS; it has no daemon."""
+    """Hands messages to `relay` from `source`, behind STARTTLS or in plain text; it has no daemon."""
 
-    def __init__(self, host, source, relay):
-        super().__init__(host, CLIENT, name="mail.customer.example", source=source, relay=relay)
+    def __init__(self, host, source, relay, tls=True):
+        super().__init__(host, CLIENT, name="mail.customer.example", source=source, relay=relay,
+                         tls="hosts_require_tls" if tls else "hosts_avoid_tls")
 
     def start(self):
         raise NotImplementedError
@@ -113,8 +120,8 @@ class EximClient(_Exim):
     def ready(self):
         return True
 
-    def queue(self, recipient, text, sender="owner@customer.example"):
-        self.host.run(PROGRAM, "-C", self.config, "-odq", "-i", "-f", sender, recipient, input=text)
+    def queue(self, *recipients, text, sender="owner@customer.example"):
+        self.host.run(PROGRAM, "-C", self.config, "-odq", "-i", "-f", sender, *recipients, input=text)
 
     def deliver(self):
         """Tries all that is queued; messages to one server go in one session."""

@@ -168,7 +168,7 @@ def by_exim(messages, size):
     def run(lab, server, source):
         customer = exim.EximClient(lab.subscribers, source, server)
         for number in range(messages):
-            customer.queue("user@mx.example", message(number, size).replace("\r\n", "\n"))
+            customer.queue("user@mx.example", text=message(number, size).replace("\r\n", "\n"))
         customer.deliver()
         assert customer.delivered() == messages, customer.tail()
     return run

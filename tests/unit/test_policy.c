@@ -95,6 +95,13 @@ static void test_answers(void **state)
          RULE_LIMIT, false},
         {QUESTION_SESSION, METER_UNKNOWN, OVER_SUBMIT, WHEN_DOWN_REFUSE, true, VERDICT_DEFER,
          RULE_STORE_DOWN, false},
+        /* What is over `concurrent` is not bridged either. */
+        {QUESTION_BRIDGE, METER_OVER, OVER_SUBMIT, WHEN_DOWN_LOCAL, true, VERDICT_DEFER, RULE_LIMIT,
+         false},
+        {QUESTION_BRIDGE, METER_OVER, OVER_DEFER, WHEN_DOWN_LOCAL, true, VERDICT_DEFER, RULE_LIMIT,
+         false},
+        {QUESTION_BRIDGE, METER_UNKNOWN, OVER_SUBMIT, WHEN_DOWN_PASS, true, VERDICT_FORWARD,
+         RULE_NONE, false},
         /* A checkpoint is over when messages have left a debt; not knowing ends nothing. */
         {QUESTION_CHECKPOINT, METER_OVER, OVER_DEFER, WHEN_DOWN_REFUSE, true, VERDICT_DEFER,
          RULE_LIMIT, false},
@@ -114,7 +121,8 @@ static void test_answers(void **state)
         assert_int_equal(v.shadow, rows[i].shadow);
         if (v.rule == RULE_LIMIT) {
             assert_int_equal(v.retry_after_s, 42);
-            assert_int_equal(v.advise, rows[i].over == OVER_SUBMIT);
+            assert_int_equal(
+                v.advise, rows[i].over == OVER_SUBMIT && rows[i].kind != QUESTION_BRIDGE);
         }
     }
 }

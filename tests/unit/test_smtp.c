@@ -251,6 +251,29 @@ static void test_chunks(void **state)
     }
 }
 
+static void test_prdr(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in;
+        bool prdr;
+    } rows[] = {
+        {"MAIL FROM:<a@c> PRDR", true},
+        {"mail from:<a@c> size=1\tprdr", true},
+        {"MAIL FROM:a@c PRDR SIZE=1", true},
+        {"MAIL FROM:<a@c> PRDR=1", false},
+        {"MAIL FROM:<a@c> XPRDR", false},
+        {"MAIL FROM:<prdr@c>", false},
+        {"MAIL", false},
+        {"RCPT TO:<a@c> PRDR", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct smtp_cmd cmd;
+        smtp_cmd_parse(span_of(rows[i].in), &cmd);
+        assert_int_equal(cmd.prdr, rows[i].prdr);
+    }
+}
+
 static void test_replies(void **state)
 {
     (void)state;
@@ -278,7 +301,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines),    cmocka_unit_test(test_bodies),
         cmocka_unit_test(test_commands), cmocka_unit_test(test_chunks),
-        cmocka_unit_test(test_replies),
+        cmocka_unit_test(test_prdr),     cmocka_unit_test(test_replies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
