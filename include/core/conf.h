@@ -124,6 +124,7 @@ struct conf {
     struct prefix *prefixes; /* the subscribers' address space */
     size_t prefix_count;
     unsigned ipv6_unit;
+    struct prefix_list leased; /* of them, what is handed out by lease, to whom it may be */
 
     enum intercept_mode mode;
     struct endpoint *listen;
@@ -169,6 +170,8 @@ void conf_duration_text(uint64_t us, struct text *out);
 
 const char *limit_kind_name(enum limit_kind k); /* as in the configuration: "sessions" */
 const char *class_action_name(enum class_action a);
+/* Is `a` handed out by lease, so that standings hang on accounts? */
+bool conf_is_leased(const struct conf *c, const struct addr *a);
 /* The class called `name`, or NULL. */
 const struct conf_class *conf_class_named(const struct conf *c, struct span name);
 

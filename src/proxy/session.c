@@ -344,11 +344,13 @@ static void identify(struct session *s, int fd)
     s->setup.refused = admission_check(s->conf, &facts);
     if (s->setup.refused.action != VERDICT_FORWARD) {
         addr_format(&s->client.addr, s->subscriber);
+        addr_format(&s->client.addr, s->line);
         return;
     }
     struct registry_entry entry;
     registry_find(g->registry, s->conf, &s->client.addr, clock_unix_ms() / 1000, &entry);
-    prefix_format(&entry.unit, s->subscriber);
+    registry_id(&entry, s->subscriber);
+    prefix_format(&entry.unit, s->line);
     s->subscriber_known = true;
     s->setup.class = entry.class;
 }
@@ -414,7 +416,7 @@ int session_start(struct gate *gate, int fd, const struct endpoint *peer)
     case_format(gate_case(gate), s->case_id);
     s->setup.conf = s->conf;
     s->setup.case_id = s->case_id;
-    s->setup.subscriber = s->subscriber;
+    s->setup.subscriber = s->line;
     identify(s, fd);
     count_start(s);
     dialog_init(&s->dialog, &s->setup);

@@ -180,6 +180,45 @@ static bool check_units(const struct reader *r)
     return true;
 }
 
+static bool is_subscribers(const struct conf *c, const struct prefix *p)
+{
+    for (size_t i = 0; i < c->prefix_count; i++) {
+        if (p->len >= c->prefixes[i].len && prefix_contains(&c->prefixes[i], &p->addr)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A unit is leased as a whole or not at all. */
+static bool check_leases(const struct reader *r)
+{
+    cfg_t *section = cfg_getsec(r->cfg, "leases");
+    const cfg_opt_t *opt = cfg_getopt(section, "prefixes");
+
+    for (size_t i = 0; i < r->conf->leased.count; i++) {
+        const struct prefix *p = &r->conf->leased.at[i];
+        const struct conf_value *value = opt->values[i]->ptr;
+
+        if (!is_subscribers(r->conf, p)) {
+            return fail(
+                r, value->line,
+                "leases.prefixes: \"%s\" is not within the subscribers' prefixes; allowed: those "
+                "in "
+                "subscribers.prefixes, and parts of them",
+                value->text);
+        }
+        if (p->addr.family == ADDR_IPV6 && p->len > r->conf->ipv6_unit) {
+            return fail(
+                r, value->line,
+                "leases.prefixes: \"%s\" is smaller than one subscriber's prefix (ipv6-unit = %u); "
+                "allowed: a length of up to %u",
+                value->text, r->conf->ipv6_unit, r->conf->ipv6_unit);
+        }
+    }
+    return true;
+}
+
 static bool check_web(const struct reader *r)
 {
     const struct conf_web *w = &r->conf->web;
@@ -311,8 +350,8 @@ static bool set_all(const struct reader *r)
     if (!r->conf->node[0] && gethostname(r->conf->node, sizeof(r->conf->node) - 1) != 0) {
         memcpy(r->conf->node, "localhost", sizeof("localhost"));
     }
-    return check_units(r) && check_submission(r) && check_redis(r) && check_web(r) &&
-           check_desk(r) && set_classes(r) && check_registration(r);
+    return check_units(r) && check_leases(r) && check_submission(r) && check_redis(r) &&
+           check_web(r) && check_desk(r) && set_classes(r) && check_registration(r);
 }
 
 struct conf *conf_file_read(const char *file, struct text *error)
@@ -348,6 +387,7 @@ void conf_release(struct conf *c)
         return;
     }
     free(c->prefixes);
+    free(c->leased.at);
     free(c->submission.own);
     free(c->submission.service);
     free(c->listen);

@@ -65,12 +65,12 @@ static bool is_subscribers(const struct visit *v, const struct prefix *p)
     return false;
 }
 
-/* An address leads to whatever standing holds for it; a prefix to exactly itself. */
+/* An address leads to the account that holds it, or to whatever standing holds for it; a prefix to
+ * exactly itself. */
 static void look_up_prefix(struct visit *v, const struct prefix *p)
 {
     struct registry_entry entry;
-    struct prefix target = *p;
-    char id[PREFIX_TEXT];
+    char id[REGISTRY_ID];
 
     if (!is_subscribers(v, p)) {
         show(v, "foreign");
@@ -78,9 +78,10 @@ static void look_up_prefix(struct visit *v, const struct prefix *p)
     }
     if (p->len == addr_bits(p->addr.family)) {
         registry_find(site_registry(v->site), v->conf, &p->addr, v->now_ms / 1000, &entry);
-        target = entry.standing ? entry.unit : prefix_unit(&p->addr, v->conf->ipv6_unit);
+        registry_id(&entry, id);
+    } else {
+        prefix_format(p, id);
     }
-    prefix_format(&target, id);
     lead_to(v, span_of(id), "");
 }
 
@@ -126,13 +127,18 @@ static void tell_account(struct visit *v)
     }
 }
 
-/* An account is known by its standing or its log. */
+/* An account is known by its leases, its standing or its log. */
 static void look_up_account(struct visit *v)
 {
     struct search *s = search_of(v);
-    char log[STORE_KEY], standing[STORE_KEY];
+    char log[STORE_KEY], standing[STORE_KEY], *account = visit_alloc(v, ACCOUNT_TEXT);
 
-    if (!desk_id_is_good(s->words)) {
+    if (account_parse(s->words, account)) {
+        s->words = span_of(account);
+        const struct span in_leases[] = {
+            SPAN_LITERAL("HEXISTS"), SPAN_LITERAL(STORE_LEASE_ACCOUNTS), s->words};
+        visit_ask(v, in_leases, 3, take_exists);
+    } else if (!desk_id_is_good(s->words)) {
         show(v, "nothing");
         return;
     }

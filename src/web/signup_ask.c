@@ -21,7 +21,11 @@ struct signup_view *signup_view(struct visit *v)
 struct span signup_line_id(const struct visit *v, char out[SIGNUP_ID])
 {
     /* A standing over a wider prefix is no line. */
-    prefix_format(&v->unit, out);
+    if (v->entry.account) {
+        snprintf(out, SIGNUP_ID, "%s", v->id);
+    } else {
+        prefix_format(&v->unit, out);
+    }
     return span_of(out);
 }
 

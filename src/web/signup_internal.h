@@ -100,8 +100,8 @@ struct signup_view {
 };
 
 struct signup_view *signup_view(struct visit *v);
-/* The line that a visitor can register: the unit it connects from, whatever wider standing is over
- * it. */
+/* The line that a visitor can register: the account that holds the address it connects from, or
+ * else the unit, whatever wider standing is over it. */
 struct span signup_line_id(const struct visit *v, char out[SIGNUP_ID]);
 void signup_fresh_by(struct visit *v, char out[REGISTRATION_WHO]); /* who it is, for the trail */
 /* Asks for the line's registration and for what waits for its link: into the view. */
