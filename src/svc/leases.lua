@@ -10,7 +10,7 @@
 --   ARGV  1  account    what include/core/account.h allows; its letters become small ones
 --         2  session    what the server calls it, any text: unique among all its sessions
 --         3  life       seconds that the lease lasts without another word of it
---         4  age        seconds since the session began; "": not known
+--         4  age        seconds since the session began; "-": not known
 --         5  units: IPv4 addresses and IPv6 prefixes, several in one word with commas between. What
 --            is none is passed over: it must not keep the others from changing hands
 --

@@ -130,8 +130,9 @@ static bool is_ours(const struct visit *v, const struct desk_subject *s)
     return !s->is_prefix;
 }
 
-/* The subject and the texts of both forms. False: it is answered. */
-static bool read_form(struct visit *v, struct standing *out)
+/* The subject and the texts of both forms. What is said of a unit that is handed out by lease would
+ * count for nothing; that can only be ended. False: it is answered. */
+static bool read_form(struct visit *v, bool quarantines, struct standing *out)
 {
     const struct desk_subject *s;
 
@@ -142,6 +143,10 @@ static bool read_form(struct visit *v, struct standing *out)
     s = desk_view(v)->more;
     if (!is_ours(v, s)) {
         visit_fail(v, 404);
+        return false;
+    }
+    if (quarantines && s->is_prefix && desk_is_passed_over(v, &s->prefix)) {
+        again(v, 409, "leased");
         return false;
     }
     *out = (struct standing){
@@ -162,7 +167,7 @@ void desk_quarantine(struct visit *v)
     struct standing s;
     struct span class;
 
-    if (!read_form(v, &s)) {
+    if (!read_form(v, true, &s)) {
         return;
     }
     class = form_value(&v->form, "class");
@@ -205,7 +210,7 @@ static void release_seen(struct visit *v)
 
     if (!s->quarantine) {
         again(v, 409, "meanwhile");
-    } else if (read_form(v, &standing)) {
+    } else if (read_form(v, false, &standing)) {
         standing.verb = SPAN_LITERAL("release");
         change(v, &standing, "released");
     }
@@ -216,7 +221,7 @@ void desk_release(struct visit *v)
     struct standing standing;
     char key[STORE_KEY];
 
-    if (!read_form(v, &standing)) {
+    if (!read_form(v, false, &standing)) {
         return;
     }
     const struct span words[] = {

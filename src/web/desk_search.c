@@ -116,6 +116,15 @@ static void take_exists(struct visit *v, const struct redis_reply *reply)
     }
 }
 
+static void take_units(struct visit *v, const struct redis_reply *reply)
+{
+    struct span units;
+
+    if (redis_reply_text(reply, &units)) {
+        set_found(search_of(v), search_of(v)->words);
+    }
+}
+
 static void tell_account(struct visit *v)
 {
     struct search *s = search_of(v);
@@ -136,8 +145,8 @@ static void look_up_account(struct visit *v)
     if (account_parse(s->words, account)) {
         s->words = span_of(account);
         const struct span in_leases[] = {
-            SPAN_LITERAL("HEXISTS"), SPAN_LITERAL(STORE_LEASE_ACCOUNTS), s->words};
-        visit_ask(v, in_leases, 3, take_exists);
+            SPAN_LITERAL("HGET"), SPAN_LITERAL(STORE_LEASE_ACCOUNTS), s->words};
+        visit_ask(v, in_leases, 3, take_units);
     } else if (!desk_id_is_good(s->words)) {
         show(v, "nothing");
         return;

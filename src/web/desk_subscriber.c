@@ -47,7 +47,6 @@ static void take_standing(struct visit *v, const struct redis_reply *reply)
             visit_time(seen.since_s * 1000), "until", visit_time(seen.until_s * 1000), "by",
             visit_text(seen.by), "reason", visit_text(seen.reason), "note", visit_text(seen.note),
             "ended", ended, "unknown", class == NULL));
-    desk_put(v, "passed_over", json_boolean(s->passed_over));
 }
 
 static void ask_standing(struct visit *v)
@@ -75,6 +74,7 @@ static void put_cover(struct visit *v)
     }
     registry_find(site_registry(v->site), v->conf, &s->prefix.addr, v->now_ms / 1000, &entry);
     s->passed_over = desk_is_passed_over(v, &s->prefix);
+    desk_put(v, "passed_over", json_boolean(s->passed_over));
     if (!entry.standing || entry.account || entry.unit.len >= s->prefix.len) {
         return;
     }

@@ -179,9 +179,12 @@ static void send_mail(struct visit *v)
 {
     struct signup *s = signup_of(v->site);
     struct signup_view *view = signup_view(v);
-    char id[SIGNUP_ID], counter[STORE_KEY];
-    uint64_t ticket =
-        signup_mail(s, REGISTRATION_MAIL_CONFIRM, &view->fresh, signup_line_id(v, id), view->token);
+    char line[PREFIX_TEXT], counter[STORE_KEY];
+    uint64_t ticket;
+
+    /* Whose address that is has yet to be seen: it is not told the account's name. */
+    prefix_format(&v->unit, line);
+    ticket = signup_mail(s, REGISTRATION_MAIL_CONFIRM, &view->fresh, span_of(line), view->token);
 
     counter_of_contact(v, counter);
     if (ticket != 0) {

@@ -264,6 +264,7 @@ static void find_subscriber(struct visit *v)
     registry_find(v->site->registry, v->conf, &v->client, v->now_ms / 1000, &v->entry);
     registry_id(&v->entry, v->id);
     v->entry.account = v->entry.account ? v->id : NULL; /* the mirror's may change */
+    v->holder_unknown = !v->entry.account && conf_is_leased(v->conf, &v->client);
     v->own = v->entry.account ? v->entry.over.addr.family == ADDR_NONE
                               : v->entry.unit.len >= v->unit.len;
 }

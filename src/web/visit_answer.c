@@ -110,8 +110,8 @@ static json_t *me_of(const struct visit *v)
     }
     return json_pack(
         "{s:s, s:s, s:o, s:s, s:b, s:b}", "address", address, "unit", unit, "id",
-        visit_text(span_of(v->id)), "class", v->entry.class ? v->entry.class->name : "",
-        "subscriber", v->is_subscriber, "own", v->own);
+        visit_text(span_of(v->entry.account ? unit : v->id)), "class",
+        v->entry.class ? v->entry.class->name : "", "subscriber", v->is_subscriber, "own", v->own);
 }
 
 static void add_common(struct visit *v, json_t *values)

@@ -11,6 +11,7 @@ CONFIG = ROOT / "etc/freeradius/3.0"
 RECIPES = topology.CONTRIB / "freeradius"
 PASSWORD = "radius-password"
 SECRET = "lab-secret"
+QUOTED = str.maketrans({"\\": "\\\\", '"': '\\"', "\r": "\\r", "\n": "\\n"})
 
 MAIN = """
 prefix = {root}/usr
@@ -116,9 +117,11 @@ class Radius(Process):
                   **{name.replace("_", "-"): value for name, value in attributes.items()}}
         lines = []
         for name, value in values.items():
-            if name in ("User-Name", "Acct-Session-Id"):
-                value = '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
-            lines.append(f"{name} = {value}")
+            for item in value if isinstance(value, list) else [value]:
+                text = str(item)
+                if name in ("User-Name", "Acct-Session-Id", "NAS-Identifier"):
+                    text = '"' + text.translate(QUOTED) + '"'
+                lines.append(f"{name} = {text}" if item is value else f"{name} += {text}")
         result = self.host.run(ROOT / "usr/bin/radclient", "-D", ROOT / "usr/share/freeradius", "-r", "2", "-t", "3",
                                "127.0.0.1:1813", "acct", SECRET, input="\n".join(lines) + "\n", check=False,
                                env=environment())
