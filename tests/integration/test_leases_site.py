@@ -135,6 +135,13 @@ def test_the_desk_shows_leases_and_finds_accounts(lab, web, site_redis):
     unit = browser.get(f"/desk/subscriber?id={HOME}")
     assert "alice@isp.example" in unit.words and "handed out by lease" in unit.words
     assert "/desk/quarantine" not in [form["action"] for form in unit.forms()]
+    # Somebody else has given that name as his address.
+    for number in ("1", "2"):
+        site_redis.cli("hset", f"g25:registration:{{bob{number}}}", "version", "1", "state", "registered", "contact",
+                       "alice@isp.example", "domain", "d.example", "host", "h.example", "reason", "because of it")
+        site_redis.cli("sadd", "g25:named:{alice@isp.example}", f"bob{number}")
+        both = browser.get("/desk/search?q=alice@isp.example")
+        assert both.status == 200 and ">bob1</a>" in both.text and ">alice@isp.example</a>" in both.text
     csrf = page.form("/desk/quarantine")["csrf"]
     refused = browser.post("/desk/quarantine", {"csrf": csrf, "id": HOME, "seen": "", "reason": "spam"})
     assert refused.status == 409 and "count for nothing" in refused.words
