@@ -209,7 +209,7 @@ install: all
 	@# The operator's own texts stay; the new ones lie beside the README, to be compared.
 	[ -e $(DESTDIR)/etc/gate25/pages ] || cp -r conf/pages $(DESTDIR)/etc/gate25/pages
 	install -m 0644 README.md CHANGES.md $(DESTDIR)$(PREFIX)/share/gate25/
-	cp -r contrib/redis contrib/routers contrib/sysctl contrib/prometheus contrib/grafana conf/pages \
+	cp -r contrib/redis contrib/routers contrib/sysctl contrib/prometheus contrib/grafana contrib/freeradius contrib/kea conf/pages \
 	    $(DESTDIR)$(PREFIX)/share/gate25/
 	for unit in gate25d gate25-web; do \
 	    sed 's|@PREFIX@|$(PREFIX)|g' contrib/systemd/$$unit.service \
@@ -233,11 +233,12 @@ integration: deps
 	@$(MAKE) --no-print-directory all
 	@tests/run-integration $(PYTEST)
 
-# A million standings, and a million decisions of Redis's compared with rate.c's: what the README says.
+# A million standings, a million leases, and a million decisions of Redis's compared with rate.c's: what the README says.
 million: deps
 	@$(MAKE) --no-print-directory all $(BUILD)/tests/unit/test_functions
 	DECISIONS=1000000 $(BUILD)/tests/unit/test_functions
 	tests/lab/lab exec /usr/bin/python3 tests/bench/million.py
+	tests/lab/lab exec /usr/bin/python3 tests/bench/million_leases.py
 
 # More sessions than the 2,000 a server of `make test`, or others: make differential N=20000 SEED=7
 differential: deps

@@ -24,6 +24,7 @@ enum metric {
     METRIC_STORE_UP, /* 1 while this worker's connection to Redis works */
     METRIC_STORE_FAILURES,
     METRIC_STANDINGS,      /* mirrored */
+    METRIC_LEASES,         /* mirrored */
     METRIC_STANDINGS_KEPT, /* in force although Redis has lost them */
     METRIC_MIRROR_SEEN,    /* monotonic ms when the mirror was last in step with Redis; 0: never */
     METRIC_JOURNAL_LINES,

@@ -133,7 +133,8 @@ bool master_has_workers(const struct master *m)
 static void forget_present(struct master_worker *w)
 {
     static const enum metric present[] = {
-        METRIC_SESSIONS_OPEN, METRIC_STORE_UP, METRIC_STANDINGS, METRIC_STANDINGS_KEPT};
+        METRIC_SESSIONS_OPEN, METRIC_STORE_UP, METRIC_STANDINGS, METRIC_LEASES,
+        METRIC_STANDINGS_KEPT};
     struct master *m = w->master;
     for (size_t i = 0; i < sizeof(present) / sizeof(present[0]); i++) {
         metrics_set(&m->metrics[w->number], present[i], 0);

@@ -176,6 +176,7 @@ static void on_second(evutil_socket_t fd, short what, void *context)
     (void)fd, (void)what;
     struct worker *w = context;
     metrics_set(w->setup->metrics, METRIC_STANDINGS, registry_size(w->gate.registry));
+    metrics_set(w->setup->metrics, METRIC_LEASES, registry_leases(w->gate.registry));
     metrics_set(w->setup->metrics, METRIC_STANDINGS_KEPT, registry_kept(w->gate.registry));
     if (registry_is_current(w->gate.registry)) {
         metrics_set(w->setup->metrics, METRIC_MIRROR_SEEN, (uint64_t)clock_monotonic_ms());
