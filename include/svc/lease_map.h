@@ -34,6 +34,13 @@ const char *lease_map_find(const struct lease_map *m, const struct addr *a, int6
 /* Removes leases that ended before `now`, looking at `slots` slots from *next on, which moves on
  * and begins again at the end. */
 void lease_map_sweep(struct lease_map *m, int64_t now, size_t slots, size_t *next);
+/* What stands in slot `i` of the index; valid until the map changes. False: nothing. */
+struct lease_row {
+    struct prefix unit;
+    const char *account;
+    int64_t began, until;
+};
+bool lease_map_row(const struct lease_map *m, size_t i, struct lease_row *out);
 size_t lease_map_count(const struct lease_map *m);
 
 #endif

@@ -10,9 +10,11 @@
 
 struct leases;
 
-/* Mirrors Redis over two connections of its own, and goes on without Redis with what it has: each
- * lease holds until its end, which is told by the monotonic clock. NULL: out of memory. */
-struct leases *leases_new(struct event_base *base, const struct conf_redis *where)
+/* Reads the copy on disk, `copy` (NULL: there is none), which a `keeper` also writes; then mirrors
+ * Redis over two connections of its own, and goes on without Redis with what it has: each lease
+ * holds until its end, which is told by the monotonic clock. NULL: out of memory. */
+struct leases *leases_new(
+    struct event_base *base, const struct conf_redis *where, const char *copy, bool keeper)
     __attribute__((warn_unused_result));
 void leases_free(struct leases *l); /* NULL is fine */
 

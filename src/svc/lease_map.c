@@ -178,6 +178,21 @@ void lease_map_sweep(struct lease_map *m, int64_t now, size_t slots, size_t *nex
     }
 }
 
+bool lease_map_row(const struct lease_map *m, size_t i, struct lease_row *out)
+{
+    const struct prefix_slot *s = &m->index.slots[i];
+
+    if (s->family == ADDR_NONE) {
+        return false;
+    }
+    *out = (struct lease_row){
+        .unit = prefix_map_prefix(s),
+        .account = m->at[s->value]->account,
+        .began = m->at[s->value]->began,
+        .until = s->until_s};
+    return true;
+}
+
 size_t lease_map_count(const struct lease_map *m)
 {
     return m->index.count;

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "net/clock.h"
+#include "svc/lease_copy.h"
 #include "svc/lease_feed.h"
 
 #define ANSWER_MS 3000  /* for ordinary requests */
@@ -24,8 +25,9 @@ struct leases {
     struct conf_redis where;
     struct redis *ask, *follow;
     struct event *retry, *check, *hung;
-    struct lease_map map; /* ends are of the monotonic clock, in seconds */
-    size_t swept;         /* the slot to look at next */
+    struct lease_map map;    /* ends are of the monotonic clock, in seconds */
+    size_t swept;            /* the slot to look at next */
+    struct lease_copy *copy; /* NULL: none is kept */
     uint64_t round;
     int64_t scan_time_s;          /* Redis's, when the scan began */
     char position[FEED_POSITION]; /* of the last change read */
@@ -93,6 +95,9 @@ static void take_entry(void *context, const struct lease_entry *entry, int64_t t
     struct leases *l = context;
     int64_t left_s = entry->until_s - then_s;
 
+    if (l->copy != NULL) {
+        lease_copy_changed(l->copy);
+    }
     if (entry->account[0] == '\0' || left_s <= 0) {
         lease_map_remove(&l->map, &entry->unit);
         return;
@@ -337,7 +342,8 @@ static void on_hung(evutil_socket_t fd, short what, void *context)
 
 /* --- outside --- */
 
-struct leases *leases_new(struct event_base *base, const struct conf_redis *where)
+struct leases *leases_new(
+    struct event_base *base, const struct conf_redis *where, const char *copy, bool keeper)
 {
     struct leases *l = calloc(1, sizeof(*l));
 
@@ -349,7 +355,14 @@ struct leases *leases_new(struct event_base *base, const struct conf_redis *wher
     l->retry = evtimer_new(base, on_retry, l);
     l->check = evtimer_new(base, on_check, l);
     l->hung = evtimer_new(base, on_hung, l);
-    if (l->retry == NULL || l->check == NULL || l->hung == NULL || connect_both(l) != 0) {
+    if (copy != NULL) {
+        lease_copy_read(copy, &l->map);
+    }
+    if (copy != NULL && keeper) {
+        l->copy = lease_copy_new(base, &l->map, copy);
+    }
+    if ((copy != NULL && keeper && l->copy == NULL) || l->retry == NULL || l->check == NULL ||
+        l->hung == NULL || connect_both(l) != 0) {
         leases_free(l);
         return NULL;
     }
@@ -374,6 +387,7 @@ void leases_free(struct leases *l)
     free_timer(l->retry);
     free_timer(l->check);
     free_timer(l->hung);
+    lease_copy_free(l->copy);
     lease_map_fini(&l->map);
     explicit_bzero(&l->where, sizeof(l->where));
     free(l);

@@ -31,6 +31,7 @@ local UNITS_MOST = 32 -- of one call
 local HELD_MOST = 256 -- units of one account that its list names
 local SWEEP = 4 -- entries that each call looks at, to forget those that have ended
 local CHANGES_KEPT = 100000
+local START_SLACK_MS = 2000 -- ages are in whole seconds, and so are the times that they come from
 
 -- Text ---------------------------------------------------------------------------------------------
 
@@ -241,7 +242,10 @@ local function is_late(event, held, renews)
     if not event.began_ms then
         return renews
     end
-    return event.began_ms < held.began_ms or renews and event.began_ms == held.began_ms
+    if renews then
+        return event.began_ms <= held.began_ms
+    end
+    return event.began_ms < held.began_ms - START_SLACK_MS
 end
 
 local function take(keys, args, renews)

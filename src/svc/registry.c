@@ -251,7 +251,14 @@ static int use_leases(struct registry *r)
         return 0;
     }
     if (r->leases == NULL) {
-        r->leases = leases_new(r->base, &r->conf->redis);
+        char *copy = NULL;
+
+        if (r->conf->registry_copy != NULL &&
+            asprintf(&copy, "%s.leases", r->conf->registry_copy) < 0) {
+            return -1;
+        }
+        r->leases = leases_new(r->base, &r->conf->redis, copy, r->copy != NULL);
+        free(copy);
     }
     return r->leases == NULL ? -1 : 0;
 }

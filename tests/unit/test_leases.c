@@ -306,6 +306,10 @@ static void in_any_order(void **state)
     CALL("stop", "bob s2 600 23 192.0.2.7", "0");
     CALL("start", "alice s1 600 1020 192.0.2.7", "0"); /* an older one than the one that ended */
     HOLDS("192.0.2.7", "");
+    /* Ages are whole seconds: a Start may seem to be a little older than it is. */
+    CALL("start", "grace s7 600 3 192.0.2.9", "1");
+    CALL("start", "heidi s8 600 4 192.0.2.9", "1");
+    HOLDS("192.0.2.9", "heidi");
     /* The Start of a session is lost, its Interim comes. */
     CALL("start", "carol s3 600 5 192.0.2.7", "1");
     CALL("renew", "dave s4 600 1 192.0.2.7", "1");

@@ -71,6 +71,9 @@ static int tear_down(void **state)
     registry_free(p->registry);
     redis_free(p->redis);
     event_base_free(p->base);
+    char leases[160];
+    snprintf(leases, sizeof(leases), "%s.leases", p->copy);
+    unlink(leases);
     unlink(p->copy);
     real_redis_end(&p->server);
     free(p);
@@ -411,6 +414,49 @@ static void an_account_is_kept_on_disk(void **state)
     assert_false(registry_find_account(p->registry, &p->conf, "alice", 1000, &class));
 }
 
+/* A start while Redis is away. */
+static void leases_are_kept_on_disk(void **state)
+{
+    struct place *p = *state;
+    char path[160];
+
+    use_leases(p);
+    set_standing(p, "alice", "registered", 0);
+    lease(p, "start", "alice s1 600 0 192.0.2.7 2001:db8:0:100::/56");
+    lease(p, "start", "bob s2 2 0 192.0.2.8");
+    lease(p, "start", "carol s3 600 0 192.0.2.9");
+    lease(p, "stop", "carol s3 600 0 192.0.2.9");
+    open_registry(p, true);
+    wait_current(p);
+    wait_id(p, "192.0.2.7", "alice", "registered");
+    wait_id(p, "192.0.2.8", "192.0.2.8", "ordinary");
+    close_registry(p);
+    real_redis_kill(&p->server);
+    open_registry(p, false);
+    assert_true(is_id(p, "192.0.2.7", "alice", "registered"));
+    assert_true(is_id(p, "2001:db8:0:1ff::1", "alice", "registered"));
+    assert_true(is_id(p, "192.0.2.8", "192.0.2.8", "ordinary"));
+    assert_true(is_id(p, "192.0.2.9", "192.0.2.9", "ordinary"));
+    close_registry(p);
+
+    /* What is no lease is left out. */
+    snprintf(path, sizeof(path), "%s.leases", p->copy);
+    FILE *file = fopen(path, "a");
+    assert_non_null(file);
+    assert_true(freopen(path, "w", file) == file);
+    fputs(
+        "gate25-leases 1\n192.0.2.1 99999999999 5 0 10.0.0.1\n192.0.2.2 5 5 0 late\n"
+        "192.0.2.3 99999999999 5 0 dora\njunk\n192.0.2.4 99999999999 5 0 torn",
+        file);
+    fclose(file);
+    open_registry(p, false);
+    assert_true(is_id(p, "192.0.2.1", "192.0.2.1", "ordinary"));
+    assert_true(is_id(p, "192.0.2.2", "192.0.2.2", "ordinary"));
+    assert_true(is_id(p, "192.0.2.3", "dora", "ordinary"));
+    assert_true(is_id(p, "192.0.2.4", "192.0.2.4", "ordinary"));
+    unlink(path);
+}
+
 /* Leases are refreshed by the servers that gave them: what Redis has lost holds until its end. */
 static void leases_outlive_redis(void **state)
 {
@@ -689,6 +735,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(knows_a_class_after_a_reload, set_up, tear_down),
         cmocka_unit_test_setup_teardown(standings_hang_on_the_account, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_account_is_kept_on_disk, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(leases_are_kept_on_disk, set_up, tear_down),
         cmocka_unit_test_setup_teardown(leases_outlive_redis, set_up, tear_down),
         cmocka_unit_test_setup_teardown(reads_all_anew_after_a_gap, set_up, tear_down),
         cmocka_unit_test_setup_teardown(takes_an_older_redis_as_it_is, set_up, tear_down),
