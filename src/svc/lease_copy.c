@@ -197,11 +197,14 @@ struct lease_copy *lease_copy_new(
         return NULL;
     }
     c->map = map;
-    c->path = strdup(path);
     c->timer = evtimer_new(base, on_timer, c);
-    if (c->path == NULL || c->timer == NULL || asprintf(&c->temporary, "%s.new", path) < 0) {
-        c->temporary = NULL;
-        lease_copy_free(c);
+    c->path = strdup(path);
+    if (c->timer == NULL || c->path == NULL || asprintf(&c->temporary, "%s.new", path) < 0) {
+        if (c->timer != NULL) {
+            event_free(c->timer);
+        }
+        free(c->path);
+        free(c);
         return NULL;
     }
     return c;
@@ -221,9 +224,7 @@ void lease_copy_free(struct lease_copy *c)
         write_slice(c, c->map->index.capacity);
         finish(c);
     }
-    if (c->timer != NULL) {
-        event_free(c->timer);
-    }
+    event_free(c->timer);
     free(c->path);
     free(c->temporary);
     free(c);

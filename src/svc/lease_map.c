@@ -55,7 +55,7 @@ static bool grow_index(struct lease_map *m, size_t capacity)
 static bool grow_numbers(struct lease_map *m)
 {
     uint32_t room = m->room == 0 ? FIRST_ROOM : m->room * 2;
-    struct lease **at = realloc(m->at, room * sizeof(*at));
+    struct lease **at = realloc(m->at, room * sizeof(void *));
     uint32_t *unused;
 
     if (at == NULL) {
