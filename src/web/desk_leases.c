@@ -15,6 +15,15 @@ bool desk_is_passed_over(const struct visit *v, const struct prefix *p)
            p->len >= prefix_unit(&p->addr, v->conf->ipv6_unit).len;
 }
 
+static void put_leases(struct visit *v, json_t *list)
+{
+    bool any = json_array_size(list) > 0;
+
+    desk_put(v, "leases", list);
+    desk_put(v, "any_leases", json_boolean(any));
+    desk_put(v, "with_leases", json_boolean(any || v->conf->leased.count > 0));
+}
+
 /* What has ended is no lease. */
 static void add_lease(struct visit *v, json_t *list, struct span unit, struct span value)
 {
@@ -45,7 +54,7 @@ static void take_covering(struct visit *v, const struct redis_reply *reply)
             add_lease(v, list, span_of(unit), value);
         }
     }
-    desk_put(v, "leases", list);
+    put_leases(v, list);
 }
 
 static void take_held(struct visit *v, const struct redis_reply *reply)
@@ -60,7 +69,7 @@ static void take_held(struct visit *v, const struct redis_reply *reply)
             add_lease(v, list, q->words[i + 2], value);
         }
     }
-    desk_put(v, "leases", list);
+    put_leases(v, list);
 }
 
 static void take_units(struct visit *v, const struct redis_reply *reply)
@@ -82,7 +91,7 @@ void desk_ask_leases(struct visit *v)
     const struct span units[] = {
         SPAN_LITERAL("HGET"), SPAN_LITERAL(STORE_LEASE_ACCOUNTS), span_of(s->id)};
 
-    desk_put(v, "account", json_boolean(!s->is_prefix));
+    put_leases(v, json_array());
     if (!s->is_prefix) {
         visit_ask(v, units, 3, take_units);
         return;
