@@ -27,6 +27,7 @@ enum ctl_argument {
 #define CTL_TAKES_REASON (1U << 2) /* and --note, --by */
 #define CTL_TAKES_FOLLOW (1U << 3) /* and --count */
 #define CTL_TAKES_ROLE   (1U << 4) /* and --no-password, --by */
+#define CTL_TAKES_UNITS  (1U << 5)
 
 struct ctl_verb {
     const char *name;
@@ -44,7 +45,7 @@ struct ctl_options {
     const char *config;
     const char *class, *until, *reason, *note, *by, *role; /* NULL: not given */
     unsigned count;
-    bool json, follow, no_password, help, version;
+    bool json, follow, no_password, units, help, version;
 };
 
 #define CTL_COUNT_DEFAULT 20

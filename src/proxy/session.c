@@ -351,6 +351,11 @@ static void identify(struct session *s, int fd)
     registry_find(g->registry, s->conf, &s->client.addr, clock_unix_ms() / 1000, &entry);
     registry_id(&entry, s->subscriber);
     prefix_format(&entry.unit, s->line);
+    if (entry.over.addr.family == ADDR_NONE) {
+        registry_id(&entry, s->standing);
+    } else {
+        prefix_format(&entry.over, s->standing);
+    }
     s->subscriber_known = true;
     s->setup.class = entry.class;
 }
@@ -390,7 +395,7 @@ static int open_session(struct session *s, struct gate *gate, int fd)
 static void begin(struct session *s)
 {
     bool refuses = s->setup.class && s->setup.class->action == ACTION_REFUSE;
-    if (refuses && gate_ask_reason(s->gate, s->id, s->subscriber) == 0) {
+    if (refuses && gate_ask_reason(s->gate, s->id, s->standing) == 0) {
         stream_rest(&s->stream[SIDE_CLIENT], STREAM_REST_ANSWER, true);
         return;
     }

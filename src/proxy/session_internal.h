@@ -41,6 +41,7 @@ struct session {
     bool passed_end[2]; /* opaque: this side's half-close was passed on */
     char case_id[CASE_TEXT];
     char subscriber[REGISTRY_ID]; /* the id */
+    char standing[REGISTRY_ID];   /* whose standing it has */
     char line[PREFIX_TEXT];       /* what replies call it: nobody is told an account's name */
     char *reason;                 /* of a standing that refuses; NULL: none, or not known */
     struct dialog_setup setup;
