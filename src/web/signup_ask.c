@@ -29,6 +29,21 @@ struct span signup_line_id(const struct visit *v, char out[SIGNUP_ID])
     return span_of(out);
 }
 
+bool signup_range_refuses(const struct visit *v)
+{
+    return v->entry.account && v->entry.over.addr.family != ADDR_NONE &&
+           v->entry.class->action == ACTION_REFUSE;
+}
+
+struct registration_line signup_visit_line(const struct visit *v, const char *class)
+{
+    char id[SIGNUP_ID];
+    struct registration_line line = signup_line(v->site, signup_line_id(v, id), class);
+
+    line.refused = line.refused || signup_range_refuses(v);
+    return line;
+}
+
 void signup_fresh_by(struct visit *v, char out[REGISTRATION_WHO])
 {
     char address[ADDR_TEXT];
@@ -313,8 +328,7 @@ static void on_looked(struct visit *v, const struct signup_checks *checks)
 static void after_read(struct visit *v)
 {
     struct signup_view *view = signup_view(v);
-    char id[SIGNUP_ID];
-    struct registration_line line = signup_line(v->site, signup_line_id(v, id), view->seen.class);
+    struct registration_line line = signup_visit_line(v, view->seen.class);
 
     view->asked = false;
     memcpy(view->old_contact, view->fresh.request.contact, sizeof(view->old_contact));

@@ -103,6 +103,10 @@ struct signup_view *signup_view(struct visit *v);
 /* The line that a visitor can register: the account that holds the address it connects from, or
  * else the unit, whatever wider standing is over it. */
 struct span signup_line_id(const struct visit *v, char out[SIGNUP_ID]);
+/* What signup_line() says of it; besides, a standing over a wider prefix that refuses whoever is
+ * there does so until the account has one of its own, which nobody gives himself. */
+struct registration_line signup_visit_line(const struct visit *v, const char *class);
+bool signup_range_refuses(const struct visit *v);
 void signup_fresh_by(struct visit *v, char out[REGISTRATION_WHO]); /* who it is, for the trail */
 /* Asks for the line's registration and for what waits for its link: into the view. */
 void signup_ask_line(struct visit *v);

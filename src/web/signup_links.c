@@ -143,6 +143,10 @@ static void on_confirm_link(struct visit *v)
 
 void signup_confirm_post(struct visit *v)
 {
+    if (signup_range_refuses(v)) {
+        visit_redirect(v, "/register"); /* which says why; the link stays good */
+        return;
+    }
     take_link(v, "confirm", on_taken, on_confirm_link);
 }
 
@@ -183,8 +187,8 @@ static void mail_again(struct visit *v)
 {
     struct signup_view *view = signup_view(v);
     struct registration_rules rules = signup_rules(v->conf);
-    char id[SIGNUP_ID], contact[SIGNUP_CONTACT], hash[TOKEN_TEXT], counter[STORE_KEY];
-    struct registration_line line = signup_line(v->site, signup_line_id(v, id), view->seen.class);
+    char contact[SIGNUP_CONTACT], hash[TOKEN_TEXT], counter[STORE_KEY];
+    struct registration_line line = signup_visit_line(v, view->seen.class);
 
     if (!registration_is_active(
             registration_now(&view->seen.registration, &line, v->now_ms / 1000)) ||

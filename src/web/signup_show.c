@@ -118,18 +118,20 @@ void signup_show(struct visit *v, int status, const struct signup_checks *checks
 {
     struct signup_view *view = signup_view(v);
     const struct registration *r = &view->seen.registration;
-    char id[SIGNUP_ID];
-    struct registration_line line = signup_line(v->site, signup_line_id(v, id), view->seen.class);
+    char unit[PREFIX_TEXT];
+    struct registration_line line = signup_visit_line(v, view->seen.class);
     struct registration_rules rules = signup_rules(v->conf);
     int64_t now_s = v->now_ms / 1000;
     enum registration_state now = registration_now(r, &line, now_s);
     bool show_checks = checks || view->asked;
+
+    prefix_format(&v->unit, unit);
     json_t *values = json_pack(
         "{s:s, s:s, s:s, s:o, s:o, s:o, s:b, s:b, s:b, s:s, s:s, s:b, s:b, s:o}", "case",
         case_of(v, view, &line, now), "was", registration_state_name(now), "done", done_of(v),
         "registration", signup_json(r), "form", form_of(view), "faults", faults_of(view), "wrong",
         view->sent && status == 422, "early", view->wait_s > 0, "renewable",
-        registration_renewable(r, &rules, now_s), "mail", view->mail, "line", id, "checked",
+        registration_renewable(r, &rules, now_s), "mail", view->mail, "line", unit, "checked",
         show_checks, "shared", !v->own, "term",
         visit_duration(v, v->conf->registration.term_s * 1000000));
 

@@ -191,6 +191,20 @@ def test_late_words(lab, leased, radius, site_redis):
     wait_seen(lab, running, HOME, HOME, "ordinary")
 
 
+def test_a_reload_begins_and_ends_it(lab, leased, radius):
+    running, server = leased({"leases": None}), radius()
+    running.ctl("register", HOME)
+    server.tell("Start", "alice", "s1", Framed_IP_Address=HOME)
+    wait_seen(lab, running, HOME, HOME, "registered")
+    running.configure(LEASED)
+    running.ctl("reload")
+    wait_seen(lab, running, HOME, "alice", "ordinary")
+    wait_for(lambda: running.ctl_json("status")["counters"]["leases"] == 1)
+    running.configure({"leases": None})
+    running.ctl("reload")
+    wait_seen(lab, running, HOME, HOME, "registered")
+
+
 # --- hostile --------------------------------------------------------------------------------------
 
 HOSTILE = ["10.20.9.9", "2001:db8:20:100::/56", "%{exec:/bin/touch /tmp/x}", "%{redis:FLUSHALL}", "%s%n", "a b", "bob\r\nFLUSHALL",

@@ -92,14 +92,22 @@ def test_a_registration_follows_the_account(lab, gate, site, site_redis, started
     web = site(SETTINGS, beside=running)
     leases.start(site_redis, "alice", HOME)
     wait_id(web, HOME, HOME)
-    _, answer = ask(web, HOME)
+    browser, answer = ask(web, HOME)
     assert answer.status == 303, answer.words
+    assert "alice" not in browser.get("/register").text
     mail = mailbox.wait_messages(1)[0]
     link = link_in(mail)
     assert "alice" not in mail.as_string()
     leases.start(site_redis, "bob", HOME)
     leases.start(site_redis, "alice", ELSEWHERE, session="another")
     wait_id(web, ELSEWHERE, ELSEWHERE)
+    # A whole range is refused: nobody there gets out of it by registering.
+    running.ctl("quarantine", "10.20.9.0/24", "--reason", "a whole range")
+    wait_id(web, ELSEWHERE, "In quarantine")
+    answer = confirm(web.browser(ELSEWHERE), link)
+    assert (answer.status, place(answer)) == (303, "/register")
+    running.ctl("release", "10.20.9.0/24")
+    wait_for(lambda: "In quarantine" not in web.browser(ELSEWHERE).get("/").words)
     bob = web.browser(HOME)
     wait_for(lambda: "Look into your mailbox" not in bob.get("/register").words)
     assert confirm(bob, link).status == 404
