@@ -51,6 +51,7 @@ def test_dhcp(lab, running, site_redis, started):
         assert relay.lease(3, b"\x01\x02\x03 FLUSHALL")[0] == address
         wait_for(lambda: site_redis.cli("xrevrange", "g25:{leases}:changes", "+", "-", "COUNT", "1")[0][1]["account"] == "", 60)
         assert held(site_redis, address) is None
+    assert site_redis.cli("acl", "log") == [], "the hook gets by with its rights"
 
 
 def test_dhcp_lease_that_ends(lab, running, site_redis, started):
