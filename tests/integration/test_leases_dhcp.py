@@ -55,7 +55,7 @@ def test_dhcp(lab, running, site_redis, started):
 
 
 def test_dhcp_lease_that_ends(lab, running, site_redis, started):
-    started(Kea(lab, site_redis, lifetime=3))
+    started(Kea(lab, site_redis, lifetime=6))
     del running
     with Relay4(lab) as relay:
         address, _ = relay.lease(1, b"customer-17")

@@ -466,7 +466,7 @@ static void leases_outlive_redis(void **state)
     open_registry(p, false);
     wait_current(p);
     lease(p, "start", "alice s1 600 0 192.0.2.7");
-    lease(p, "start", "bob s2 3 0 192.0.2.8");
+    lease(p, "start", "bob s2 6 0 192.0.2.8");
     wait_id(p, "192.0.2.8", "bob", "ordinary");
     real_redis_kill(&p->server);
     assert_true(real_redis_until(p->base, is_not_current, p));
