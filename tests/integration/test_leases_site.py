@@ -105,6 +105,9 @@ def test_a_registration_follows_the_account(lab, gate, site, site_redis, started
     # A whole range is refused: nobody there gets out of it by registering.
     running.ctl("quarantine", "10.20.9.0/24", "--reason", "a whole range")
     wait_id(web, ELSEWHERE, "In quarantine")
+    page = web.browser(ELSEWHERE).get("/quarantine")
+    assert "Your line is in quarantine" in page.words and "a whole range" in page.words
+    assert "/quarantine" not in [form["action"] for form in page.forms()], "it is not his own to end"
     answer = confirm(web.browser(ELSEWHERE), link)
     assert (answer.status, place(answer)) == (303, "/register")
     running.ctl("release", "10.20.9.0/24")
