@@ -217,7 +217,7 @@ install: all
 	@# The operator's own texts stay; the new ones lie beside the README, to be compared.
 	[ -e $(DESTDIR)/etc/gate25/pages ] || cp -r conf/pages $(DESTDIR)/etc/gate25/pages
 	install -m 0644 README.md CHANGES.md $(DESTDIR)$(PREFIX)/share/gate25/
-	cp -r contrib/redis contrib/routers contrib/sysctl contrib/prometheus contrib/grafana conf/pages \
+	cp -r contrib/redis contrib/routers contrib/sysctl contrib/prometheus contrib/grafana contrib/freeradius contrib/kea conf/pages \
 	    $(DESTDIR)$(PREFIX)/share/gate25/
 	for unit in gate25d gate25-web gate25-bypassd; do \
 	    sed 's|@PREFIX@|$(PREFIX)|g' contrib/systemd/$$unit.service \
@@ -241,11 +241,12 @@ integration: deps
 	@$(MAKE) --no-print-directory $(PARALLEL) all
 	@tests/run-integration $(PYTEST)
 
-# A million standings, and a million decisions of Redis's compared with rate.c's: what the README says.
+# A million standings, a million leases, and a million decisions of Redis's compared with rate.c's: what the README says.
 million: deps
 	@$(MAKE) --no-print-directory $(PARALLEL) all $(BUILD)/tests/unit/test_functions
 	DECISIONS=1000000 $(BUILD)/tests/unit/test_functions
 	tests/lab/lab exec /usr/bin/python3 tests/bench/million.py
+	tests/lab/lab exec /usr/bin/python3 tests/bench/million_leases.py
 
 # How soon a gate follows its Redis to a new master: what the README says.
 failover: deps

@@ -12,6 +12,8 @@ parts=$here/.parts
 root=$parts/root
 unpacked="postfix redis-server sasl2-bin nsd prometheus unbound"
 alone="exim4-daemon-light opensmtpd" # each into a folder of its own: all have a sendmail
+radius="freeradius freeradius-common freeradius-config freeradius-redis freeradius-utils libfreeradius3"
+kea="kea-common kea-dhcp4-server kea-dhcp6-server kea-admin"
 fresh_lists=no
 
 die() {
@@ -79,6 +81,11 @@ check_libraries() {
         "$parts"/exim4-daemon-light/usr/sbin/exim4 "$parts"/opensmtpd/usr/sbin/smtpd; do
         LD_LIBRARY_PATH=$root/usr/lib/postfix ldd "$file" 2>/dev/null | sed -n "s|not found|& for $file|p"
     done >"$scratch/lost"
+    libs=$(echo "$parts"/freeradius/usr/lib/freeradius "$parts"/kea/usr/lib/*-linux-gnu* | tr ' ' :)
+    for file in "$parts"/freeradius/usr/sbin/freeradius "$parts"/freeradius/usr/bin/radclient \
+        "$parts"/freeradius/usr/lib/freeradius/rlm_redis*.so "$parts"/kea/usr/sbin/kea-dhcp[46]; do
+        LD_LIBRARY_PATH=$libs ldd "$file" 2>/dev/null | sed -n "s|not found|& for $file|p"
+    done >>"$scratch/lost"
     [ -s "$scratch/lost" ] || return 0
     cat "$scratch/lost" >&2
     die "libraries are missing: add their packages to scripts/packages.txt"
@@ -107,15 +114,22 @@ chmod 755 "$scratch"
 
 command -v dpkg-query >/dev/null || die "this needs Debian (written for 12, bookworm)"
 install_missing
-if [ "$(cat "$parts/complete" 2>/dev/null)" != "$unpacked $alone" ]; then
+wanted_parts="$unpacked $alone $radius $kea"
+if [ "$(cat "$parts/complete" 2>/dev/null)" != "$wanted_parts" ]; then
     for package in $unpacked; do
         unpack "$package" "$root"
     done
     for package in $alone; do
         unpack "$package" "$parts/$package"
     done
+    for package in $radius; do
+        unpack "$package" "$parts/freeradius"
+    done
+    for package in $kea; do
+        unpack "$package" "$parts/kea"
+    done
     link_redis
     check_libraries
-    echo "$unpacked $alone" >"$parts/complete"
+    echo "$wanted_parts" >"$parts/complete"
 fi
 install_browser

@@ -27,6 +27,7 @@ enum metric {
     METRIC_PAID_AHEAD,
     METRIC_STORE_OWED,
     METRIC_STANDINGS,      /* mirrored */
+    METRIC_LEASES,         /* mirrored */
     METRIC_STANDINGS_KEPT, /* in force although Redis has lost them */
     METRIC_MIRROR_SEEN,    /* monotonic ms when the mirror was last in step with Redis; 0: never */
     METRIC_JOURNAL_LINES,

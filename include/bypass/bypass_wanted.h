@@ -2,7 +2,8 @@
  *
  * The standing with the longest prefix over an address holds, as in svc/registry.h: a quarantined
  * line in a business customer's registered prefix is a hole in its range. What does not lie in the
- * subscribers' address space is left out: gate25d refuses it. */
+ * subscribers' address space is left out: gate25d refuses it. What is handed out by lease
+ * (`leases.prefixes`) is left out, too: who holds an address there is not told by standings. */
 #ifndef GATE25_BYPASS_BYPASS_WANTED_H
 #define GATE25_BYPASS_BYPASS_WANTED_H
 

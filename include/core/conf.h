@@ -138,6 +138,7 @@ struct conf {
     struct prefix *prefixes; /* the subscribers' address space */
     size_t prefix_count;
     unsigned ipv6_unit;
+    struct prefix_list leased; /* of them, what is handed out by lease, to whom it may be */
 
     enum intercept_mode mode;
     struct endpoint *listen;
@@ -188,6 +189,8 @@ bool limit_kind_counts_up(enum limit_kind k);
 /* An amount as a person would say it: "12 MB", "3.5 kB", "17 B" of bytes; "17" of others. */
 void limit_amount_words(enum limit_kind k, uint64_t n, struct text *out);
 const char *class_action_name(enum class_action a);
+/* Is `a` handed out by lease, so that standings hang on accounts? */
+bool conf_is_leased(const struct conf *c, const struct addr *a);
 /* The class called `name`, or NULL. */
 const struct conf_class *conf_class_named(const struct conf *c, struct span name);
 

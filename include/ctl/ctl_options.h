@@ -28,6 +28,7 @@ enum ctl_argument {
 #define CTL_TAKES_FOLLOW (1U << 3) /* and --count */
 #define CTL_TAKES_ROLE   (1U << 4) /* and --no-password, --by */
 #define CTL_TAKES_TOP    (1U << 5) /* --interval, --hours, --rows, --once and --count */
+#define CTL_TAKES_UNITS  (1U << 6)
 
 struct ctl_verb {
     const char *name;
@@ -47,7 +48,7 @@ struct ctl_options {
     unsigned count;
     unsigned interval_ms, hours, rows;
     bool counted; /* `count` was given */
-    bool json, follow, no_password, once, help, version;
+    bool json, follow, no_password, once, units, help, version;
 };
 
 #define CTL_COUNT_DEFAULT 20

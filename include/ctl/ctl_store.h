@@ -4,6 +4,7 @@
 
 #include "core/conf.h"
 #include "ctl/ctl_options.h"
+#include "ctl/ctl_subject.h"
 #include "svc/redis.h"
 #include "svc/standings.h"
 
@@ -49,8 +50,7 @@ int ctl_standing_remove(struct ctl *c, const struct standing *s)
 /* A standing as it was read. */
 struct ctl_standing {
     bool found;
-    struct prefix prefix;
-    char id[PREFIX_TEXT];
+    char id[CTL_ID];
     char class[CONF_NAME];
     int64_t since_s, until_s; /* 0: not known; no end */
     char by[CTL_FIELD], reason[CTL_FIELD], note[CTL_FIELD];
@@ -63,14 +63,14 @@ void ctl_class_list(const struct ctl *c, struct text *out);
 #define CTL_CLASS_UNKNOWN "class unknown to the configuration: passed over"
 
 bool ctl_standing_ended(const struct ctl *c, const struct ctl_standing *s);
-/* The standing of exactly this prefix, ended or not. -1: said why. */
-int ctl_standing_read(struct ctl *c, const struct prefix *p, struct ctl_standing *out)
+/* The standing of exactly this id, ended or not. -1: said why. */
+int ctl_standing_read(struct ctl *c, const char *id, struct ctl_standing *out)
     __attribute__((warn_unused_result));
-/* The standing that holds for `p` now: the longest prefix over it that has not ended and whose
- * class the configuration knows. Details are read too. `passed`, unless NULL, becomes the longest
- * that would hold before it if its class were known (without details). -1: said why. */
+/* The standing that holds for the subscriber now, on the terms of svc/registry.h. Details are read
+ * too. `passed`, unless NULL, becomes the longest prefix's that would hold before it if its class
+ * were known (without details). -1: said why. */
 int ctl_standing_over(
-    struct ctl *c, const struct prefix *p, struct ctl_standing *out, struct ctl_standing *passed)
-    __attribute__((warn_unused_result));
+    struct ctl *c, const struct ctl_subject *who, struct ctl_standing *out,
+    struct ctl_standing *passed) __attribute__((warn_unused_result));
 
 #endif

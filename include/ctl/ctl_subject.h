@@ -2,15 +2,22 @@
 #ifndef GATE25_CTL_CTL_SUBJECT_H
 #define GATE25_CTL_CTL_SUBJECT_H
 
+#include "core/account.h"
 #include "core/conf.h"
 
+#define CTL_ID ACCOUNT_TEXT /* room for a prefix, too */
+_Static_assert(CTL_ID >= PREFIX_TEXT, "an id may be a prefix");
+
 struct ctl_subject {
-    struct prefix prefix;
-    char id[PREFIX_TEXT];
+    struct prefix prefix; /* ADDR_NONE: an account was named, wherever it is */
+    char id[CTL_ID];
+    bool address; /* a mere address was named */
+    bool account; /* the id is one, named or found by ctl_lease_resolve() */
 };
 
-/* An address stands for its unit, a prefix for exactly itself; both must lie within the
- * subscribers' prefixes. False: `error` says why not, and what is allowed. */
+/* An address stands for its unit (ctl_lease_resolve() finds out whose that is), a prefix for
+ * exactly itself; both must lie within the subscribers' prefixes. What is neither may be an
+ * account. False: `error` says why not, and what is allowed. */
 bool ctl_subject_parse(
     const struct conf *conf, struct span s, struct ctl_subject *out, struct text *error);
 

@@ -18,16 +18,31 @@ void registry_set_conf(struct registry *r, struct conf *conf); /* after a reload
 
 /* What a lookup finds. */
 struct registry_entry {
-    struct prefix unit; /* the standing's prefix; of the unit itself when there is none */
+    struct prefix
+        unit; /* the standing's prefix; of the unit itself when there is none, or a lease */
     const struct conf_class *class; /* in the configuration passed to the lookup; never NULL */
     bool standing;                  /* false: nothing is said of this unit, class is the default */
+    const char *account; /* that holds the unit by a lease: it is the id. NULL: none, the id is
+                          * `unit`. Valid until the loop's next turn */
+    struct prefix over;  /* with an account: the wider prefix that its class comes from */
 };
 
-/* The standing with the longest prefix over `a` that has not ended at `now_s` (Unix seconds). A
- * standing whose class the configuration does not know counts as none. */
+/* Who is at `a` at `now_s` (Unix seconds), and what his standing is. A standing that has ended, or
+ * whose class the configuration does not know, counts as none.
+ *
+ * Outside of leases.prefixes: the standing with the longest prefix over `a`. Within: where a lease
+ * names an account, the account's standing; without one, as where there is no lease, the longest
+ * one over more than a unit. What was said of a unit itself, or of a part of it, was said of
+ * somebody who was there once, and is passed over. */
 void registry_find(
     const struct registry *r, const struct conf *conf, const struct addr *a, int64_t now_s,
     struct registry_entry *out);
+/* The standing of an account, wherever it is: true, and `class` is set. */
+bool registry_find_account(
+    const struct registry *r, const struct conf *conf, const char *account, int64_t now_s,
+    const struct conf_class **class);
+#define REGISTRY_ID 64 /* room for the id of any entry */
+void registry_id(const struct registry_entry *e, char out[REGISTRY_ID]);
 
 /* --- for who keeps something made of the standings --- */
 
@@ -51,6 +66,8 @@ bool registry_get(
 size_t registry_size(const struct registry *r);
 /* Standings in force that Redis has lost, at the last scan. */
 size_t registry_kept(const struct registry *r);
-bool registry_is_current(const struct registry *r); /* scanned, and following changes */
+/* Standings, and leases where there are any, are read, and changes are followed. */
+bool registry_is_current(const struct registry *r);
+size_t registry_leases(const struct registry *r);
 
 #endif

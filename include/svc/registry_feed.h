@@ -32,7 +32,8 @@ int feed_ask_changes(struct feed_request f, const char *position, unsigned block
 bool feed_position(const struct redis_reply *reply, char out[FEED_POSITION]);
 bool feed_position_before(const char *a, const char *b);
 
-/* Puts what one HSCAN brought into the map; ids that are no prefixes are left aside. */
+/* Puts what one HSCAN brought into the map; ids that are no prefixes and no accounts are
+ * left aside. */
 bool feed_scan(
     const struct redis_reply *reply, struct class_names *names, struct prefix_map *map,
     struct span *cursor);

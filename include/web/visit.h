@@ -24,10 +24,13 @@ struct visit {
     struct span path;
     struct form query, form; /* `form` of a POST */
 
-    /* Who connects. The id is that of the standing over the address, or of the unit. */
+    /* Who connects. The id is the account that holds the address by a lease, or that of the
+     * standing over the address, or of the unit. */
     struct addr client;
-    struct prefix unit; /* what the subscriber has been given */
-    bool is_subscriber; /* the address is of the subscribers' space */
+    struct prefix unit;  /* what the subscriber has been given */
+    bool is_subscriber;  /* the address is of the subscribers' space */
+    bool holder_unknown; /* it is handed out by lease, and nobody knows to whom: the unit's
+                          * standing, log and registration may be somebody else's */
     struct registry_entry entry;
     char id[VISIT_ID];
     bool own; /* the id is the subscriber's alone, not of a standing over a wider prefix */

@@ -33,6 +33,7 @@ static const struct metric_row rows[METRIC_COUNT] = {
          "subscribers of whom Redis is still to be told what went through while it was away",
          METRIC_SUM},
     [METRIC_STANDINGS] = {"standings", "standings mirrored by every worker", METRIC_LEAST},
+    [METRIC_LEASES] = {"leases", "leases mirrored by every worker", METRIC_LEAST},
     [METRIC_STANDINGS_KEPT] =
         {"standings_kept", "standings in force although Redis has lost them", METRIC_MOST},
     [METRIC_MIRROR_SEEN] =

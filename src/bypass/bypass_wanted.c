@@ -31,6 +31,27 @@ static bool is_subscribers(const struct conf *conf, const struct prefix *p)
     return false;
 }
 
+/* What is handed out by lease hangs on accounts, which no set of addresses can follow: such a
+ * standing counts for nothing there (svc/registry.h), and nobody there is let by. */
+static bool is_leased(const struct conf *conf, const struct prefix *p)
+{
+    for (size_t i = 0; i < conf->leased.count; i++) {
+        const struct prefix *leased = &conf->leased.at[i];
+
+        if (p->len >= leased->len && prefix_contains(leased, &p->addr)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_leased(struct bypass_wanted *w)
+{
+    for (size_t i = 0; i < w->conf->leased.count; i++) {
+        add_entry(w, &w->odd, (struct bypass_entry){w->conf->leased.at[i], false, 0});
+    }
+}
+
 static unsigned unit_length(const struct conf *conf, uint8_t family)
 {
     return family == ADDR_IPV4 ? addr_bits(ADDR_IPV4) : conf->ipv6_unit;
@@ -40,7 +61,8 @@ void bypass_wanted_add(
     struct bypass_wanted *w, const struct prefix *p, const struct conf_class *class,
     int64_t until_s)
 {
-    if (class == NULL || (until_s != 0 && until_s <= w->unix_s) || !is_subscribers(w->conf, p)) {
+    if (class == NULL || (until_s != 0 && until_s <= w->unix_s) || !is_subscribers(w->conf, p) ||
+        is_leased(w->conf, p)) {
         return;
     }
     if (until_s != 0 && (w->next_end_s == 0 || until_s < w->next_end_s)) {
@@ -262,6 +284,7 @@ static void make_ranges(struct bypass_wanted *w)
 
 int bypass_wanted_finish(struct bypass_wanted *w)
 {
+    add_leased(w);
     if (!w->failed) {
         split_units(w);
     }

@@ -234,6 +234,7 @@ static bool gather_part(struct bypass *b)
     if (w.next_end_s != 0 && (b->next_end_s == 0 || w.next_end_s < b->next_end_s)) {
         b->next_end_s = w.next_end_s;
     }
+    free(w.odd.at); /* of all that was touched none has to do with it */
     b->wanted = w.sets;
     b->change =
         (struct bypass_change){.held = &b->part, .wanted = &b->wanted, .clock_s = w.clock_s};

@@ -153,6 +153,16 @@ const char *class_action_name(enum class_action a)
     return names[a];
 }
 
+bool conf_is_leased(const struct conf *c, const struct addr *a)
+{
+    for (size_t i = 0; i < c->leased.count; i++) {
+        if (prefix_contains(&c->leased.at[i], a)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 const struct conf_class *conf_class_named(const struct conf *c, struct span name)
 {
     for (size_t i = 0; i < c->class_count; i++) {

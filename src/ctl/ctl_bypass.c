@@ -35,6 +35,9 @@ json_t *ctl_bypass_show(const struct ctl *c, const struct prefix *who)
 {
     char text[PREFIX_TEXT], verb[PREFIX_TEXT + 8];
 
+    if (who->addr.family == ADDR_NONE) { /* an account */
+        return NULL;
+    }
     prefix_format(who, text);
     snprintf(verb, sizeof(verb), "show %s", text);
     return ctl_bypass_ask(c, verb);

@@ -1,7 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/store_keys.h"
+#include "ctl/ctl_lease.h"
 #include "ctl/ctl_passed.h"
 #include "ctl/ctl_subject.h"
 #include "ctl/ctl_text.h"
@@ -10,14 +10,13 @@
 #include "svc/meter.h"
 #include "svc/meter_codec.h"
 
-#define ACCOUNT 300
-#define LINE    256
+#define LINE 256
 
 /* All that is known of an address. */
 struct finding {
     struct addr address;
     struct ctl_subject unit;
-    char account[ACCOUNT];                /* of the lease; empty: none */
+    char account[CTL_ID];                 /* of the lease; empty: none */
     struct ctl_standing standing, passed; /* passed over: its class is unknown */
     const char *id;                       /* whose meters count */
     const struct conf_class *class;
@@ -25,27 +24,6 @@ struct finding {
     struct meter_level levels[METER_WINDOWS];
     bool level_known[METER_WINDOWS];
 };
-
-static void use_lease(void *context, const struct redis_reply *reply)
-{
-    struct finding *f = context;
-    struct span account;
-    struct text t;
-
-    if (redis_reply_text(reply, &account)) {
-        text_init(&t, f->account, sizeof(f->account));
-        text_add(&t, account);
-    }
-}
-
-static int read_lease(struct ctl *c, struct finding *f)
-{
-    char key[STORE_KEY];
-    const struct span words[] = {
-        SPAN_LITERAL("GET"), store_key(STORE_KEY_LEASE, span_of(f->unit.id), key)};
-
-    return ctl_call(c, words, 2, CTL_ANSWER_MS, use_lease, f);
-}
 
 static void use_levels(void *context, const struct redis_reply *reply)
 {
@@ -78,9 +56,17 @@ static int read_levels(struct ctl *c, struct finding *f)
 /* As the gate finds it, svc/registry.h. */
 static int find(struct ctl *c, struct finding *f)
 {
-    struct prefix whole = prefix_of(&f->address, addr_bits(f->address.family));
+    struct ctl_subject who = f->unit;
 
-    if (ctl_standing_over(c, &whole, &f->standing, &f->passed) != 0 || read_lease(c, f) != 0) {
+    if (ctl_lease_resolve(c, &who) != 0) {
+        return -1;
+    }
+    if (who.account) {
+        snprintf(f->account, sizeof(f->account), "%s", who.id);
+    } else {
+        who.prefix = prefix_of(&f->address, addr_bits(f->address.family));
+    }
+    if (ctl_standing_over(c, &who, &f->standing, &f->passed) != 0) {
         return -1;
     }
     if (f->standing.found) {
@@ -89,6 +75,9 @@ static int find(struct ctl *c, struct finding *f)
     } else {
         f->id = f->unit.id;
         f->class = &c->conf->classes[c->conf->default_class];
+    }
+    if (f->account[0] != '\0') {
+        f->id = f->account;
     }
     return read_levels(c, f);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/store_keys.h"
+#include "ctl/ctl_lease.h"
 #include "ctl/ctl_text.h"
 #include "ctl/ctl_time.h"
 #include "ctl/ctl_verbs.h"
@@ -189,11 +190,58 @@ static void say_no_class(const struct ctl *c, const struct list *l)
         known);
 }
 
-static enum ctl_exit print_found(const struct ctl *c, const struct list *l)
+/* Adds the addresses and prefixes for which the standing holds now. -1: said why. */
+static int add_units(struct ctl *c, const struct row *row, json_t *units)
+{
+    struct ctl_subject who = {.prefix = row->prefix};
+    json_t *leases;
+
+    if ((row->until_s != 0 && row->until_s <= c->now_s) || !ctl_class_known(c, row->class)) {
+        return 0;
+    }
+    if (row->prefix.addr.family != ADDR_NONE) {
+        if (!ctl_lease_hides(c, &who)) {
+            json_array_append_new(units, json_string(row->id));
+        }
+        return 0;
+    }
+    who.account = account_parse(span_of(row->id), who.id);
+    leases = who.account ? ctl_leases_read(c, &who) : json_array();
+    for (size_t i = 0; i < json_array_size(leases); i++) {
+        json_array_append(units, json_object_get(json_array_get(leases, i), "unit"));
+    }
+    json_decref(leases);
+    return leases == NULL ? -1 : 0;
+}
+
+static enum ctl_exit print_units(struct ctl *c, const struct list *l)
+{
+    json_t *units = json_array();
+
+    for (size_t i = 0; i < l->count; i++) {
+        if (!is_repeated(l, i) && add_units(c, &l->rows[i], units) != 0) {
+            json_decref(units);
+            return CTL_REFUSED;
+        }
+    }
+    if (c->options->json) {
+        return ctl_json_print(units) == 0 ? CTL_DONE : CTL_REFUSED;
+    }
+    for (size_t i = 0; i < json_array_size(units); i++) {
+        puts(json_string_value(json_array_get(units, i)));
+    }
+    json_decref(units);
+    return CTL_DONE;
+}
+
+static enum ctl_exit print_found(struct ctl *c, const struct list *l)
 {
     if (l->class != NULL && l->count == 0 && !ctl_class_known(c, l->class)) {
         say_no_class(c, l);
         return CTL_REFUSED;
+    }
+    if (c->options->units) {
+        return print_units(c, l);
     }
     if (c->options->json) {
         return print_json(c, l) == 0 ? CTL_DONE : CTL_REFUSED;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "core/store_keys.h"
+#include "ctl/ctl_lease.h"
 #include "ctl/ctl_log_line.h"
 #include "ctl/ctl_subject.h"
 #include "ctl/ctl_text.h"
@@ -145,7 +146,7 @@ static int print_from_either(
     if (r->entries > 0) {
         return 0;
     }
-    if (ctl_standing_over(c, &who->prefix, &holds, NULL) != 0) {
+    if (ctl_standing_over(c, who, &holds, NULL) != 0) {
         return -1;
     }
     if (!holds.found || strcmp(holds.id, who->id) == 0) {
@@ -168,7 +169,8 @@ enum ctl_exit ctl_log(struct ctl *c)
         ctl_say("%s", why);
         return CTL_REFUSED;
     }
-    if (ctl_connect(c, NULL) != 0 || print_from_either(c, &r, &key, &who, array) != 0) {
+    if (ctl_connect(c, NULL) != 0 || ctl_lease_resolve(c, &who) != 0 ||
+        print_from_either(c, &r, &key, &who, array) != 0) {
         return CTL_REFUSED;
     }
     if (c->options->follow) {

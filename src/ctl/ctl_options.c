@@ -22,6 +22,7 @@ enum {
     OPTION_HOURS,
     OPTION_ROWS,
     OPTION_ONCE,
+    OPTION_UNITS,
     OPTION_CONFIG,
     OPTION_JSON,
     OPTION_HELP,
@@ -40,6 +41,7 @@ static const struct option long_options[] = {
     {"hours", required_argument, NULL, OPTION_HOURS},
     {"rows", required_argument, NULL, OPTION_ROWS},
     {"once", no_argument, NULL, OPTION_ONCE},
+    {"units", no_argument, NULL, OPTION_UNITS},
     {"config", required_argument, NULL, OPTION_CONFIG},
     {"follow", no_argument, NULL, 'f'},
     {"count", required_argument, NULL, 'n'},
@@ -62,6 +64,7 @@ static const struct {
     {OPTION_BY, CTL_TAKES_REASON | CTL_TAKES_ROLE, "--by"},
     {OPTION_ROLE, CTL_TAKES_ROLE, "--role"},
     {OPTION_NO_PASSWORD, CTL_TAKES_ROLE, "--no-password"},
+    {OPTION_UNITS, CTL_TAKES_UNITS, "--units"},
     {'f', CTL_TAKES_FOLLOW, "-f"},
     {'n', CTL_TAKES_FOLLOW | CTL_TAKES_TOP, "-n"},
     {OPTION_INTERVAL, CTL_TAKES_TOP, "--interval"},
@@ -127,6 +130,9 @@ static int set(struct ctl_options *o, int option, const char *value, struct text
         return set_words(&o->role, "--role", value, error);
     case OPTION_NO_PASSWORD:
         o->no_password = true;
+        return 0;
+    case OPTION_UNITS:
+        o->units = true;
         return 0;
     case OPTION_CONFIG:
         return set_words(&o->config, "--config", value, error);

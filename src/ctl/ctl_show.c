@@ -3,6 +3,7 @@
 
 #include "ctl/ctl_bypass.h"
 #include "ctl/ctl_history.h"
+#include "ctl/ctl_lease.h"
 #include "ctl/ctl_passed.h"
 #include "ctl/ctl_subject.h"
 #include "ctl/ctl_text.h"
@@ -62,13 +63,19 @@ static void print_instead(const struct ctl *c, const struct ctl_standing *holds)
 
 static void print_all(
     const struct ctl *c, const struct ctl_subject *who, const struct ctl_standing *own,
-    const struct ctl_standing *holds, const struct ctl_standing *passed, const json_t *history)
+    const struct ctl_standing *holds, const struct ctl_standing *passed, const json_t *leases,
+    const json_t *history)
 {
     printf("%s\n", who->id);
+    ctl_leases_print(leases);
+    if (own->found && ctl_lease_hides(c, who)) {
+        ctl_print_rowf("passed over", "its own standing: it is handed out by lease");
+    }
     if (own->found) {
         print_standing(c, own);
     }
-    if (!own->found || ctl_standing_ended(c, own) || !ctl_class_known(c, own->class)) {
+    if (!own->found || ctl_standing_ended(c, own) || !ctl_class_known(c, own->class) ||
+        ctl_lease_hides(c, who)) {
         print_instead(c, holds);
     }
     if (!own->found || strcmp(own->id, passed->id) != 0) {
@@ -85,21 +92,24 @@ static void print_all(
 
 static enum ctl_exit answer(
     struct ctl *c, const struct ctl_subject *who, const struct ctl_standing *own,
-    const struct ctl_standing *holds, const struct ctl_standing *passed, json_t *history)
+    const struct ctl_standing *holds, const struct ctl_standing *passed, json_t *leases,
+    json_t *history)
 {
-    enum ctl_exit result = own->found || holds->found ? CTL_DONE : CTL_REFUSED;
+    enum ctl_exit result =
+        own->found || holds->found || json_array_size(leases) > 0 ? CTL_DONE : CTL_REFUSED;
 
     if (c->options->json) {
         json_t *all = json_pack(
-            "{s:s, s:s, s:o, s:o, s:o, s:o*, s:o}", "id", who->id, "class",
+            "{s:s, s:s, s:o, s:o, s:o, s:o, s:o*, s:o}", "id", who->id, "class",
             holds->found ? holds->class : c->conf->classes[c->conf->default_class].name, "standing",
             standing_json(c, own), "in_force", standing_json(c, holds), "passed_over",
-            ctl_passed_json(passed), "bypass", ctl_bypass_show(c, &who->prefix), "changes",
-            history);
+            ctl_passed_json(passed), "leases", leases, "bypass", ctl_bypass_show(c, &who->prefix),
+            "changes", history);
 
         return ctl_json_print(all) == 0 ? result : CTL_REFUSED;
     }
-    print_all(c, who, own, holds, passed, history);
+    print_all(c, who, own, holds, passed, leases, history);
+    json_decref(leases);
     json_decref(history);
     if (result != CTL_DONE) {
         ctl_say("%s has no standing", who->id);
@@ -113,20 +123,23 @@ enum ctl_exit ctl_show(struct ctl *c)
     struct ctl_standing own, holds, passed;
     char why[1024];
     struct text error;
-    json_t *history;
+    json_t *history, *leases;
 
     text_init(&error, why, sizeof(why));
     if (!ctl_subject_parse(c->conf, span_of(c->options->argument), &who, &error)) {
         ctl_say("%s", why);
         return CTL_REFUSED;
     }
-    if (ctl_connect(c, NULL) != 0 || ctl_standing_read(c, &who.prefix, &own) != 0 ||
-        ctl_standing_over(c, &who.prefix, &holds, &passed) != 0) {
+    if (ctl_connect(c, NULL) != 0 || ctl_lease_resolve(c, &who) != 0 ||
+        ctl_standing_read(c, who.id, &own) != 0 ||
+        ctl_standing_over(c, &who, &holds, &passed) != 0) {
         return CTL_REFUSED;
     }
-    history = ctl_history_read(c, who.id);
+    leases = ctl_leases_read(c, &who);
+    history = leases == NULL ? NULL : ctl_history_read(c, who.id);
     if (history == NULL) {
+        json_decref(leases);
         return CTL_REFUSED;
     }
-    return answer(c, &who, &own, &holds, &passed, history);
+    return answer(c, &who, &own, &holds, &passed, leases, history);
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "core/verdict.h"
+#include "ctl/ctl_lease.h"
 #include "ctl/ctl_subject.h"
 #include "ctl/ctl_text.h"
 #include "ctl/ctl_time.h"
@@ -54,16 +55,33 @@ static enum ctl_exit begin(struct change *h, struct ctl *c)
     }
     ctl_who(h->by);
     h->ctl = c;
-    h->write.id = span_of(h->subject.id);
     h->write.since_s = c->now_s;
     h->write.by = o->by == NULL ? span_of(h->by) : span_of(o->by);
     h->write.reason = span_or_none(o->reason);
     h->write.note = span_or_none(o->note);
     h->write.verb = span_of(o->verb->name);
-    if (ctl_connect(c, NULL) != 0 || ctl_standing_read(c, &h->subject.prefix, &h->before) != 0) {
+    if (ctl_connect(c, NULL) != 0 || ctl_lease_resolve(c, &h->subject) != 0 ||
+        ctl_standing_read(c, h->subject.id, &h->before) != 0) {
         return CTL_REFUSED;
     }
+    h->write.id = span_of(h->subject.id);
     return CTL_DONE;
+}
+
+/* What was said of an address would hold for whoever gets it next. */
+static bool may_be_set(const struct change *h)
+{
+    if (!ctl_lease_hides(h->ctl, &h->subject)) {
+        return true;
+    }
+    ctl_say(
+        "%s is handed out by lease (leases.prefixes): %s; a standing there hangs on the account, "
+        "so "
+        "name that",
+        h->subject.id,
+        h->subject.address ? "nobody is known to hold it now"
+                           : "as a prefix it may be anybody's tomorrow");
+    return false;
 }
 
 static const struct conf_class *find_class(const struct ctl *c, const char *name)
@@ -101,6 +119,9 @@ static enum ctl_exit report(const struct change *h, const char *sentence)
         ctl_time_format(s->until_s, until);
     }
     printf("%s %s", h->subject.id, sentence);
+    if (h->subject.account && h->subject.address) {
+        printf(", which holds %s now", h->ctl->options->argument);
+    }
     if (h->ctl->options->class != NULL) {
         printf(", class %.*s", (int)s->class.len, s->class.at);
     }
@@ -119,6 +140,9 @@ static enum ctl_exit report(const struct change *h, const char *sentence)
 
 static enum ctl_exit set(struct change *h, const struct conf_class *class, const char *sentence)
 {
+    if (!may_be_set(h)) {
+        return CTL_REFUSED;
+    }
     h->write.class = span_of(class->name);
     if (ctl_standing_set(h->ctl, &h->write) != 0) {
         return CTL_REFUSED;
@@ -224,7 +248,7 @@ static int want_standing(const struct change *h, const char *again)
     if (h->before.found) {
         return 0;
     }
-    if (ctl_standing_over(h->ctl, &h->subject.prefix, &wider, NULL) != 0) {
+    if (ctl_standing_over(h->ctl, &h->subject, &wider, NULL) != 0) {
         return -1;
     }
     if (wider.found) {

@@ -243,23 +243,17 @@ struct search {
     struct ctl_standing *out, *passed;
 };
 
-static void set_prefix(struct ctl_standing *s, struct prefix p)
-{
-    s->prefix = p;
-    prefix_format(&p, s->id);
-}
-
 static void use_exact(void *context, const struct redis_reply *reply)
 {
     fill(context, reply);
 }
 
-int ctl_standing_read(struct ctl *c, const struct prefix *p, struct ctl_standing *out)
+int ctl_standing_read(struct ctl *c, const char *id, struct ctl_standing *out)
 {
     struct span words[] = {SPAN_LITERAL("HGET"), SPAN_LITERAL(STORE_STANDINGS), {out->id, 0}};
 
     *out = (struct ctl_standing){0};
-    set_prefix(out, *p);
+    copy(out->id, sizeof(out->id), span_of(id));
     words[2] = span_of(out->id);
     if (ctl_call(c, words, 3, CTL_ANSWER_MS, use_exact, out) != 0) {
         return -1;
@@ -278,7 +272,8 @@ static void use_covering(void *context, const struct redis_reply *reply)
         if (!fill(&candidate, redis_reply_at(reply, i)) || ctl_standing_ended(s->ctl, &candidate)) {
             continue;
         }
-        set_prefix(&candidate, prefix_of(&s->p->addr, s->p->len - i));
+        struct prefix shorter = prefix_of(&s->p->addr, s->p->len - i);
+        prefix_format(&shorter, candidate.id);
         if (ctl_class_known(s->ctl, candidate.class)) {
             *s->out = candidate;
             return;
@@ -289,7 +284,7 @@ static void use_covering(void *context, const struct redis_reply *reply)
     }
 }
 
-int ctl_standing_over(
+static int read_over(
     struct ctl *c, const struct prefix *p, struct ctl_standing *out, struct ctl_standing *passed)
 {
     char ids[LENGTHS][PREFIX_TEXT];
@@ -311,4 +306,36 @@ int ctl_standing_over(
         *passed = unknown;
     }
     return out->found ? read_details(c, out) : 0;
+}
+
+/* What was said of a unit that is handed out by lease was said of somebody who was there once. */
+static struct prefix counted(const struct ctl *c, const struct prefix *p)
+{
+    unsigned unit = prefix_unit(&p->addr, c->conf->ipv6_unit).len;
+
+    return conf_is_leased(c->conf, &p->addr) && p->len >= unit ? prefix_of(&p->addr, unit - 1) : *p;
+}
+
+int ctl_standing_over(
+    struct ctl *c, const struct ctl_subject *who, struct ctl_standing *out,
+    struct ctl_standing *passed)
+{
+    struct prefix p = counted(c, &who->prefix);
+
+    if (passed != NULL) {
+        *passed = (struct ctl_standing){0};
+    }
+    if (who->account) {
+        if (ctl_standing_read(c, who->id, out) != 0) {
+            return -1;
+        }
+        if (out->found && !ctl_standing_ended(c, out) && ctl_class_known(c, out->class)) {
+            return 0;
+        }
+        if (passed != NULL && out->found && !ctl_standing_ended(c, out)) {
+            *passed = *out;
+        }
+        *out = (struct ctl_standing){0};
+    }
+    return who->prefix.addr.family == ADDR_NONE ? 0 : read_over(c, &p, out, passed);
 }

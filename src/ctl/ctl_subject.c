@@ -48,30 +48,45 @@ static bool read_prefix(struct span s, struct prefix *out, struct text *error)
     }
 }
 
-static bool read_address(
-    const struct conf *conf, struct span s, struct prefix *out, struct text *error)
+/* What an address in a wrong form is, no account is either (core/account.h). */
+static bool read_account(
+    const struct conf *conf, struct span s, struct ctl_subject *out, struct text *error)
 {
-    struct addr a;
-
-    if (!addr_parse(s, &a)) {
+    if (!account_parse(s, out->id)) {
         text_addf(
             error,
-            "\"%.*s\" is neither an address nor a prefix, which is what this version understands "
-            "(accounts come with leases)",
+            "\"%.*s\" is neither an address nor a prefix, nor an account, which "
+            "is " ACCOUNT_ALLOWED,
             (int)s.len, s.at);
         return false;
     }
-    *out = prefix_unit(&a, conf->ipv6_unit);
+    if (conf->leased.count == 0) {
+        text_addf(
+            error,
+            "\"%.*s\" is neither an address nor a prefix; accounts come with leases, for which "
+            "leases.prefixes must be set",
+            (int)s.len, s.at);
+        return false;
+    }
+    out->account = true;
     return true;
 }
 
 bool ctl_subject_parse(
     const struct conf *conf, struct span s, struct ctl_subject *out, struct text *error)
 {
-    bool slash = s.len > 0 && memchr(s.at, '/', s.len) != NULL;
+    char account[ACCOUNT_TEXT];
+    struct addr a;
 
-    if (slash ? !read_prefix(s, &out->prefix, error)
-              : !read_address(conf, s, &out->prefix, error)) {
+    *out = (struct ctl_subject){0};
+    if (addr_parse(s, &a)) {
+        out->address = true;
+        out->prefix = prefix_unit(&a, conf->ipv6_unit);
+    } else if (
+        s.len == 0 || !memchr(s.at, '/', s.len) ||
+        (conf->leased.count > 0 && account_parse(s, account))) {
+        return read_account(conf, s, out, error);
+    } else if (!read_prefix(s, &out->prefix, error)) {
         return false;
     }
     if (!is_allowed(conf, &out->prefix)) {

@@ -23,8 +23,8 @@ const struct ctl_verb ctl_verbs[] = {
     {"release", CTL_ARGUMENT_MUST, WHO, CTL_TAKES_REASON, "Ends a quarantine.\n", ctl_release},
     {"show", CTL_ARGUMENT_MUST, WHO, 0, "Shows the subscriber's standing and its last changes.\n",
      ctl_show},
-    {"list", CTL_ARGUMENT_MAY, "CLASS", 0, "Lists all standings, or those of one class.\n",
-     ctl_list},
+    {"list", CTL_ARGUMENT_MAY, "CLASS", CTL_TAKES_UNITS,
+     "Lists all standings, or those of one class.\n", ctl_list},
     {"log", CTL_ARGUMENT_MUST, WHO, CTL_TAKES_FOLLOW,
      "Shows the last entries (-n) of the subscriber's log; -f waits for more.\n", ctl_log},
     {"explain", CTL_ARGUMENT_MUST, "ADDRESS", 0,
@@ -66,6 +66,9 @@ static const struct {
     const char *text;
 } option_help[] = {
     {CTL_TAKES_CLASS, "  --class CLASS   a class of the configuration\n"},
+    {CTL_TAKES_UNITS,
+     "  --units         the addresses and prefixes alone for which they hold now, those of "
+     "accounts too\n"},
     {CTL_TAKES_UNTIL, "  --until WHEN    when it ends: " CTL_UNTIL_FORMAT "\n"},
     {CTL_TAKES_REASON, "  --reason TEXT   why; the subscriber may be told\n"
                        "  --note TEXT     for operators\n"},
@@ -121,7 +124,9 @@ static void print_help(const struct ctl_verb *verb)
     }
     printf(
         "\nSUBSCRIBER is an address, which stands for its unit (IPv4: itself, IPv6: the prefix of\n"
-        "subscribers.ipv6-unit), or a prefix, which stands for exactly itself.\n");
+        "subscribers.ipv6-unit) or, with leases, for the account that holds it now; or a prefix, "
+        "which\n"
+        "stands for exactly itself; or an account.\n");
     print_options(takes);
     printf("\nExit: 0 done, 1 refused or not found, 2 wrong use.\n");
 }

@@ -132,9 +132,9 @@ bool master_has_workers(const struct master *m)
 /* What the dead one said of the present is no longer true. */
 static void forget_present(struct master_worker *w)
 {
-    static const enum metric present[] = {
-        METRIC_SESSIONS_OPEN, METRIC_STORE_UP, METRIC_STORE_OWED, METRIC_STANDINGS,
-        METRIC_STANDINGS_KEPT};
+    static const enum metric present[] = {METRIC_SESSIONS_OPEN, METRIC_STORE_UP,
+                                          METRIC_STORE_OWED,    METRIC_STANDINGS,
+                                          METRIC_LEASES,        METRIC_STANDINGS_KEPT};
     struct master *m = w->master;
     for (size_t i = 0; i < sizeof(present) / sizeof(present[0]); i++) {
         metrics_set(&m->metrics[w->number], present[i], 0);

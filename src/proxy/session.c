@@ -344,11 +344,18 @@ static void identify(struct session *s, int fd)
     s->setup.refused = admission_check(s->conf, &facts);
     if (s->setup.refused.action != VERDICT_FORWARD) {
         addr_format(&s->client.addr, s->subscriber);
+        addr_format(&s->client.addr, s->line);
         return;
     }
     struct registry_entry entry;
     registry_find(g->registry, s->conf, &s->client.addr, clock_unix_ms() / 1000, &entry);
-    prefix_format(&entry.unit, s->subscriber);
+    registry_id(&entry, s->subscriber);
+    prefix_format(&entry.unit, s->line);
+    if (entry.over.addr.family == ADDR_NONE) {
+        registry_id(&entry, s->standing);
+    } else {
+        prefix_format(&entry.over, s->standing);
+    }
     s->subscriber_known = true;
     s->setup.class = entry.class;
 }
@@ -387,7 +394,7 @@ static int open_session(struct session *s, struct gate *gate, int fd)
 static void begin(struct session *s)
 {
     bool refuses = s->setup.class && s->setup.class->action == ACTION_REFUSE;
-    if (refuses && gate_ask_reason(s->gate, s->id, s->subscriber) == 0) {
+    if (refuses && gate_ask_reason(s->gate, s->id, s->standing) == 0) {
         stream_rest(&s->stream[SIDE_CLIENT], STREAM_REST_ANSWER, true);
         return;
     }
@@ -410,7 +417,7 @@ int session_start(struct gate *gate, int fd, const struct endpoint *peer)
     case_format(gate_case(gate), s->case_id);
     s->setup.conf = s->conf;
     s->setup.case_id = s->case_id;
-    s->setup.subscriber = s->subscriber;
+    s->setup.subscriber = s->line;
     identify(s, fd);
     count_start(s);
     dialog_init(&s->dialog, &s->setup);

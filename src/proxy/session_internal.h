@@ -40,8 +40,10 @@ struct session {
     bool undelivered;   /* the client must not think that all it sent has arrived */
     bool passed_end[2]; /* opaque: this side's half-close was passed on */
     char case_id[CASE_TEXT];
-    char subscriber[PREFIX_TEXT];
-    char *reason; /* of a standing that refuses; NULL: none, or not known */
+    char subscriber[REGISTRY_ID]; /* the id */
+    char standing[REGISTRY_ID];   /* whose standing it has */
+    char line[PREFIX_TEXT];       /* what replies call it: nobody is told an account's name */
+    char *reason;                 /* of a standing that refuses; NULL: none, or not known */
     struct dialog_setup setup;
     struct dialog dialog;
 };

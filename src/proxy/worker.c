@@ -177,6 +177,7 @@ static void on_second(evutil_socket_t fd, short what, void *context)
     struct worker *w = context;
     gate_tell_store(&w->gate);
     metrics_set(w->setup->metrics, METRIC_STANDINGS, registry_size(w->gate.registry));
+    metrics_set(w->setup->metrics, METRIC_LEASES, registry_leases(w->gate.registry));
     metrics_set(w->setup->metrics, METRIC_STANDINGS_KEPT, registry_kept(w->gate.registry));
     if (registry_is_current(w->gate.registry)) {
         metrics_set(w->setup->metrics, METRIC_MIRROR_SEEN, (uint64_t)clock_monotonic_ms());

@@ -55,6 +55,44 @@ static bool check_units(const struct conf_reader *r)
     return true;
 }
 
+static bool is_subscribers(const struct conf *c, const struct prefix *p)
+{
+    for (size_t i = 0; i < c->prefix_count; i++) {
+        if (p->len >= c->prefixes[i].len && prefix_contains(&c->prefixes[i], &p->addr)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A unit is leased as a whole or not at all. */
+static bool check_leases(const struct conf_reader *r)
+{
+    cfg_t *section = cfg_getsec(r->cfg, "leases");
+    const cfg_opt_t *opt = cfg_getopt(section, "prefixes");
+
+    for (size_t i = 0; i < r->conf->leased.count; i++) {
+        const struct prefix *p = &r->conf->leased.at[i];
+        const struct conf_value *value = opt->values[i]->ptr;
+
+        if (!is_subscribers(r->conf, p)) {
+            return conf_fail(
+                r, value->line,
+                "leases.prefixes: \"%s\" is not within the subscribers' prefixes; allowed: those "
+                "in subscribers.prefixes, and parts of them",
+                value->text);
+        }
+        if (p->addr.family == ADDR_IPV6 && p->len > r->conf->ipv6_unit) {
+            return conf_fail(
+                r, value->line,
+                "leases.prefixes: \"%s\" is smaller than one subscriber's prefix (ipv6-unit = %u); "
+                "allowed: a length of up to %u",
+                value->text, r->conf->ipv6_unit, r->conf->ipv6_unit);
+        }
+    }
+    return true;
+}
+
 static bool check_web(const struct conf_reader *r)
 {
     const struct conf_web *w = &r->conf->web;
@@ -195,5 +233,6 @@ bool conf_check_registration(const struct conf_reader *r)
 
 bool conf_check_options(const struct conf_reader *r)
 {
-    return check_units(r) && check_submission(r) && check_redis(r) && check_web(r) && check_desk(r);
+    return check_units(r) && check_leases(r) && check_submission(r) && check_redis(r) &&
+           check_web(r) && check_desk(r);
 }

@@ -180,6 +180,7 @@ void conf_release(struct conf *c)
         return;
     }
     free(c->prefixes);
+    free(c->leased.at);
     free(c->submission.own);
     free(c->submission.service);
     free(c->listen);

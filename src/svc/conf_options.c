@@ -93,6 +93,7 @@ const struct option conf_options[] = {
     {"journal", "keep", OPTION_SECONDS, CONF(journal_keep_s), MINUTE, 3660 * DAY, "30d", NULL},
     {"journal", "envelope", OPTION_CHOICE, CONF(envelope), 0, 0, "full", envelopes},
     {"registry", "copy", OPTION_PATH, CONF(registry_copy), 0, 0, NULL, NULL},
+    {"leases", "prefixes", OPTION_PROXIES, CONF(leased), 0, 0, NULL, NULL},
     {"control", "socket", OPTION_PATH, CONF(control_socket), 0, 0, NULL, NULL},
     {"metrics", "listen", OPTION_DOORS, CONF(metrics), 0, 0, NULL, NULL},
     {"bypass", "control", OPTION_PATH, CONF(bypass.control_socket), 0, 0, NULL, NULL},

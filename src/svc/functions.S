@@ -4,6 +4,7 @@
     .type meter_functions, @object
 meter_functions:
     .incbin "functions.lua"
+    .incbin "leases.lua"
     .byte 0
     .size meter_functions, . - meter_functions
 

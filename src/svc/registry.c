@@ -244,6 +244,27 @@ static void on_hung(evutil_socket_t fd, short what, void *context)
 
 /* --- outside --- */
 
+/* As the configuration wants it. */
+static int use_leases(struct registry *r)
+{
+    if (r->conf->leased.count == 0) {
+        leases_free(r->leases);
+        r->leases = NULL;
+        return 0;
+    }
+    if (r->leases == NULL) {
+        char *copy = NULL;
+
+        if (r->conf->registry_copy != NULL &&
+            asprintf(&copy, "%s.leases", r->conf->registry_copy) < 0) {
+            return -1;
+        }
+        r->leases = leases_new(r->base, &r->conf->redis, copy, r->copy != NULL);
+        free(copy);
+    }
+    return r->leases == NULL ? -1 : 0;
+}
+
 struct registry *registry_new(struct event_base *base, struct conf *conf, bool keeper)
 {
     struct registry *r = calloc(1, sizeof(*r));
@@ -271,7 +292,7 @@ struct registry *registry_new(struct event_base *base, struct conf *conf, bool k
     if (keeper) {
         registry_copy_set_path(r->copy, conf->registry_copy);
     }
-    if (connect_both(r) != 0) {
+    if (connect_both(r) != 0 || use_leases(r) != 0) {
         registry_free(r);
         return NULL;
     }
@@ -293,6 +314,7 @@ void registry_free(struct registry *r)
     r->current = false;
     r->round++;
     disconnect_both(r);
+    leases_free(r->leases);
     registry_copy_free(r->copy);
     free_timer(r->retry);
     free_timer(r->check);
@@ -313,22 +335,66 @@ void registry_set_conf(struct registry *r, struct conf *conf)
     if (r->copy != NULL) {
         registry_copy_set_path(r->copy, conf->registry_copy);
     }
+    if (use_leases(r) != 0) {
+        log_error("leases: out of memory: none are known");
+    }
+}
+
+/* Within leases.prefixes. */
+static void find_holder(
+    const struct registry *r, const struct conf *conf, const struct addr *a, int64_t now_s,
+    struct registry_entry *out)
+{
+    const struct prefix_slot *s = NULL;
+
+    out->unit = prefix_unit(a, conf->ipv6_unit);
+    out->account = r->leases == NULL ? NULL : leases_find(r->leases, a);
+    if (out->account != NULL) {
+        s = standing_map_account(&r->map, &r->names, conf, out->account, now_s, &out->class);
+    }
+    if (s != NULL) {
+        out->standing = true;
+        return;
+    }
+    s = standing_map_find(&r->map, &r->names, conf, a, (int)out->unit.len - 1, now_s, &out->class);
+    out->standing = s != NULL;
+    if (s != NULL && out->account != NULL) {
+        out->over = prefix_map_prefix(s);
+    } else if (s != NULL) {
+        out->unit = prefix_map_prefix(s);
+    }
 }
 
 void registry_find(
     const struct registry *r, const struct conf *conf, const struct addr *a, int64_t now_s,
     struct registry_entry *out)
 {
-    const struct prefix_slot *s =
-        standing_map_find(&r->map, &r->names, conf, a, now_s, &out->class);
+    const struct prefix_slot *s;
 
-    out->standing = s != NULL;
-    if (s != NULL) {
-        out->unit = prefix_map_prefix(s);
+    *out = (struct registry_entry){.class = &conf->classes[conf->default_class]};
+    if (conf_is_leased(conf, a)) {
+        find_holder(r, conf, a, now_s, out);
         return;
     }
-    out->unit = prefix_unit(a, conf->ipv6_unit);
-    out->class = &conf->classes[conf->default_class];
+    s = standing_map_find(&r->map, &r->names, conf, a, PREFIX_MAP_LENGTHS, now_s, &out->class);
+    out->standing = s != NULL;
+    out->unit = s != NULL ? prefix_map_prefix(s) : prefix_unit(a, conf->ipv6_unit);
+}
+
+bool registry_find_account(
+    const struct registry *r, const struct conf *conf, const char *account, int64_t now_s,
+    const struct conf_class **class)
+{
+    return standing_map_account(&r->map, &r->names, conf, account, now_s, class) != NULL;
+}
+
+void registry_id(const struct registry_entry *e, char out[REGISTRY_ID])
+{
+    if (e->account != NULL) {
+        snprintf(out, REGISTRY_ID, "%s", e->account);
+    } else {
+        prefix_format(&e->unit, out);
+    }
 }
 
 size_t registry_size(const struct registry *r)
@@ -343,5 +409,10 @@ size_t registry_kept(const struct registry *r)
 
 bool registry_is_current(const struct registry *r)
 {
-    return r->current;
+    return r->current && (r->leases == NULL || leases_are_current(r->leases));
+}
+
+size_t registry_leases(const struct registry *r)
+{
+    return r->leases == NULL ? 0 : leases_count(r->leases);
 }

@@ -50,7 +50,7 @@ static bool read_line(struct span line, struct class_names *names, struct prefix
     uint64_t until;
     int64_t number;
 
-    if (prefix_parse(id, &p) != PREFIX_OK || !span_number(line, INT64_MAX, &until)) {
+    if (!standing_key_parse(id, &p) || !span_number(line, INT64_MAX, &until)) {
         return false;
     }
     number = class_names_intern(names, class);
@@ -188,14 +188,14 @@ static void write_slice(struct registry_copy *c, size_t slots)
 {
     for (; slots > 0 && c->next < c->map->capacity; slots--, c->next++) {
         const struct prefix_slot *s = &c->map->slots[c->next];
-        char id[PREFIX_TEXT];
+        char id[STANDING_KEY_TEXT];
         struct prefix p;
 
         if (s->family == ADDR_NONE) {
             continue;
         }
         p = prefix_map_prefix(s);
-        prefix_format(&p, id);
+        standing_key_format(&p, id);
         fprintf(c->file, "%s %s %" PRId64 "\n", id, c->names->name[s->value], s->until_s);
         c->written++;
     }

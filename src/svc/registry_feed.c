@@ -118,7 +118,7 @@ static void remove_entry(struct prefix_map *map, struct span id)
 {
     struct prefix p;
 
-    if (prefix_parse(id, &p) == PREFIX_OK) {
+    if (standing_key(id, &p)) {
         prefix_map_remove(map, &p);
     }
 }
@@ -130,8 +130,8 @@ static void put_entry(
     struct prefix p;
     int64_t number;
 
-    if (prefix_parse(id, &p) != PREFIX_OK) {
-        log_debug("standings: %.*s is no prefix, left aside", (int)id.len, id.at);
+    if (!standing_key(id, &p)) {
+        log_debug("standings: %.*s is no prefix and no account, left aside", (int)id.len, id.at);
         return;
     }
     number = class_names_intern(names, class);

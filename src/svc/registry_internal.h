@@ -2,6 +2,7 @@
 #ifndef GATE25_SVC_REGISTRY_INTERNAL_H
 #define GATE25_SVC_REGISTRY_INTERNAL_H
 
+#include "svc/leases.h"
 #include "svc/registry.h"
 #include "svc/registry_copy.h"
 #include "svc/registry_feed.h"
@@ -18,6 +19,7 @@ struct registry {
     struct prefix_map map;      /* what lookups see */
     struct prefix_map fresh;    /* being scanned */
     struct registry_copy *copy; /* NULL: not the keeper */
+    struct leases *leases;      /* NULL: the configuration wants none */
     uint64_t round;
     bool current;
     bool waiting;                 /* an XREAD is out on `follow`, of this round or an old one */
@@ -26,7 +28,7 @@ struct registry {
     bool lossy;                   /* this Redis has lost what it knew: see registry_scan.c */
     char position[FEED_POSITION]; /* of the last change read */
     char anchor[FEED_POSITION];   /* of the last change that all of `map` goes back to */
-    int64_t aside;                /* entries in Redis that the map does not hold: no prefixes */
+    int64_t aside;                /* entries in Redis that the map does not hold: no ids */
     int64_t kept;                 /* in force although Redis has lost them */
     int64_t deviation;            /* in the number of entries, at the last check */
     registry_changed_cb changed;  /* NULL: nobody wants to know */

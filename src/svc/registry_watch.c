@@ -65,7 +65,7 @@ int registry_each(
     for (size_t i = 0; i < r->map.capacity; i++) {
         const struct prefix_slot *s = &r->map.slots[i];
 
-        if (s->family != ADDR_NONE) {
+        if (s->family == ADDR_IPV4 || s->family == ADDR_IPV6) { /* accounts are no units */
             struct prefix unit = prefix_map_prefix(s);
 
             each(context, &unit, classes[s->value], s->until_s);

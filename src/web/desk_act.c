@@ -110,8 +110,9 @@ static void change(struct visit *v, const struct standing *standing, const char 
     standing_change(site_redis(v->site), standing, seen, SITE_REDIS_MS, on_changed, act);
 }
 
-/* The subject and the texts of both forms. False: it is answered. */
-static bool read_form(struct visit *v, struct standing *out)
+/* The subject and the texts of both forms. What is said of a unit that is handed out by lease would
+ * count for nothing; that can only be ended. False: it is answered. */
+static bool read_form(struct visit *v, bool quarantines, struct standing *out)
 {
     const struct desk_subject *s;
 
@@ -119,6 +120,10 @@ static bool read_form(struct visit *v, struct standing *out)
         return false;
     }
     s = desk_view(v)->more;
+    if (quarantines && s->is_prefix && desk_is_passed_over(v, &s->prefix)) {
+        again(v, 409, "leased");
+        return false;
+    }
     *out = (struct standing){
         .id = span_of(s->id), .since_s = v->now_ms / 1000, .by = span_of(v->operator)};
     if (!read_text(v, "reason", REASON_MOST, &out->reason) || !is_ascii(out->reason)) {
@@ -145,7 +150,7 @@ void desk_quarantine(struct visit *v)
     struct standing s;
     struct span class;
 
-    if (!read_form(v, &s)) {
+    if (!read_form(v, true, &s)) {
         return;
     }
     class = form_value(&v->form, "class");
@@ -190,7 +195,7 @@ static void release_seen(struct visit *v)
 
     if (!s->quarantine) {
         again(v, 409, "meanwhile");
-    } else if (read_form(v, &standing)) {
+    } else if (read_form(v, false, &standing)) {
         standing.verb = SPAN_LITERAL("release");
         change(v, &standing, "released");
     }
@@ -201,7 +206,7 @@ void desk_release(struct visit *v)
     struct standing standing;
     char key[STORE_KEY];
 
-    if (!read_form(v, &standing)) {
+    if (!read_form(v, false, &standing)) {
         return;
     }
     const struct span words[] = {

@@ -17,6 +17,7 @@
 struct search {
     struct span typed;       /* for the form */
     struct span words;       /* what is looked for */
+    struct span account;     /* ... as the name of one; else the words */
     char case_id[CASE_TEXT]; /* empty: it cannot be one */
     bool found;
     char id[DESK_ID];
@@ -129,12 +130,12 @@ static bool is_subscribers(const struct visit *v, const struct prefix *p)
     return false;
 }
 
-/* An address leads to whatever standing holds for it; a prefix to exactly itself. */
+/* An address leads to the account that holds it, or to whatever standing holds for it; a prefix to
+ * exactly itself. */
 static void look_up_prefix(struct visit *v, const struct prefix *p)
 {
     struct registry_entry entry;
-    struct prefix target = *p;
-    char id[PREFIX_TEXT];
+    char id[REGISTRY_ID];
 
     if (!is_subscribers(v, p)) {
         show_fault(v, 200, "foreign");
@@ -142,9 +143,10 @@ static void look_up_prefix(struct visit *v, const struct prefix *p)
     }
     if (p->len == addr_bits(p->addr.family)) {
         registry_find(site_registry(v->site), v->conf, &p->addr, v->now_ms / 1000, &entry);
-        target = entry.standing ? entry.unit : prefix_unit(&p->addr, v->conf->ipv6_unit);
+        registry_id(&entry, id);
+    } else {
+        prefix_format(p, id);
     }
-    prefix_format(&target, id);
     lead_to(v, span_of(id), "");
 }
 
@@ -175,7 +177,16 @@ static void take_exists(struct visit *v, const struct redis_reply *reply)
     int64_t n = 0;
 
     if (redis_reply_integer(reply, &n) && n > 0) {
-        set_found(s, s->words);
+        set_found(s, s->account);
+    }
+}
+
+static void take_units(struct visit *v, const struct redis_reply *reply)
+{
+    struct span units;
+
+    if (redis_reply_text(reply, &units)) {
+        set_found(search_of(v), search_of(v)->account);
     }
 }
 
@@ -190,19 +201,35 @@ static void tell_account(struct visit *v)
     }
 }
 
-/* An account is known by its standing or its log. */
+static void ask_leases(struct visit *v)
+{
+    struct search *s = search_of(v);
+    char *account = visit_alloc(v, ACCOUNT_TEXT);
+
+    s->account = s->words;
+    if (account_parse(s->words, account)) {
+        s->account = span_of(account);
+        const struct span words[] = {
+            SPAN_LITERAL("HGET"), SPAN_LITERAL(STORE_LEASE_ACCOUNTS), s->account};
+        visit_ask(v, words, 3, take_units);
+    }
+}
+
+/* An account is known by its leases, its standing or its log. */
 static void look_up_account(struct visit *v)
 {
     struct search *s = search_of(v);
     char log[STORE_KEY], standing[STORE_KEY];
 
-    if (!desk_id_is_good(s->words)) {
+    ask_leases(v);
+    if (!desk_id_is_good(s->account)) {
         show(v, "nothing");
         return;
     }
-    const struct span in_log[] = {SPAN_LITERAL("EXISTS"), store_key(STORE_KEY_LOG, s->words, log)};
+    const struct span in_log[] = {
+        SPAN_LITERAL("EXISTS"), store_key(STORE_KEY_LOG, s->account, log)};
     const struct span in_standing[] = {
-        SPAN_LITERAL("EXISTS"), store_key(STORE_KEY_STANDING, s->words, standing)};
+        SPAN_LITERAL("EXISTS"), store_key(STORE_KEY_STANDING, s->account, standing)};
 
     visit_ask(v, in_log, 2, take_exists);
     visit_ask(v, in_standing, 2, take_exists);
@@ -277,10 +304,28 @@ static void take_names(struct visit *v, const struct redis_reply *reply)
     }
 }
 
+/* The words may be an account's name, and somebody's contact address. */
+static void add_account(struct search *s)
+{
+    for (size_t i = 0; i < json_array_size(s->named); i++) {
+        const json_t *id = json_object_get(json_array_get(s->named, i), "id");
+
+        if (strcmp(json_string_value(id), s->id) == 0) {
+            return;
+        }
+    }
+    json_array_append_new(s->named, json_pack("{s:s}", "id", s->id));
+}
+
 static void tell_named(struct visit *v)
 {
     struct search *s = search_of(v);
-    size_t count = json_array_size(s->named);
+    size_t count;
+
+    if (s->found) {
+        add_account(s);
+    }
+    count = json_array_size(s->named);
 
     if (count == 1) {
         const char *id = json_string_value(json_object_get(json_array_get(s->named, 0), "id"));
@@ -308,6 +353,7 @@ static void look_up_name(struct visit *v)
     s->named = json_array();
     visit_own(v, s->named);
     visit_ask(v, words, 2, take_names);
+    ask_leases(v);
     visit_then(v, tell_named);
 }
 

@@ -36,7 +36,7 @@ static void take_standing(struct visit *v, const struct redis_reply *reply)
     }
     class = conf_class_named(v->conf, seen.class);
     ended = seen.until_s != 0 && seen.until_s <= v->now_ms / 1000;
-    if (!ended && class) {
+    if (!ended && class && !s->passed_over) {
         s->class = class;
     }
     s->quarantine = desk_is_quarantine(class, seen.class);
@@ -68,10 +68,14 @@ static void put_cover(struct visit *v)
 
     s->class = &v->conf->classes[v->conf->default_class];
     if (!s->is_prefix) {
+        (void)registry_find_account(
+            site_registry(v->site), v->conf, s->id, v->now_ms / 1000, &s->class);
         return;
     }
     registry_find(site_registry(v->site), v->conf, &s->prefix.addr, v->now_ms / 1000, &entry);
-    if (!entry.standing || entry.unit.len >= s->prefix.len) {
+    s->passed_over = desk_is_passed_over(v, &s->prefix);
+    desk_put(v, "passed_over", json_boolean(s->passed_over));
+    if (!entry.standing || entry.account || entry.unit.len >= s->prefix.len) {
         return;
     }
     s->class = entry.class;
@@ -127,7 +131,7 @@ static void ask_levels(struct visit *v)
     }
 }
 
-/* --- log, history, tally, lease --- */
+/* --- log, history, tally --- */
 
 static void take_log(struct visit *v, const struct redis_reply *reply)
 {
@@ -275,27 +279,6 @@ static void take_row(struct visit *v, const struct tally_row *rows, size_t count
     }
 }
 
-static void take_lease(struct visit *v, const struct redis_reply *reply)
-{
-    struct span account;
-
-    if (redis_reply_text(reply, &account)) {
-        desk_put(v, "lease", visit_text(account));
-    }
-}
-
-static void ask_lease(struct visit *v)
-{
-    const struct desk_subject *s = subject_of(v);
-    char key[STORE_KEY];
-    const struct span words[] = {
-        SPAN_LITERAL("GET"), store_key(STORE_KEY_LEASE, span_of(s->id), key)};
-
-    if (s->is_prefix) {
-        visit_ask(v, words, 2, take_lease);
-    }
-}
-
 /* --- the page --- */
 
 static void put_classes(struct visit *v)
@@ -347,7 +330,7 @@ static void ask_all(struct visit *v, int status, const char *notice)
     ask_standing(v);
     ask_log(v);
     ask_changes(v);
-    ask_lease(v);
+    desk_ask_leases(v);
     desk_ask_registration(v, span_of(s->id));
     desk_ask_row(v, span_of(s->id), take_row);
     visit_then(v, ask_rest);

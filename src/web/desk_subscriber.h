@@ -3,6 +3,7 @@
 #define GATE25_WEB_DESK_SUBSCRIBER_H
 
 #include "desk_internal.h"
+#include "svc/lease_feed.h"
 #include "svc/meter_codec.h"
 #include "web/standing_change.h"
 
@@ -15,6 +16,7 @@ struct desk_subject {
     const struct conf_class *class; /* that holds now */
     bool quarantine;                /* its own standing is one */
     bool tallied;                   /* has done something in the last hours */
+    bool passed_over;               /* ... counts for nothing: the unit is handed out by lease */
     char digest[STANDING_DIGEST];   /* of its own standing */
     struct meter_windows windows;
     json_t *history;
@@ -22,6 +24,7 @@ struct desk_subject {
     size_t changes_seen;
     unsigned changes_pages;
     int status;
+    struct lease_question *leases; /* that was asked */
 };
 
 /* What can be a part of a key: text of one line without braces. */
@@ -42,6 +45,11 @@ void desk_fault(struct visit *v, int status, const char *fault, struct span word
 void desk_put_prefixes(struct visit *v);
 /* The lines (units) that a prefix covers; 1: it is within one. */
 uint64_t desk_lines(const struct visit *v, const struct prefix *p);
+
+/* Is a standing of exactly this prefix passed over (svc/registry.h)? */
+bool desk_is_passed_over(const struct visit *v, const struct prefix *p);
+/* Asks for the subject's leases: `leases`, a list of unit, account, since, until. */
+void desk_ask_leases(struct visit *v);
 
 /* One entry of STORE_CHANGES or STORE_TRAIL for a page. */
 json_t *desk_change(struct visit *v, struct span position, const struct redis_reply *fields);

@@ -20,7 +20,11 @@ struct signup_view *signup_view(struct visit *v)
 struct span signup_line_id(const struct visit *v, char out[SIGNUP_ID])
 {
     /* A standing over a wider prefix is no line. */
-    prefix_format(&v->unit, out);
+    if (v->entry.account) {
+        snprintf(out, SIGNUP_ID, "%s", v->id);
+    } else {
+        prefix_format(&v->unit, out);
+    }
     return span_of(out);
 }
 
@@ -43,6 +47,21 @@ struct span signup_contact_count(const char *contact, char out[STORE_KEY])
     signup_contact_key(span_of(contact), key);
     token_hash(span_of(key), hash);
     return store_key(STORE_KEY_CONTACT, span_of(hash), out);
+}
+
+bool signup_range_refuses(const struct visit *v)
+{
+    return v->entry.account && v->entry.over.addr.family != ADDR_NONE &&
+           v->entry.class->action == ACTION_REFUSE;
+}
+
+struct registration_line signup_visit_line(const struct visit *v, const char *class)
+{
+    char id[SIGNUP_ID];
+    struct registration_line line = signup_line(v->site, signup_line_id(v, id), class);
+
+    line.refused = line.refused || signup_range_refuses(v);
+    return line;
 }
 
 void signup_fresh_by(struct visit *v, char out[REGISTRATION_WHO])
@@ -179,9 +198,12 @@ static void send_mail(struct visit *v)
 {
     struct signup *s = signup_of(v->site);
     struct signup_view *view = signup_view(v);
-    char id[SIGNUP_ID], contact[STORE_KEY];
-    uint64_t ticket =
-        signup_mail(s, REGISTRATION_MAIL_CONFIRM, &view->fresh, signup_line_id(v, id), view->token);
+    char line[PREFIX_TEXT], contact[STORE_KEY];
+    uint64_t ticket;
+
+    /* Whose address that is has yet to be seen: it is not told the account's name. */
+    prefix_format(&v->unit, line);
+    ticket = signup_mail(s, REGISTRATION_MAIL_CONFIRM, &view->fresh, span_of(line), view->token);
 
     if (ticket != 0) {
         remember_mail(v, ticket);
@@ -332,8 +354,7 @@ static void on_looked(struct visit *v, const struct signup_checks *checks)
 static void after_read(struct visit *v)
 {
     struct signup_view *view = signup_view(v);
-    char id[SIGNUP_ID];
-    struct registration_line line = signup_line(v->site, signup_line_id(v, id), view->seen.class);
+    struct registration_line line = signup_visit_line(v, view->seen.class);
 
     view->asked = false;
     memcpy(view->old_mail, view->mail, sizeof(view->old_mail));

@@ -107,9 +107,13 @@ struct signup_view {
 };
 
 struct signup_view *signup_view(struct visit *v);
-/* The line that a visitor can register: the unit it connects from, whatever wider standing is over
- * it. */
+/* The line that a visitor can register: the account that holds the address it connects from, or
+ * else the unit, whatever wider standing is over it. */
 struct span signup_line_id(const struct visit *v, char out[SIGNUP_ID]);
+/* What signup_line() says of it; besides, a standing over a wider prefix that refuses whoever is
+ * there does so until the account has one of its own, which nobody gives himself. */
+struct registration_line signup_visit_line(const struct visit *v, const char *class);
+bool signup_range_refuses(const struct visit *v);
 /* Where the line's question stands behind the link of that hash. Of one mail each line that has
  * asked with its contact address has a question of its own, and confirms that alone. */
 struct span signup_link_key(const struct visit *v, const char *token_hash, char out[STORE_KEY]);

@@ -143,8 +143,7 @@ static void answer(struct visit *v, const char *done)
 static enum registration_state state_now(struct visit *v)
 {
     struct signup_view *view = signup_view(v);
-    char id[SIGNUP_ID];
-    struct registration_line line = signup_line(v->site, signup_line_id(v, id), view->seen.class);
+    struct registration_line line = signup_visit_line(v, view->seen.class);
 
     return registration_now(&view->seen.registration, &line, v->now_ms / 1000);
 }
@@ -206,6 +205,10 @@ static void on_confirm_link(struct visit *v)
 
 void signup_confirm_post(struct visit *v)
 {
+    if (signup_range_refuses(v)) {
+        visit_redirect(v, "/register"); /* which says why; the link stays good */
+        return;
+    }
     look_at_link(v, REGISTRATION_CONFIRM, on_confirm_link);
 }
 

@@ -147,21 +147,23 @@ void signup_show(struct visit *v, int status, const struct signup_checks *checks
 {
     struct signup_view *view = signup_view(v);
     const struct registration *r = &view->seen.registration;
-    char id[SIGNUP_ID];
-    struct registration_line line = signup_line(v->site, signup_line_id(v, id), view->seen.class);
+    char unit[PREFIX_TEXT];
+    struct registration_line line = signup_visit_line(v, view->seen.class);
     struct registration_rules rules = signup_rules(v->conf);
     int64_t now_s = v->now_ms / 1000;
     enum registration_state now = registration_now(r, &line, now_s);
     bool renewable = registration_renewable(r, &rules, now_s);
     const char *how = case_of(v, &line, now, view->asked);
     bool show_checks = checks || view->asked;
+
+    prefix_format(&v->unit, unit);
     json_t *values = json_pack(
         "{s:s, s:s, s:s, s:o, s:o, s:o, s:b, s:b, s:b, s:s, s:s, s:b, s:b, s:o}", "case", how,
         "was", registration_state_name(now), "done",
         line.refused ? "" : done_of(v, kind_of(now, renewable)), "registration", signup_json(r),
         "form", form_of(view), "faults", faults_of(view), "wrong", view->sent && status == 422,
         "early", view->wait_s > 0, "renewable", registration_renewable(r, &rules, now_s), "mail",
-        view->mail, "line", id, "checked", show_checks, "shared", !v->own, "term",
+        view->mail, "line", unit, "checked", show_checks, "shared", !v->own, "term",
         visit_duration(v, v->conf->registration.term_s * 1000000));
 
     if (view->sent && has_form(how)) {
@@ -222,12 +224,11 @@ bool signup_seen(const struct redis_reply *reply, struct registration_seen *out)
 json_t *signup_summary(const struct visit *v, const struct redis_reply *reply)
 {
     struct registration_seen seen;
-    char id[SIGNUP_ID];
 
     if (!signup_seen(reply, &seen)) {
         return NULL;
     }
-    struct registration_line line = signup_line(v->site, signup_line_id(v, id), seen.class);
+    struct registration_line line = signup_visit_line(v, seen.class);
     enum registration_state now = registration_now(&seen.registration, &line, v->now_ms / 1000);
     uint64_t probation_s = v->conf->registration.probation_s;
     return json_pack(

@@ -12,8 +12,9 @@
 #define OPENING_TICK_US 10000
 #define OPENING_TICKS   100
 
-static const char *const own_pages[] = {"bad_request", "expired",  "forbidden",   "no_subscriber",
-                                        "not_found",   "too_many", "unavailable", NULL};
+static const char *const own_pages[] = {"bad_request", "expired",       "forbidden",
+                                        "no_lease",    "no_subscriber", "not_found",
+                                        "too_many",    "unavailable",   NULL};
 
 #define LISTS 16
 

@@ -186,6 +186,8 @@ static void answer_route(struct visit *v)
         ask_guard(v);
     } else if (v->route->who == WHO_SUBSCRIBER && !v->is_subscriber) {
         visit_page(v, 403, "no_subscriber", NULL);
+    } else if (v->route->who == WHO_SUBSCRIBER && v->holder_unknown) {
+        visit_page(v, 503, "no_lease", NULL);
     } else {
         enter(v);
     }

@@ -65,12 +65,17 @@ static void take_standing(struct visit *v, const struct redis_reply *reply)
             visit_time(until_ms), "reason", visit_text(redis_reply_field(reply, "reason"))));
 }
 
-/* Neither who decided nor the desk's notes are for the subscriber's eyes. */
+/* Neither who decided nor the desk's notes are for the subscriber's eyes. An account with none of
+ * its own has that of the wider prefix that it is in. */
 void subscriber_ask_standing(struct visit *v)
 {
-    char key[STORE_KEY];
+    const struct prefix *over = &v->entry.over;
+    bool wider = v->entry.account && over->addr.family != ADDR_NONE;
+    char id[PREFIX_TEXT], key[STORE_KEY];
+
+    prefix_format(over, id);
     const struct span words[] = {
-        SPAN_LITERAL("HGETALL"), store_key(STORE_KEY_STANDING, span_of(v->id), key)};
+        SPAN_LITERAL("HGETALL"), store_key(STORE_KEY_STANDING, span_of(wider ? id : v->id), key)};
 
     visit_ask(v, words, 2, take_standing);
 }

@@ -23,13 +23,15 @@ void subscriber_ask_log(struct visit *v, unsigned count, const char *from, visit
     visit_ask(v, words, sizeof(words) / sizeof(words[0]), take);
 }
 
-/* Below a standing over a wider prefix a log is many subscribers': each sees his own lines. */
+/* Below a standing over a wider prefix a log is many subscribers': each sees his own lines. An
+ * account's is its own, wherever it has been. */
 static bool is_own(const struct visit *v, const json_t *line)
 {
     const char *client = json_string_value(json_object_get(line, "client"));
     struct endpoint e;
 
-    return client && endpoint_parse(span_of(client), &e) && prefix_contains(&v->unit, &e.addr);
+    return v->entry.account ||
+           (client && endpoint_parse(span_of(client), &e) && prefix_contains(&v->unit, &e.addr));
 }
 
 json_t *subscriber_line(

@@ -262,8 +262,11 @@ static void find_subscriber(struct visit *v)
         v->is_subscriber = v->is_subscriber || prefix_contains(&v->conf->prefixes[i], &v->client);
     }
     registry_find(v->site->registry, v->conf, &v->client, v->now_ms / 1000, &v->entry);
-    prefix_format(&v->entry.unit, v->id);
-    v->own = v->entry.unit.len >= v->unit.len;
+    registry_id(&v->entry, v->id);
+    v->entry.account = v->entry.account ? v->id : NULL; /* the mirror's may change */
+    v->holder_unknown = !v->entry.account && conf_is_leased(v->conf, &v->client);
+    v->own = v->entry.account ? v->entry.over.addr.family == ADDR_NONE
+                              : v->entry.unit.len >= v->unit.len;
 }
 
 static void find_language(struct visit *v)

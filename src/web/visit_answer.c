@@ -93,10 +93,11 @@ static json_t *me_of(const struct visit *v)
     }
     const char *class = v->entry.class ? v->entry.class->name : "";
     return json_pack(
-        "{s:s, s:s, s:s, s:o, s:s, s:s, s:b, s:b}", "address", address, "family",
+        "{s:s, s:s, s:s, s:o, s:s, s:s, s:b, s:b, s:b}", "address", address, "family",
         v->client.family == ADDR_IPV6 ? "IPv6" : "IPv4", "unit", unit, "id",
-        visit_text(span_of(v->id)), "class", class, "class_name", visit_class_name(v, class),
-        "subscriber", v->is_subscriber, "own", v->own);
+        visit_text(span_of(v->entry.account ? unit : v->id)), "class", class, "class_name",
+        visit_class_name(v, class), "subscriber", v->is_subscriber, "own", v->own, "by_account",
+        v->entry.account != NULL);
 }
 
 static void add_common(struct visit *v, json_t *values)

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.integration.wire import FREE, first_reply, send
-from tests.lab import desk
+from tests.lab import desk, leases
 from tests.lab.process import wait_for
 from tests.lab.web import HOST, URL
 
@@ -532,7 +532,7 @@ def test_nothing_that_strangers_write_becomes_html(web, site_redis):
                    "note", XSS)
     site_redis.cli("xadd", "g25:trail", "*", "what", XSS, "by", XSS, "from", XSS, "about", XSS, "detail", XSS)
     site_redis.cli("xadd", "g25:feedback", "*", "id", XSS, "topic", XSS, "case", XSS, "contact", XSS, "words", XSS)
-    site_redis.cli("set", "g25:lease:{10.20.66.6}", XSS)
+    site_redis.cli("hset", "g25:{leases}", "10.20.66.6", f"9999999999 5 ab {XSS}")
     site_redis.cli("zadd", f"g25:tally:{{{int(time.time()) // 3600}}}:sessions", "5", XSS)
     browser = logged_in(web, "admin")
     for path in ("/desk", "/desk/subscriber?id=10.20.66.6", "/desk/feedback", "/desk/audit", "/desk/audit?by=" + quote(XSS),
@@ -628,7 +628,7 @@ def test_the_whole_picture(lab, gate, site, site_redis, sink):
     desk.add_operators(web)
     for _ in range(4):
         send(lab, "10.20.66.6")
-    site_redis.cli("set", "g25:lease:{10.20.66.6}", "customer-17")
+    leases.start(site_redis, "customer-17", "10.20.66.6")
     case = running.wait_journal(2, event="refusal")[0]["case"]
     wait_for(lambda: site_redis.cli("keys", "g25:tally:*:deferrals") and site_redis.cli("keys", "g25:cases:*"), 20)
     browser = logged_in(web, "agent")

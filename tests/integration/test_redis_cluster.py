@@ -8,8 +8,9 @@ import pytest
 from tests.integration.fleet import (LIMIT, MX4, check_known, pass_messages, pass_the_rest, quiet_ctl,
                                      wait_current, wait_up)
 from tests.integration.mail import Client, attempt, meters
+from tests.lab import leases
 from tests.lab.process import wait_for
-from tests.lab.redis_fleet import PATIENCE_S, Cluster, slot_of
+from tests.lab.redis_fleet import PATIENCE_S, Cluster, password, slot_of
 from tests.lab.servers import Gate
 
 REGISTERED, QUARANTINED = "10.20.34.25", "10.20.34.66"
@@ -44,8 +45,8 @@ def cluster_fixture(fleet):
 def make_fixture(lab, cluster, sink):
     """make(user) is a gate, not started, that uses the cluster."""
     sink()
-    return lambda user="gate25d", ordinary=None, redis=None: Gate(
-        lab, cluster.url(user), {"redis": {**REFUSE, **(redis or {})}, "class ordinary": ordinary or CLASS})
+    return lambda user="gate25d", ordinary=None, redis=None, more=None: Gate(
+        lab, cluster.url(user), {"redis": {**REFUSE, **(redis or {})}, "class ordinary": ordinary or CLASS, **(more or {})})
 
 
 @pytest.fixture(name="desk")
@@ -195,6 +196,40 @@ def test_standings_wander(lab, cluster, make, desk, started):
     pass_the_rest(lab, next(addresses), 0)
     check_known(lab, REGISTERED, QUARANTINED)
     check_rights(cluster)
+
+
+def test_leases(lab, cluster, make, started):
+    """All keys of a lease are in one slot; its node is killed, and the next one goes on."""
+    leased = {"leases": {"prefixes": ["10.20.0.0/16"]}}
+    gate, desk_gate = started(make(more=leased)), make("gate25ctl", more=leased)
+    wait_up(gate)
+
+    def start(account, session, address):
+        """As a RADIUS server does it, with its own rights."""
+        node = cluster.owner("g25:{leases}")
+        with contextlib.closing(node.client(username="radius", password=password("radius"))) as radius:
+            return radius.execute_command("fcall", "gate25_lease_start", *leases.KEYS, account, session, 600, 0, address)
+
+    def is_told(source, account):
+        attempt(lab, source, MX4)
+        return any(line["id"] == account for line in gate.journal(event="session") if line["client"].startswith(f"{source}:"))
+
+    one, two = next(addresses), next(addresses)
+    assert start("alice", "s1", one) == 1
+    wait_for(lambda: is_told(one, "alice"), PATIENCE_S)
+    assert desk_gate.ctl("quarantine", one).stdout.startswith("alice is in quarantine")
+    wait_for(lambda: attempt(lab, one, MX4).code == 554, PATIENCE_S)
+    cluster.wait_whole()
+    victim = cluster.owner("g25:{leases}")
+    victim.kill()
+    assert attempt(lab, one, MX4).code == 554
+    wait_for(lambda: cluster.owner("g25:{leases}") not in (None, victim), PATIENCE_S, "its replica took over")
+    assert start("bob", "s2", one) == 1 and start("alice", "s3", two) == 1
+    wait_for(lambda: is_told(one, "bob"), PATIENCE_S)
+    wait_for(lambda: attempt(lab, two, MX4).code == 554, PATIENCE_S)
+    assert desk_gate.ctl_json("show", two)["id"] == "alice"
+    check_rights(cluster)
+    assert [d for node in cluster.nodes if node.alive() for d in node.denied() if d[0] == "radius"] == []
 
 
 def test_every_kind_of_limit(lab, cluster, make, started):

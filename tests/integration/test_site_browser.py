@@ -6,6 +6,7 @@ import smtplib
 import pytest
 
 from tests.integration.test_site import put_line
+from tests.lab import leases
 from tests.lab.chromium import TWO_LOOKS, Chromium
 from tests.lab.process import wait_for
 
@@ -172,3 +173,15 @@ def test_figures_refresh_by_script(lab, running, chromium):
     assert "30 of 30 left" in page.text()
     spray(lab, ORDINARY)
     page.wait("text=/2[0-9] of 30 left/")
+
+
+def test_a_line_that_nobody_is_known_to_hold(gate, site, site_redis, chromium):
+    """Where addresses are handed out by lease, until one is known."""
+    leased = {"leases": {"prefixes": ["10.20.0.0/16"]}}
+    web = site({"web": POLICY}, beside=gate({"class ordinary": LIMITS, **leased}, redis=site_redis))
+    page = chromium(web, ORDINARY).page()
+    assert page.goto("/") == 503
+    page.inspect("no-lease", faults=["status of 503"])
+    leases.start(site_redis, "alice", ORDINARY)
+    wait_for(lambda: page.goto("/") == 200)
+    assert ORDINARY in page.text() and "alice" not in page.text()

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.lab import topology
+from tests.lab import leases, topology
 from tests.lab.dns import Nsd
 from tests.lab.gate import binaries
 from tests.lab.process import PARTS, Process, wait_for
@@ -78,6 +78,23 @@ def test_rules(garden, gate, site, site_redis, lab):
     sync()
     assert elements(garden, "quarantined4") == []
     assert elements(garden, "quarantined6") == ["2001:db8:20:300::/56"]
+
+
+def test_accounts_in_quarantine(garden, gate, site_redis):
+    """Where addresses are handed out by lease: what the account holds now."""
+    running = gate({"class ordinary": {"messages": ["10/1m"]}, "leases": {"prefixes": [topology.SUBSCRIBERS4]}}, redis=site_redis)
+    running.ctl("quarantine", "4711")
+    running.ctl("quarantine", "beef")
+    leases.start(site_redis, "4711", "10.20.40.1", "2001:db8:20:9900::/56")
+
+    def sync():
+        garden.run("env", f"GATE25CTL={binaries()}/gate25ctl --config {running.config}", ROUTERS / "walled-garden-sync")
+        return elements(garden, "quarantined4"), elements(garden, "quarantined6")
+
+    assert sync() == (["10.20.40.1"], ["2001:db8:20:9900::/56"])
+    leases.start(site_redis, "another", "10.20.40.1")
+    leases.start(site_redis, "4711", "10.20.40.2", session="later")
+    assert sync() == (["10.20.40.2"], ["2001:db8:20:9900::/56"])
 
 
 def test_sync_keeps_what_it_cannot_ask(garden, gate, site_redis):

@@ -196,6 +196,40 @@ static void standings_become_sets(void **state)
     }
 }
 
+/* Who holds an address that is handed out by lease, no standing of it tells. */
+static void what_is_leased_is_left_out(void **state)
+{
+    static const char *const standings[] = {
+        "10.20.0.1", "10.20.8.1", "10.20.0.0/16", "10.20.9.0/24", "2001:db8:20:100::/56"};
+    struct prefix subscribers[] = {prefix("10.20.0.0/16"), prefix("2001:db8:20::/48")};
+    struct prefix leased[] = {prefix("10.20.8.0/21"), prefix("2001:db8:20::/48")};
+    const struct conf conf = {
+        .prefixes = subscribers,
+        .prefix_count = 2,
+        .leased = {.at = leased, .count = 2},
+        .ipv6_unit = UNIT6,
+        .classes = classes,
+        .class_count = 3,
+    };
+    struct bypass_wanted w = {.conf = &conf, .unix_s = NOW, .clock_s = CLOCK};
+    char text[2048];
+
+    (void)state;
+    classes[0].action = ACTION_METER;
+    for (size_t i = 0; i < sizeof(standings) / sizeof(standings[0]); i++) {
+        struct prefix p = prefix(standings[i]);
+
+        bypass_wanted_add(&w, &p, class_of('r'), 0);
+    }
+    assert_int_equal(bypass_wanted_finish(&w), 0);
+    describe(&w.sets, text, sizeof(text));
+    assert_string_equal(text, "10.20.0.1 10.20.0.0-10.20.7.255 10.20.16.0-10.20.255.255");
+    struct prefix inside = prefix("10.20.8.1");
+    assert_false(bypass_is_plain(&conf, &w.odd, &inside));
+    free(w.odd.at);
+    bypass_sets_fini(&w.sets);
+}
+
 static void the_next_end_is_known(void **state)
 {
     static const struct standing standings[] = {{"10.20.0.1", 'r', 60}, {"10.20.0.2", 'q', 30},
@@ -551,6 +585,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(standings_become_sets),
+        cmocka_unit_test(what_is_leased_is_left_out),
         cmocka_unit_test(the_next_end_is_known),
         cmocka_unit_test(ranges_agree_with_the_longest_prefix),
         cmocka_unit_test(units_that_nothing_else_concerns_are_plain),

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "svc/meter.h"
 #include "svc/registry.h"
 #include "svc/standings.h"
 #include "unit/real_redis.h"
@@ -70,6 +71,9 @@ static int tear_down(void **state)
     registry_free(p->registry);
     redis_free(p->redis);
     event_base_free(p->base);
+    char leases[160];
+    snprintf(leases, sizeof(leases), "%s.leases", p->copy);
+    unlink(leases);
     unlink(p->copy);
     real_redis_end(&p->server);
     free(p);
@@ -200,15 +204,17 @@ static void scans_what_is_there(void **state)
     struct place *p = *state;
     struct real_answer a;
 
-    /* Neither of these can be used. */
+    /* None of these can be used. */
     real_redis_ask(p->base, p->redis, &a, "HSET g25:standings 192.0.2.8 registered");
+    set_standing(p, "Account", "registered", 0);
+    set_standing(p, "192.0.2", "registered", 0);
     set_standing(p, "account", "registered", 0);
     set_standing(p, "192.0.2.7", "registered", 0);
     set_standing(p, "2001:db8:0:100::/56", "quarantined", 0);
     open_registry(p, false);
     assert_string_equal(class_at(p, "192.0.2.7", 1000), "ordinary");
     wait_current(p);
-    assert_int_equal(registry_size(p->registry), 2);
+    assert_int_equal(registry_size(p->registry), 3);
     assert_string_equal(class_at(p, "192.0.2.7", 1000), "registered");
     assert_string_equal(class_at(p, "2001:db8:0:1ff::1", 1000), "quarantined");
     assert_string_equal(class_at(p, "2001:db8:0:200::1", 1000), "ordinary");
@@ -297,6 +303,208 @@ static void knows_a_class_after_a_reload(void **state)
     assert_false(entry.standing);
     registry_find(p->registry, &with_gold, &a, 1000, &entry);
     assert_ptr_equal(entry.class, &classes[CLASSES]);
+}
+
+/* --- accounts and leases --- */
+
+static void lease(struct place *p, const char *function, const char *words)
+{
+    struct real_answer a;
+
+    real_redis_ask(
+        p->base, p->redis, &a,
+        "FCALL gate25_lease_%s 3 g25:{leases} g25:{leases}:changes g25:{leases}:accounts %s",
+        function, words);
+    assert_true(a.text[0] != '-' || a.text[1] == '1');
+}
+
+static bool is_id(struct place *p, const char *address, const char *id, const char *class)
+{
+    struct registry_entry entry;
+    char got[REGISTRY_ID];
+    struct addr a;
+
+    assert_true(addr_parse(span_of(address), &a));
+    registry_find(p->registry, &p->conf, &a, 1000, &entry);
+    registry_id(&entry, got);
+    return strcmp(got, id) == 0 && strcmp(entry.class->name, class) == 0;
+}
+
+struct wanted_id {
+    struct place *p;
+    const char *address, *id, *class;
+};
+
+static bool id_came(const void *context)
+{
+    const struct wanted_id *w = context;
+
+    return is_id(w->p, w->address, w->id, w->class);
+}
+
+static void wait_id(struct place *p, const char *address, const char *id, const char *class)
+{
+    const struct wanted_id w = {p, address, id, class};
+
+    assert_true(real_redis_until(p->base, id_came, &w));
+}
+
+static void use_leases(struct place *p)
+{
+    static struct prefix leased[2];
+    const struct redis_options options = {.where = &p->server.where, .functions = meter_functions};
+
+    assert_int_equal(prefix_parse(SPAN_LITERAL("192.0.2.0/24"), &leased[0]), PREFIX_OK);
+    assert_int_equal(prefix_parse(SPAN_LITERAL("2001:db8::/48"), &leased[1]), PREFIX_OK);
+    p->conf.leased = (struct prefix_list){leased, 2};
+    redis_free(p->redis);
+    p->redis = redis_new(p->base, &options);
+    assert_true(real_redis_until(p->base, real_redis_is_up, p->redis));
+}
+
+/* What holds where, see svc/registry.h. */
+static void standings_hang_on_the_account(void **state)
+{
+    struct place *p = *state;
+
+    use_leases(p);
+    set_standing(p, "alice", "registered", 0);
+    set_standing(p, "192.0.2.7", "quarantined", 0);
+    set_standing(p, "2001:db8:0:100::/64", "registered", 0);
+    set_standing(p, "192.0.2.64/26", "registered", 0);
+    set_standing(p, "198.51.100.7", "registered", 0);
+    open_registry(p, false);
+    wait_current(p);
+    /* Said of a unit, or of a part of it: passed over. Of more than that: holds. */
+    assert_true(is_id(p, "192.0.2.7", "192.0.2.7", "ordinary"));
+    assert_true(is_id(p, "2001:db8:0:100::1", "2001:db8:0:100::/56", "ordinary"));
+    assert_true(is_id(p, "192.0.2.65", "192.0.2.64/26", "registered"));
+    assert_true(is_id(p, "198.51.100.7", "198.51.100.7", "registered"));
+    lease(p, "start", "alice s1 600 0 192.0.2.7 2001:db8:0:100::/56");
+    wait_id(p, "2001:db8:0:1ff::1", "alice", "registered");
+    assert_true(is_id(p, "192.0.2.7", "alice", "registered"));
+    lease(p, "start", "bob s2 600 0 192.0.2.65");
+    wait_id(p, "192.0.2.65", "bob", "registered");
+    set_standing(p, "bob", "quarantined", 0);
+    wait_id(p, "192.0.2.65", "bob", "quarantined");
+    /* The next one at that address. */
+    lease(p, "start", "carol s3 600 0 192.0.2.7");
+    wait_id(p, "192.0.2.7", "carol", "ordinary");
+    lease(p, "stop", "carol s3 600 0 192.0.2.7");
+    wait_id(p, "192.0.2.7", "192.0.2.7", "ordinary");
+    assert_true(is_id(p, "2001:db8:0:100::1", "alice", "registered"));
+    remove_standing(p, "alice");
+    wait_id(p, "2001:db8:0:100::1", "alice", "ordinary");
+}
+
+static void an_account_is_kept_on_disk(void **state)
+{
+    struct place *p = *state;
+    const struct conf_class *class = NULL;
+
+    use_leases(p);
+    set_standing(p, "alice@isp.example", "quarantined", 0);
+    open_registry(p, true);
+    wait_current(p);
+    close_registry(p);
+    real_redis_kill(&p->server);
+    open_registry(p, false);
+    assert_true(registry_find_account(p->registry, &p->conf, "alice@isp.example", 1000, &class));
+    assert_string_equal(class->name, "quarantined");
+    assert_false(registry_find_account(p->registry, &p->conf, "alice", 1000, &class));
+}
+
+/* A start while Redis is away. */
+static void leases_are_kept_on_disk(void **state)
+{
+    struct place *p = *state;
+    char path[160];
+
+    use_leases(p);
+    set_standing(p, "alice", "registered", 0);
+    lease(p, "start", "alice s1 600 0 192.0.2.7 2001:db8:0:100::/56");
+    lease(p, "start", "bob s2 2 0 192.0.2.8");
+    lease(p, "start", "carol s3 600 0 192.0.2.9");
+    lease(p, "stop", "carol s3 600 0 192.0.2.9");
+    open_registry(p, true);
+    wait_current(p);
+    wait_id(p, "192.0.2.7", "alice", "registered");
+    wait_id(p, "192.0.2.8", "192.0.2.8", "ordinary");
+    close_registry(p);
+    real_redis_kill(&p->server);
+    open_registry(p, false);
+    assert_true(is_id(p, "192.0.2.7", "alice", "registered"));
+    assert_true(is_id(p, "2001:db8:0:1ff::1", "alice", "registered"));
+    assert_true(is_id(p, "192.0.2.8", "192.0.2.8", "ordinary"));
+    assert_true(is_id(p, "192.0.2.9", "192.0.2.9", "ordinary"));
+    close_registry(p);
+
+    /* What is no lease is left out. */
+    snprintf(path, sizeof(path), "%s.leases", p->copy);
+    FILE *file = fopen(path, "a");
+    assert_non_null(file);
+    assert_true(freopen(path, "w", file) == file);
+    fputs(
+        "gate25-leases 1\n192.0.2.1 99999999999 5 0 10.0.0.1\n192.0.2.2 5 5 0 late\n"
+        "192.0.2.3 99999999999 5 0 dora\njunk\n192.0.2.4 99999999999 5 0 torn",
+        file);
+    fclose(file);
+    open_registry(p, false);
+    assert_true(is_id(p, "192.0.2.1", "192.0.2.1", "ordinary"));
+    assert_true(is_id(p, "192.0.2.2", "192.0.2.2", "ordinary"));
+    assert_true(is_id(p, "192.0.2.3", "dora", "ordinary"));
+    assert_true(is_id(p, "192.0.2.4", "192.0.2.4", "ordinary"));
+    unlink(path);
+}
+
+/* Leases are refreshed by the servers that gave them: what Redis has lost holds until its end. */
+static void leases_outlive_redis(void **state)
+{
+    struct place *p = *state;
+
+    use_leases(p);
+    open_registry(p, false);
+    wait_current(p);
+    lease(p, "start", "alice s1 600 0 192.0.2.7");
+    lease(p, "start", "bob s2 6 0 192.0.2.8");
+    wait_id(p, "192.0.2.8", "bob", "ordinary");
+    real_redis_kill(&p->server);
+    assert_true(real_redis_until(p->base, is_not_current, p));
+    assert_true(is_id(p, "192.0.2.7", "alice", "ordinary"));
+    real_redis_run(&p->server);
+    use_leases(p);
+    lease(p, "start", "carol s3 600 0 192.0.2.9");
+    wait_id(p, "192.0.2.9", "carol", "ordinary");
+    wait_current(p);
+    assert_true(is_id(p, "192.0.2.7", "alice", "ordinary"));
+    wait_id(p, "192.0.2.8", "192.0.2.8", "ordinary");
+}
+
+/* A mirror that has missed changes notices. */
+static void reads_all_anew_after_a_gap(void **state)
+{
+    struct place *p = *state;
+    struct real_answer a;
+
+    use_leases(p);
+    lease(p, "start", "alice s1 600 0 192.0.2.7");
+    open_registry(p, false);
+    wait_current(p);
+    /* Whoever writes past the functions makes a change whose predecessor nobody knows. */
+    real_redis_ask(p->base, p->redis, &a, "HDEL g25:{leases} 192.0.2.7");
+    real_redis_ask(
+        p->base, p->redis, &a,
+        "EVAL "
+        "return\tredis.call('HSET','g25:{leases}','192.0.2.8','9999999999\\0325\\032ab\\032bob') "
+        "0");
+    real_redis_ask(
+        p->base, p->redis, &a,
+        "XADD g25:{leases}:changes * after 7-7 unit 192.0.2.9 account eve until 9999999999 began "
+        "1");
+    wait_id(p, "192.0.2.8", "bob", "ordinary");
+    assert_true(is_id(p, "192.0.2.9", "192.0.2.9", "ordinary"));
+    /* It was not known to have ended. */
+    assert_true(is_id(p, "192.0.2.7", "alice", "ordinary"));
 }
 
 /* An older copy was restored: the stream ends before what we know. */
@@ -525,6 +733,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(follows_changes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(prefers_the_longest_that_holds, set_up, tear_down),
         cmocka_unit_test_setup_teardown(knows_a_class_after_a_reload, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(standings_hang_on_the_account, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_account_is_kept_on_disk, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(leases_are_kept_on_disk, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(leases_outlive_redis, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(reads_all_anew_after_a_gap, set_up, tear_down),
         cmocka_unit_test_setup_teardown(takes_an_older_redis_as_it_is, set_up, tear_down),
         cmocka_unit_test_setup_teardown(keeps_standings_that_redis_has_lost, set_up, tear_down),
         cmocka_unit_test_setup_teardown(notices_other_contents, set_up, tear_down),

@@ -18,7 +18,6 @@ static void names_every_key(void **state)
         {STORE_KEY_OPEN, "2001:db8::/56", "g25:open:{2001:db8::/56}"},
         {STORE_KEY_SPREAD, "x", "g25:spread:{x}"},
         {STORE_KEY_LOG, "kunde 4711", "g25:log:{kunde 4711}"},
-        {STORE_KEY_LEASE, "192.0.2.7", "g25:lease:{192.0.2.7}"},
         {STORE_KEY_SIGNUP, "0123abcd", "g25:signup:{0123abcd}"},
         {STORE_KEY_ASKED, "192.0.2.7", "g25:asked:{192.0.2.7}"},
         {STORE_KEY_MAILED, "10.20.3.3", "g25:mailed:{10.20.3.3}"},

@@ -1,0 +1,88 @@
+"""Leases of a real Kea, by contrib's hook."""
+
+import os
+import subprocess
+
+import pytest
+
+from tests.integration.wire import FREE, send
+from tests.lab.kea import HOOK, Kea, Relay4, Relay6
+from tests.lab.process import wait_for
+
+LEASED = {"leases": {"prefixes": ["10.20.0.0/16", "2001:db8:20::/48"]}}
+DUID = bytes([0, 3, 0, 1, 2, 0, 0, 0, 0, 7])
+PREFIX = "2001:db8:20:4000::/56"
+
+
+@pytest.fixture(name="running")
+def running_fixture(gate, site_redis, sink):
+    sink()
+    return gate({**FREE, **LEASED}, redis=site_redis)
+
+
+def held(redis, unit):
+    value = redis.cli("hget", "g25:{leases}", unit)
+    return (value or "").rpartition(" ")[2] or None
+
+
+def wait_held(redis, unit, account):
+    wait_for(lambda: held(redis, unit) == account, 60, f"{account} holds {unit}")
+
+
+def test_dhcp(lab, running, site_redis, started):
+    """One address for all, one after the other."""
+    started(Kea(lab, site_redis, accounts={"0xffff": "Dora", "02:00:00:00:00:04": "mallory"}))
+    with Relay4(lab) as relay:
+        address, server = relay.lease(1, b"customer-17")
+        wait_held(site_redis, address, "customer-17")
+        running.ctl("register", address)
+        wait_for(lambda: (send(lab, address), running.journal(id="customer-17", **{"class": "registered"}))[1], 30)
+        assert relay.lease(1, b"customer-17")[0] == address  # renewed
+        wait_held(site_redis, address, "customer-17")
+        relay.release(1, b"customer-17", address, server)
+        wait_held(site_redis, address, None)
+        # The next one at that address; his name is what the file says of his remote-id.
+        assert relay.lease(2, b"\xff\xff")[0] == address
+        wait_held(site_redis, address, "dora")
+        wait_for(lambda: (send(lab, address), running.journal(id="dora", **{"class": "ordinary"}))[1], 30)
+        relay.release(2, b"\xff\xff", address, server)
+        wait_held(site_redis, address, None)
+        # One of whom the access node says nothing that is a name.
+        assert relay.lease(3, b"\x01\x02\x03 FLUSHALL")[0] == address
+        wait_for(lambda: site_redis.cli("xrevrange", "g25:{leases}:changes", "+", "-", "COUNT", "1")[0][1]["account"] == "", 60)
+        assert held(site_redis, address) is None
+    assert site_redis.cli("acl", "log") == [], "the hook gets by with its rights"
+
+
+def test_dhcp_lease_that_ends(lab, running, site_redis, started):
+    started(Kea(lab, site_redis, lifetime=6))
+    del running
+    with Relay4(lab) as relay:
+        address, _ = relay.lease(1, b"customer-17")
+        wait_held(site_redis, address, "customer-17")
+        wait_held(site_redis, address, None)
+        assert relay.lease(2, b"customer-18")[0] == address
+        wait_held(site_redis, address, "customer-18")
+
+
+def test_dhcpv6(lab, running, site_redis, started):
+    started(Kea(lab, site_redis, family=6, accounts={"00:03:00:01:02:00:00:00:00:07": "customer-17"}))
+    with Relay6(lab) as relay:
+        given = relay.lease(DUID)
+        wait_held(site_redis, PREFIX, "customer-17")
+        wait_held(site_redis, "2001:db8:20:ffff::", "customer-17")
+        source = "2001:db8:20:40aa::25"
+        wait_for(lambda: (send(lab, source, "2001:db8:ffff::10"), running.journal(id="customer-17"))[1], 30)
+        relay.release(DUID, given)
+        wait_held(site_redis, PREFIX, None)
+        relay.lease(DUID[:-1] + b"\x08")  # nobody knows him
+        wait_for(lambda: site_redis.cli("xlen", "g25:{leases}:changes") >= 6, 60)
+        assert held(site_redis, PREFIX) is None
+
+
+def test_the_hook_is_a_posix_script():
+    """It is told what it does not know, and what would be commands."""
+    environment = {"PATH": os.environ["PATH"], "GATE25_KEA_CONF": "/dev/null", "LEASES4_SIZE": "0"}
+    for event in ("", "lease4_renew", "lease4_recover", "no_such_event", "leases4_committed", "$(touch /tmp/owned)"):
+        result = subprocess.run(["sh", "-e", HOOK, event], env=environment, capture_output=True, text=True, check=False)
+        assert (result.returncode, result.stdout, result.stderr) == (0, "", ""), event
