@@ -193,6 +193,7 @@ bool smtp_path_is_plain_mail(struct span argument)
     while (len < rest.len && !is_blank(rest.at[len])) {
         len++;
     }
+    /* A bracket further on may be what is taken for the path's. */
     return len > 0 && is_mailbox((struct span){rest.at, len}, false) &&
-           are_parameters(span_skip(rest, len));
+           are_parameters(span_skip(rest, len)) && !memchr(rest.at, '<', rest.len);
 }

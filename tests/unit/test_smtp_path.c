@@ -63,6 +63,7 @@ static const char *const odd[] = {
     "FROM:<x@b.example>SIZE=10",
     "FROM:<<x@b.example>u@a.example>",
     "FROM:u@a.example <x@b.example>",
+    "FROM:u@a.example AUTH=<x@b.example>",
     "FROM:<x@b.example,u@a.example>",
     "FROM:<x@b.example u@a.example>",
     /* brackets and quotes that do not match */
