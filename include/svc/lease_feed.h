@@ -49,7 +49,7 @@ bool lease_scan(
 enum lease_news {
     LEASE_NEWS_TAKEN,
     LEASE_NEWS_GAP, /* changes between the position and these are gone: all is to be read anew */
-    LEASE_NEWS_BAD  /* an error */
+    LEASE_NEWS_BAD  /* no reply (NULL), or an error */
 };
 
 /* What XREAD brought, in its order, with the time at which Redis has written it; moves the position

@@ -188,9 +188,14 @@ enum lease_news lease_changes(
     const struct redis_reply *reply, char position[FEED_POSITION], lease_entry_cb take,
     void *context)
 {
-    const struct redis_reply *entries = redis_reply_at(redis_reply_at(reply, 0), 1);
-    size_t count = is_error(reply) ? 0 : redis_reply_count(entries);
+    const struct redis_reply *entries;
+    size_t count;
 
+    if (is_error(reply)) {
+        return LEASE_NEWS_BAD;
+    }
+    entries = redis_reply_at(redis_reply_at(reply, 0), 1);
+    count = redis_reply_count(entries);
     for (size_t i = 0; i < count; i++) {
         const struct redis_reply *fields = redis_reply_at(redis_reply_at(entries, i), 1);
         struct span id, unit = redis_reply_field(fields, "unit");

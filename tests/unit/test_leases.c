@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "core/account.h"
+#include "svc/lease_feed.h"
 #include "svc/lease_map.h"
 #include "svc/meter.h"
 #include "unit/real_redis.h"
@@ -464,6 +465,55 @@ static void grows_and_shrinks(void **state)
     lease_map_fini(&m);
 }
 
+/* --- what comes in place of news --- */
+
+struct news {
+    bool come;
+    enum lease_news what;
+};
+
+static void take_nothing(void *context, const struct lease_entry *entry, int64_t then_s)
+{
+    (void)context;
+    (void)entry;
+    (void)then_s;
+    fail();
+}
+
+static void on_news(void *context, uint64_t ticket, const struct redis_reply *reply)
+{
+    struct news *n = context;
+    char position[FEED_POSITION] = "0-0";
+
+    (void)ticket;
+    n->what = lease_changes(reply, position, take_nothing, NULL);
+    n->come = true;
+    assert_string_equal(position, "0-0");
+}
+
+static bool news_has_come(const void *context)
+{
+    return ((const struct news *)context)->come;
+}
+
+/* As when Redis goes while XREAD waits there, or does not let it be asked. */
+static void no_news(void **state)
+{
+    struct place *p = *state;
+    struct news refused = {0}, lost = {0};
+    const struct span wrong[] = {SPAN_LITERAL("XREAD"), SPAN_LITERAL("BLOCK")};
+    const struct feed_request waits = {p->redis, 0, on_news, &lost, 0};
+
+    assert_int_equal(redis_call(p->redis, wrong, 2, 3000, on_news, &refused, 0), 0);
+    assert_true(real_redis_until(p->base, news_has_come, &refused));
+    assert_int_equal(refused.what, LEASE_NEWS_BAD);
+
+    assert_int_equal(lease_ask_changes(waits, "0-0", 60000), 0);
+    real_redis_kill(&p->server);
+    assert_true(real_redis_until(p->base, news_has_come, &lost));
+    assert_int_equal(lost.what, LEASE_NEWS_BAD);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -477,6 +527,7 @@ int main(void)
             an_impossible_name_ends_the_lease_before, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refuses_nonsense, set_up, tear_down),
         cmocka_unit_test_setup_teardown(forgets_what_has_ended, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(no_news, set_up, tear_down),
         cmocka_unit_test(the_last_session_holds),
         cmocka_unit_test(grows_and_shrinks),
     };
