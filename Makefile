@@ -251,7 +251,7 @@ million: deps
 # How soon a gate follows its Redis to a new master: what the README says.
 failover: deps
 	@$(MAKE) --no-print-directory $(PARALLEL) all
-	tests/lab/lab exec /usr/bin/python3 tests/bench/failover.py
+	SWITCHES=$(or $(SWITCHES),10) tests/lab/lab exec /usr/bin/python3 tests/bench/failover.py
 
 # A million registered subscribers in the kernel's sets: what the README says.
 bypass-million: deps

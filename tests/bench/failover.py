@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""How soon a gate follows its Redis to a new master: `make failover`.
+"""How soon a gate follows its Redis to a new master: `make failover`, or `make failover SWITCHES=40`.
 
 Sentinels switch SWITCHES times; half of the time by hand, half of the time because the master is killed.
 The clock runs from the first sentinel's word of the switch to the first message that every worker has
@@ -8,6 +8,7 @@ had granted by the new master. With when-down = "refuse" nothing passes in betwe
 
 import contextlib
 import json
+import os
 import statistics
 import sys
 import threading
@@ -22,7 +23,7 @@ from tests.lab.gate import Gate  # noqa: E402
 from tests.lab.process import wait_for  # noqa: E402
 from tests.lab.redis_fleet import PATIENCE_S, Watched  # noqa: E402
 
-SWITCHES = 10
+SWITCHES = int(os.environ.get("SWITCHES", "10"))
 MX4 = "198.51.100.10"
 CLASS = {"action": "meter", "messages": ["1000000/1d"]}
 
