@@ -59,7 +59,7 @@ layer_objects = $(patsubst src/$(1)/%.c,$(BUILD)/obj/$(1)/%.o,$(wildcard src/$(1
 LIBRARIES := $(foreach layer,bypass web spf ctl proxy svc net core base,$(BUILD)/lib/libgate25-$(layer).a)
 
 .DEFAULT_GOAL := all
-.PHONY: all deps million bypass-million failover demo turns-table test unit differential check-differential integration asan valgrind lint format fuzz fuzz-short install clean FORCE
+.PHONY: all deps soak million bypass-million failover demo turns-table test unit differential check-differential integration asan valgrind lint format fuzz fuzz-short install clean FORCE
 .SECONDARY:
 
 all: $(PROGRAMS:%=$(BUILD)/bin/%)
