@@ -195,5 +195,10 @@ class Web(process.Process):
         return self.host.run(f"{gate_module.binaries()}/gate25-web", "--config", self.config, "--check", check=False)
 
     def denied(self):
-        """What Redis denied the site's user: entries of its ACL log."""
-        return [entry for entry in self.redis.cli("acl", "log") if "gate25-web" in str(entry)]
+        """What Redis denied the site's user: entries of its ACL log.
+
+        Not that it did not know him: so it is with one that has just been restarted, until it is told.
+        """
+        log = [entry if isinstance(entry, dict) else dict(zip(entry[::2], entry[1::2]))
+               for entry in self.redis.cli("acl", "log")]
+        return [entry for entry in log if entry["username"] == "gate25-web" and entry["reason"] != "auth"]
