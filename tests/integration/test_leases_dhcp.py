@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 
 import pytest
 
@@ -37,7 +38,10 @@ def test_dhcp(lab, running, site_redis, started):
         wait_held(site_redis, address, "customer-17")
         running.ctl("register", address)
         wait_for(lambda: (send(lab, address), running.journal(id="customer-17", **{"class": "registered"}))[1], 30)
+        before, second = site_redis.cli("hget", "g25:{leases}", address), int(time.time())
+        wait_for(lambda: int(time.time()) > second, 5, "another second")
         assert relay.lease(1, b"customer-17")[0] == address  # renewed
+        wait_for(lambda: site_redis.cli("hget", "g25:{leases}", address) != before, 60, "the renewal is told")
         wait_held(site_redis, address, "customer-17")
         relay.release(1, b"customer-17", address, server)
         wait_held(site_redis, address, None)
