@@ -138,14 +138,15 @@ class Gate(Process):
 
     def end(self, seconds=10):
         """The gate that serves is asked first; then the one that was started, if it is still there."""
-        if self.successors:
+        upgraded = bool(self.successors)
+        if upgraded:
             with contextlib.suppress(ProcessLookupError, TimeoutError):
                 os.kill(self.pid, signal.SIGTERM)
                 wait_for(lambda: not lives(self.pid), seconds)
+            self.successors.clear()  # from here on it is about the first one, which may still be draining
         status = super().end(seconds)
-        if self.successors:
+        if upgraded:
             self.kill()
-            self.successors.clear()
         return status
 
     def kill(self):
