@@ -60,6 +60,7 @@ int redis_ask_replicas(
     struct redis *r, const struct span *keys, size_t count, uint32_t most_ms, redis_reply_cb reply,
     void *context);
 
+/* Of a reply that is not there (NULL) these tell what they tell of nil. */
 bool redis_reply_is_error(const struct redis_reply *r, struct span *message);
 bool redis_reply_is_nil(const struct redis_reply *r);
 bool redis_reply_integer(

@@ -6,9 +6,13 @@
 
 #include "svc/redis.h"
 
+/* What is not there says nothing, as nil does: who looks into a reply of another shape than he
+ * expected finds no text, no number and no elements. */
 static const redisReply *inner(const struct redis_reply *r)
 {
-    return (const redisReply *)r;
+    static const redisReply nothing = {.type = REDIS_REPLY_NIL};
+
+    return r == NULL ? &nothing : (const redisReply *)r;
 }
 
 void redis_wire_fini(struct redis_wire *w)
