@@ -1,9 +1,9 @@
-/* What the mirror of the leases asks Redis, and what the answers say (src/svc/leases.lua). */
+/* What Redis answers to the questions of the leases' mirror (svc/feed.h, src/svc/leases.lua). */
 #ifndef GATE25_SVC_LEASE_FEED_H
 #define GATE25_SVC_LEASE_FEED_H
 
+#include "svc/feed.h"
 #include "svc/lease_map.h"
-#include "svc/registry_feed.h"
 
 /* A lease as Redis holds it. */
 struct lease_entry {
@@ -28,13 +28,7 @@ void lease_question_over(struct lease_question *q, const struct prefix *p);
  * them: value `i` is of words[2 + i]. As many as there is room for. */
 void lease_question_of(struct lease_question *q, struct span units);
 
-/* Each as redis_call(). */
-int lease_ask_position(struct feed_request f); /* for feed_position() */
-int lease_ask_time(struct feed_request f);     /* for lease_time() */
-int lease_ask_size(struct feed_request f);     /* how many entries: an integer */
-int lease_ask_scan(struct feed_request f, struct span cursor);
-int lease_ask_changes(struct feed_request f, const char *position, unsigned block_ms);
-
+int lease_ask_time(struct feed_request f); /* as redis_call(), for lease_time() */
 /* Redis's clock, Unix seconds. */
 bool lease_time(const struct redis_reply *reply, int64_t *unix_s);
 

@@ -6,62 +6,11 @@
 #include "base/log.h"
 #include "core/store_keys.h"
 
-static int ask(const struct feed_request *f, const struct span *words, size_t count)
-{
-    return redis_call(f->redis, words, count, f->deadline_ms, f->reply, f->context, f->ticket);
-}
-
-int lease_ask_position(struct feed_request f)
-{
-    const struct span words[] = {
-        SPAN_LITERAL("XREVRANGE"), SPAN_LITERAL(STORE_LEASE_CHANGES),
-        SPAN_LITERAL("+"),         SPAN_LITERAL("-"),
-        SPAN_LITERAL("COUNT"),     SPAN_LITERAL("1"),
-    };
-
-    return ask(&f, words, 6);
-}
-
 int lease_ask_time(struct feed_request f)
 {
     const struct span words[] = {SPAN_LITERAL("TIME")};
 
-    return ask(&f, words, 1);
-}
-
-int lease_ask_size(struct feed_request f)
-{
-    const struct span words[] = {SPAN_LITERAL("HLEN"), SPAN_LITERAL(STORE_LEASES)};
-
-    return ask(&f, words, 2);
-}
-
-int lease_ask_scan(struct feed_request f, struct span cursor)
-{
-    const struct span words[] = {
-        SPAN_LITERAL("HSCAN"), SPAN_LITERAL(STORE_LEASES), cursor,
-        SPAN_LITERAL("COUNT"), SPAN_LITERAL("1000"),
-    };
-
-    return ask(&f, words, 5);
-}
-
-int lease_ask_changes(struct feed_request f, const char *position, unsigned block_ms)
-{
-    char block[16];
-    struct span words[] = {
-        SPAN_LITERAL("XREAD"),
-        SPAN_LITERAL("COUNT"),
-        SPAN_LITERAL("10000"),
-        SPAN_LITERAL("BLOCK"),
-        {block, 0},
-        SPAN_LITERAL("STREAMS"),
-        SPAN_LITERAL(STORE_LEASE_CHANGES),
-        span_of(position),
-    };
-
-    words[4].len = (size_t)snprintf(block, sizeof(block), "%u", block_ms);
-    return ask(&f, words, 8);
+    return redis_call(f.redis, words, 1, f.deadline_ms, f.reply, f.context, f.ticket);
 }
 
 static struct span word(struct span *rest)
@@ -138,25 +87,16 @@ bool lease_time(const struct redis_reply *reply, int64_t *unix_s)
     return reply != NULL && redis_reply_integer(redis_reply_at(reply, 0), unix_s);
 }
 
-static bool is_error(const struct redis_reply *reply)
-{
-    struct span message;
-
-    return reply == NULL || redis_reply_is_error(reply, &message);
-}
-
 bool lease_scan(
     const struct redis_reply *reply, int64_t now_s, lease_entry_cb take, void *context,
     struct span *cursor)
 {
-    const struct redis_reply *pairs;
-    size_t count;
+    const struct redis_reply *pairs = feed_pairs(reply, cursor);
+    size_t count = redis_reply_count(pairs);
 
-    if (is_error(reply) || !redis_reply_text(redis_reply_at(reply, 0), cursor)) {
+    if (pairs == NULL) {
         return false;
     }
-    pairs = redis_reply_at(reply, 1);
-    count = redis_reply_count(pairs);
     for (size_t i = 0; i + 1 < count; i += 2) {
         struct span unit = {"", 0}, value = {"", 0};
         struct lease_entry entry;
@@ -188,14 +128,9 @@ enum lease_news lease_changes(
     const struct redis_reply *reply, char position[FEED_POSITION], lease_entry_cb take,
     void *context)
 {
-    const struct redis_reply *entries;
-    size_t count;
+    const struct redis_reply *entries = feed_entries(reply);
+    size_t count = redis_reply_count(entries);
 
-    if (is_error(reply)) {
-        return LEASE_NEWS_BAD;
-    }
-    entries = redis_reply_at(redis_reply_at(reply, 0), 1);
-    count = redis_reply_count(entries);
     for (size_t i = 0; i < count; i++) {
         const struct redis_reply *fields = redis_reply_at(redis_reply_at(entries, i), 1);
         struct span id, unit = redis_reply_field(fields, "unit");

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "core/store_keys.h"
 #include "net/clock.h"
 #include "svc/lease_copy.h"
 #include "svc/lease_feed.h"
@@ -151,7 +152,7 @@ static void follow(struct leases *l)
 {
     struct feed_request f = {l->follow, 0, on_changes, l, l->round};
 
-    if (lease_ask_changes(f, l->position, BLOCK_MS) != 0) {
+    if (feed_ask_changes(f, STORE_LEASE_CHANGES, l->position, BLOCK_MS) != 0) {
         retry_later(l, "following changes", NULL);
         return;
     }
@@ -189,7 +190,7 @@ static void on_check(evutil_socket_t fd, short what, void *context)
     (void)fd;
     (void)what;
     lease_map_sweep(&l->map, now_s(), SWEEP, &l->swept);
-    if (lease_ask_position(request(l, on_check_position)) != 0) {
+    if (feed_ask_position(request(l, on_check_position), STORE_LEASE_CHANGES) != 0) {
         retry_later(l, "comparing with Redis", NULL);
     }
 }
@@ -217,7 +218,7 @@ static void on_scan(void *context, uint64_t round, const struct redis_reply *rep
         retry_later(l, "scanning", reply);
     } else if (span_equal(cursor, SPAN_LITERAL("0"))) {
         mirrored(l);
-    } else if (lease_ask_scan(request(l, on_scan), cursor) != 0) {
+    } else if (feed_ask_scan(request(l, on_scan), STORE_LEASES, cursor) != 0) {
         retry_later(l, "scanning", NULL);
     }
 }
@@ -235,7 +236,7 @@ static void on_size(void *context, uint64_t round, const struct redis_reply *rep
         return;
     }
     lease_map_expect(&l->map, size < 0 ? 0 : (size_t)size);
-    if (lease_ask_scan(request(l, on_scan), SPAN_LITERAL("0")) != 0) {
+    if (feed_ask_scan(request(l, on_scan), STORE_LEASES, SPAN_LITERAL("0")) != 0) {
         retry_later(l, "scanning", NULL);
     }
 }
@@ -247,7 +248,8 @@ static void on_time(void *context, uint64_t round, const struct redis_reply *rep
     if (round != l->round) {
         return;
     }
-    if (!lease_time(reply, &l->scan_time_s) || lease_ask_size(request(l, on_size)) != 0) {
+    if (!lease_time(reply, &l->scan_time_s) ||
+        feed_ask_size(request(l, on_size), STORE_LEASES) != 0) {
         retry_later(l, "asking for the time", reply);
     }
 }
@@ -278,7 +280,7 @@ static void start(struct leases *l)
         wake_in(l->retry, 0);
         return;
     }
-    if (lease_ask_position(request(l, on_position)) != 0) {
+    if (feed_ask_position(request(l, on_position), STORE_LEASE_CHANGES) != 0) {
         retry_later(l, "reading where changes end", NULL);
     }
 }

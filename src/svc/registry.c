@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "core/store_keys.h"
 #include "svc/conf_file.h"
 
 #define ANSWER_MS 3000  /* for ordinary requests */
@@ -88,7 +89,7 @@ static void follow(struct registry *r)
 {
     struct feed_request f = {r->follow, 0, on_changes, r, r->round};
 
-    if (feed_ask_changes(f, r->position, BLOCK_MS) != 0) {
+    if (feed_ask_changes(f, STORE_CHANGES, r->position, BLOCK_MS) != 0) {
         registry_retry_later(r, "following changes", NULL);
         return;
     }
@@ -151,8 +152,8 @@ static void on_check(evutil_socket_t fd, short what, void *context)
 
     (void)fd;
     (void)what;
-    if (feed_ask_position(registry_request(r, on_check_position)) != 0 ||
-        feed_ask_size(registry_request(r, on_check_size)) != 0) {
+    if (feed_ask_position(registry_request(r, on_check_position), STORE_CHANGES) != 0 ||
+        feed_ask_size(registry_request(r, on_check_size), STORE_STANDINGS) != 0) {
         registry_retry_later(r, "comparing with Redis", NULL);
     }
 }

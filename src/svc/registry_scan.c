@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "core/store_keys.h"
 
 #define MOST_ROOM (1U << 24)
 /* A stream of changes that is shorter was never trimmed (svc/standings.h keeps twice as many). */
@@ -91,7 +92,7 @@ static void on_scan(void *context, uint64_t round, const struct redis_reply *rep
 
 static void scan(struct registry *r, struct span cursor)
 {
-    if (feed_ask_scan(registry_request(r, on_scan), cursor) != 0) {
+    if (feed_ask_scan(registry_request(r, on_scan), STORE_STANDINGS, cursor) != 0) {
         registry_retry_later(r, "scanning", NULL);
     }
 }
@@ -110,7 +111,7 @@ static void on_scan(void *context, uint64_t round, const struct redis_reply *rep
     }
     if (!span_equal(cursor, SPAN_LITERAL("0"))) {
         scan(r, cursor);
-    } else if (feed_ask_size(registry_request(r, on_scanned_size)) != 0) {
+    } else if (feed_ask_size(registry_request(r, on_scanned_size), STORE_STANDINGS) != 0) {
         registry_retry_later(r, "counting", NULL);
     }
 }
@@ -143,7 +144,7 @@ static void on_length(void *context, uint64_t round, const struct redis_reply *r
         return;
     }
     if (reply == NULL || !redis_reply_integer(reply, &length) ||
-        feed_ask_size(registry_request(r, on_size)) != 0) {
+        feed_ask_size(registry_request(r, on_size), STORE_STANDINGS) != 0) {
         registry_retry_later(r, "reading where changes begin", reply);
         return;
     }
@@ -158,7 +159,8 @@ static void on_first(void *context, uint64_t round, const struct redis_reply *re
     if (round != r->round) {
         return;
     }
-    if (!feed_position(reply, first) || feed_ask_length(registry_request(r, on_length)) != 0) {
+    if (!feed_position(reply, first) ||
+        feed_ask_length(registry_request(r, on_length), STORE_CHANGES) != 0) {
         registry_retry_later(r, "reading where changes begin", reply);
         return;
     }
@@ -173,14 +175,15 @@ static void on_position(void *context, uint64_t round, const struct redis_reply 
     if (round != r->round) {
         return;
     }
-    if (!feed_position(reply, r->position) || feed_ask_first(registry_request(r, on_first)) != 0) {
+    if (!feed_position(reply, r->position) ||
+        feed_ask_first(registry_request(r, on_first), STORE_CHANGES) != 0) {
         registry_retry_later(r, "reading where changes end", reply);
     }
 }
 
 void registry_scan(struct registry *r)
 {
-    if (feed_ask_position(registry_request(r, on_position)) != 0) {
+    if (feed_ask_position(registry_request(r, on_position), STORE_CHANGES) != 0) {
         registry_retry_later(r, "reading where changes end", NULL);
     }
 }

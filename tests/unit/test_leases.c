@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "core/account.h"
+#include "core/store_keys.h"
 #include "svc/lease_feed.h"
 #include "svc/lease_map.h"
 #include "svc/meter.h"
@@ -508,7 +509,7 @@ static void no_news(void **state)
     assert_true(real_redis_until(p->base, news_has_come, &refused));
     assert_int_equal(refused.what, LEASE_NEWS_BAD);
 
-    assert_int_equal(lease_ask_changes(waits, "0-0", 60000), 0);
+    assert_int_equal(feed_ask_changes(waits, STORE_LEASE_CHANGES, "0-0", 60000), 0);
     real_redis_kill(&p->server);
     assert_true(real_redis_until(p->base, news_has_come, &lost));
     assert_int_equal(lost.what, LEASE_NEWS_BAD);

@@ -6,8 +6,11 @@
 
 #include <cmocka.h>
 
+#include "svc/feed.h"
+#include "svc/lease_feed.h"
 #include "svc/redis_answers.h"
 #include "svc/redis_wire.h"
+#include "svc/registry_feed.h"
 
 /* A reply as it comes from the wire; wire_end() gives both back. */
 struct heard {
@@ -165,9 +168,58 @@ static void test_redirections(void **state)
     }
 }
 
+static void on_lease(void *context, const struct lease_entry *entry, int64_t now_s)
+{
+    (void)context;
+    (void)entry;
+    (void)now_s;
+    fail();
+}
+
+/* What is no answer to the mirrors' questions is an error to them, whatever its shape. */
+static void test_feeds_of_another_shape(void **state)
+{
+    static const char *const replies[] = {
+        "$-1\r\n",
+        "*-1\r\n",
+        "*0\r\n",
+        ":7\r\n",
+        "+OK\r\n",
+        "-ERR no\r\n",
+        "*1\r\n*0\r\n",
+        "*1\r\n*1\r\n$1\r\ns\r\n",
+        "*1\r\n*2\r\n$1\r\ns\r\n*1\r\n*0\r\n",
+        "*1\r\n*2\r\n$1\r\ns\r\n*1\r\n:7\r\n",
+        "*2\r\n*0\r\n*0\r\n",
+    };
+    struct prefix_slot slots[PREFIX_MAP_SMALLEST] = {0};
+    struct class_names names = {0};
+    struct prefix_map map;
+
+    (void)state;
+    prefix_map_init(&map, slots, PREFIX_MAP_SMALLEST);
+    for (size_t i = 0; i < sizeof replies / sizeof replies[0]; i++) {
+        struct heard h;
+        const struct redis_reply *reply = hear(&h, replies[i]);
+        char position[FEED_POSITION] = FEED_START;
+        struct span cursor;
+
+        assert_false(feed_scan(reply, &names, &map, &cursor));
+        assert_false(feed_changes(reply, &names, &map, position));
+        assert_false(lease_scan(reply, 0, on_lease, NULL, &cursor));
+        assert_int_equal(lease_changes(reply, position, on_lease, NULL), LEASE_NEWS_BAD);
+        assert_string_equal(position, FEED_START);
+        forget(&h);
+    }
+    assert_null(redis_reply_at(NULL, 0));
+    assert_true(redis_reply_is_nil(NULL));
+    assert_int_equal(map.count, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_feeds_of_another_shape),
         cmocka_unit_test(test_masters),
         cmocka_unit_test(test_epochs),
         cmocka_unit_test(test_slots),
