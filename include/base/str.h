@@ -17,6 +17,8 @@ struct span {
 struct span span_of(const char *cstring);
 /* The part of `s` behind its first `n` bytes; empty when `n` is more than there is. */
 struct span span_skip(struct span s, size_t n);
+/* Takes the word up to the next blank, or all there is, and the blank off the front. */
+struct span span_word(struct span *rest);
 struct span span_trim(struct span s); /* without spaces and tabs at both ends */
 bool span_equal(struct span a, struct span b);
 bool span_equal_nocase(struct span a, struct span b); /* ASCII case only, whatever the locale */

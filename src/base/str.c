@@ -27,6 +27,15 @@ struct span span_skip(struct span s, size_t n)
     return (struct span){s.at + n, s.len - n};
 }
 
+struct span span_word(struct span *rest)
+{
+    const char *blank = rest->len == 0 ? NULL : memchr(rest->at, ' ', rest->len);
+    struct span word = {rest->at, blank == NULL ? rest->len : (size_t)(blank - rest->at)};
+
+    *rest = span_skip(*rest, word.len + 1);
+    return word;
+}
+
 struct span span_trim(struct span s)
 {
     while (s.len > 0 && is_blank(s.at[0])) {

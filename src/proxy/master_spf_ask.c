@@ -108,18 +108,6 @@ void master_spf_watch(struct master *m)
     arm_watch(s);
 }
 
-/* The word before the next blank; `rest` goes behind it. */
-static struct span next_word(struct span *rest)
-{
-    struct span word = *rest;
-    const char *blank = word.len > 0 ? memchr(word.at, ' ', word.len) : NULL;
-    if (blank) {
-        word.len = (size_t)(blank - word.at);
-    }
-    *rest = span_skip(*rest, word.len + (blank ? 1 : 0));
-    return word;
-}
-
 /* The word behind the last blank; `rest` goes in front of it, where there may be more blanks: a
  * quoted local part has some. */
 static struct span last_word(struct span *rest)
@@ -135,7 +123,7 @@ void master_spf_json(
 {
     struct master *m = master;
     struct span rest = span_of(arguments);
-    struct span address = next_word(&rest), helo = last_word(&rest), sender = rest;
+    struct span address = span_word(&rest), helo = last_word(&rest), sender = rest;
     struct addr client;
     if (!addr_parse(address, &client) || sender.len == 0 || helo.len == 0 ||
         sender.len >= SPF_WIRE_SENDER || helo.len >= SPF_WIRE_HELO) {

@@ -13,16 +13,6 @@ int lease_ask_time(struct feed_request f)
     return redis_call(f.redis, words, 1, f.deadline_ms, f.reply, f.context, f.ticket);
 }
 
-static struct span word(struct span *rest)
-{
-    const char *blank = rest->len == 0 ? NULL : memchr(rest->at, ' ', rest->len);
-    size_t len = blank == NULL ? rest->len : (size_t)(blank - rest->at);
-    struct span w = {rest->at, len};
-
-    *rest = span_skip(*rest, len + 1);
-    return w;
-}
-
 /* Whoever writes there, by the functions or past them: what is no unit and no account is none. */
 static bool fill(
     struct span unit, struct span account, struct span until, struct span began,
@@ -42,7 +32,7 @@ static bool fill(
 
 bool lease_entry_parse(struct span unit, struct span value, struct lease_entry *out)
 {
-    struct span until = word(&value), began = word(&value), session = word(&value);
+    struct span until = span_word(&value), began = span_word(&value), session = span_word(&value);
 
     (void)session;
     return fill(unit, value, until, began, out);
@@ -70,7 +60,7 @@ void lease_question_of(struct lease_question *q, struct span units)
 {
     begin_question(q);
     for (size_t i = 0; units.len > 0 && i < sizeof(q->ids) / sizeof(q->ids[0]); i++) {
-        struct span unit = word(&units);
+        struct span unit = span_word(&units);
 
         snprintf(q->ids[i], PREFIX_TEXT, "%.*s", (int)unit.len, unit.at);
         q->words[q->count++] = span_of(q->ids[i]);

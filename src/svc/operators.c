@@ -46,18 +46,9 @@ bool operator_name_is_good(struct span name)
     return true;
 }
 
-static struct span word(struct span *rest)
-{
-    const char *blank = rest->len == 0 ? NULL : memchr(rest->at, ' ', rest->len);
-    struct span first = {rest->at, blank == NULL ? rest->len : (size_t)(blank - rest->at)};
-
-    *rest = span_skip(*rest, first.len + 1);
-    return first;
-}
-
 bool operator_parse(struct span value, struct operator_record *out)
 {
-    struct span role = word(&value), since = word(&value);
+    struct span role = span_word(&value), since = span_word(&value);
     uint64_t since_s;
 
     if (!operator_role_parse(role, &out->role) || !span_number(since, INT64_MAX, &since_s) ||

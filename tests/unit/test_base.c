@@ -43,6 +43,12 @@ static void test_spans(void **state)
     (void)state;
     assert_true(span_equal(span_trim(SPAN_LITERAL(" \ta b\t ")), SPAN_LITERAL("a b")));
     assert_int_equal(span_trim(SPAN_LITERAL("  ")).len, 0);
+    struct span rest = SPAN_LITERAL("one  two");
+    assert_true(span_equal(span_word(&rest), SPAN_LITERAL("one")));
+    assert_int_equal(span_word(&rest).len, 0);
+    assert_true(span_equal(span_word(&rest), SPAN_LITERAL("two")));
+    assert_int_equal(rest.len, 0);
+    assert_int_equal(span_word(&rest).len, 0);
     assert_true(span_equal_nocase(SPAN_LITERAL("MaIl"), SPAN_LITERAL("mAiL")));
     assert_false(span_equal_nocase(SPAN_LITERAL("MAIL"), SPAN_LITERAL("MAILX")));
     assert_false(span_equal_nocase(SPAN_LITERAL("[a"), SPAN_LITERAL("{a")));
