@@ -35,7 +35,7 @@ def own_redis_fixture(lab, started):
 def cut_off(lab):
     lab.router.run("nft", "-f", "-", input=(
         "table ip cut {\nchain forward {\ntype filter hook forward priority 0;\n"
-        f"tcp dport {FAR_PORT} drop\ntcp sport {FAR_PORT} drop\n}}\n}}\n"))
+        f"ip daddr {FAR} tcp dport {FAR_PORT} drop\nip saddr {FAR} tcp sport {FAR_PORT} drop\n}}\n}}\n"))
 
 
 @WHEN_DOWN
