@@ -5,17 +5,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <systemd/sd-daemon.h>
 
 #include "base/log.h"
 #include "bypass/bypass.h"
 #include "ctl/control.h"
 #include "proxy/privileges.h"
 #include "svc/conf_file.h"
+#include "svc/daemon_loop.h"
 #include "svc/daemon_options.h"
 
 #define ERROR_TEXT 1024
-#define SIGNALS    3
 
 static const char usage[] =
     "usage: gate25-bypassd [--config FILE] [--check | --remove]\n"
@@ -39,8 +38,9 @@ struct program {
     struct control *control;
 };
 
-static void reload(struct program *p)
+static void reload(void *context)
 {
+    struct program *p = context;
     char array[ERROR_TEXT];
     struct text error;
     struct conf *conf;
@@ -55,18 +55,6 @@ static void reload(struct program *p)
         log_error("not reloaded: %s", array);
     }
     conf_release(conf);
-}
-
-static void on_signal(evutil_socket_t number, short what, void *context)
-{
-    struct program *p = context;
-
-    (void)what;
-    if (number == SIGHUP) {
-        reload(p);
-    } else {
-        event_base_loopbreak(p->base);
-    }
 }
 
 static char *status(void *context)
@@ -89,29 +77,7 @@ static void show(
 static void on_ready(void *context)
 {
     (void)context;
-    log_info("ready");
-    sd_notify(0, "READY=1");
-}
-
-static int serve(struct program *p)
-{
-    static const int numbers[SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
-    struct event *events[SIGNALS] = {NULL};
-    bool good = true;
-
-    for (size_t i = 0; i < SIGNALS; i++) {
-        events[i] = evsignal_new(p->base, numbers[i], on_signal, p);
-        good = good && events[i] && event_add(events[i], NULL) == 0;
-    }
-    if (good) {
-        good = event_base_dispatch(p->base) >= 0;
-    }
-    for (size_t i = 0; i < SIGNALS; i++) {
-        if (events[i]) {
-            event_free(events[i]);
-        }
-    }
-    return good ? EXIT_SUCCESS : EXIT_FAILURE;
+    daemon_loop_ready();
 }
 
 /* Everything that may be wrong with the surroundings shows here. */
@@ -152,7 +118,7 @@ static int run(struct conf *conf, const char *file)
 
     text_init(&error, array, sizeof(array));
     if (open_all(&p, &error)) {
-        status = serve(&p);
+        status = daemon_loop_run(&(struct daemon_loop){p.base, reload, &p});
     } else {
         log_error("%s", array);
     }

@@ -3,10 +3,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <systemd/sd-daemon.h>
 
 #include "base/log.h"
 #include "svc/conf_file.h"
+#include "svc/daemon_loop.h"
 #include "svc/daemon_options.h"
 #include "web/desk.h"
 #include "web/signup.h"
@@ -14,7 +14,6 @@
 #include "web/subscriber.h"
 
 #define ERROR_TEXT 1024
-#define SIGNALS    3
 
 static const char usage[] =
     "usage: gate25-web [--config FILE] [--check]\n"
@@ -38,8 +37,9 @@ struct program {
     const char *file;
 };
 
-static void reload(struct program *p)
+static void reload(void *context)
 {
+    struct program *p = context;
     char array[ERROR_TEXT];
     struct text error;
     struct conf *conf;
@@ -54,44 +54,10 @@ static void reload(struct program *p)
     conf_release(conf);
 }
 
-static void on_signal(evutil_socket_t number, short what, void *context)
-{
-    struct program *p = context;
-
-    (void)what;
-    if (number == SIGHUP) {
-        reload(p);
-    } else {
-        event_base_loopbreak(p->base);
-    }
-}
-
-static int serve(struct program *p)
-{
-    static const int numbers[SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
-    struct event *events[SIGNALS] = {NULL};
-    bool good = true;
-
-    for (size_t i = 0; i < SIGNALS; i++) {
-        events[i] = evsignal_new(p->base, numbers[i], on_signal, p);
-        good = good && events[i] && event_add(events[i], NULL) == 0;
-    }
-    if (good) {
-        good = event_base_dispatch(p->base) >= 0;
-    }
-    for (size_t i = 0; i < SIGNALS; i++) {
-        if (events[i]) {
-            event_free(events[i]);
-        }
-    }
-    return good ? EXIT_SUCCESS : EXIT_FAILURE;
-}
-
 static void on_ready(void *context)
 {
     (void)context;
-    log_info("ready");
-    sd_notify(0, "READY=1");
+    daemon_loop_ready();
 }
 
 static int run(struct conf *conf, const char *file)
@@ -106,7 +72,7 @@ static int run(struct conf *conf, const char *file)
         p.site = site_new(&(struct site_options){p.base, conf, modules, on_ready, NULL}, &error);
     }
     if (p.site) {
-        status = serve(&p);
+        status = daemon_loop_run(&(struct daemon_loop){p.base, reload, &p});
     } else {
         log_error("%s", array);
     }
