@@ -1,16 +1,14 @@
 /* What operators and Prometheus are told. */
 #include <inttypes.h>
 #include <jansson.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
+#include "base/metrics_text.h"
 #include "bypass_internal.h"
 #include "net/clock.h"
 
-#define TOP  50 /* subscribers with figures of their own on the page */
-#define LINE 512
+#define TOP 50 /* subscribers with figures of their own on the page */
 
 static const struct {
     const char *name, *help;
@@ -128,80 +126,58 @@ char *bypass_show_json(const struct bypass *b, const char *who)
 
 /* --- Prometheus --- */
 
-struct writer {
-    struct buf *out;
-    bool failed;
-};
-
-static void __attribute__((format(printf, 2, 3))) add(struct writer *w, const char *format, ...)
-{
-    char line[LINE];
-    va_list arguments;
-
-    va_start(arguments, format);
-    int len = vsnprintf(line, sizeof(line), format, arguments);
-    va_end(arguments);
-    size_t size = len < 0 ? 0 : len < LINE ? (size_t)len : LINE - 1;
-    w->failed = w->failed || len < 0 || buf_append(w->out, (struct span){line, size}) < 0;
-}
-
-static void add_value(
-    struct writer *w, const char *name, const char *type, const char *help, uint64_t value)
-{
-    add(w, "# HELP gate25_bypass_%s %s\n# TYPE gate25_bypass_%s %s\n", name, help, name, type);
-    add(w, "gate25_bypass_%s %" PRIu64 "\n", name, value);
-}
-
-static void add_total(struct writer *w, const char *name, const char *help, uint64_t value)
+static void add_total(struct metrics_text *w, const char *name, const char *help, uint64_t value)
 {
     char full[64];
 
-    snprintf(full, sizeof(full), "%s_total", name);
-    add_value(w, full, "counter", help, value);
+    snprintf(full, sizeof(full), "bypass_%s_total", name);
+    metrics_text_value(w, full, help, value);
 }
 
-static void add_top(struct writer *w, const struct bypass *b)
+static void add_top(struct metrics_text *w, const struct bypass *b)
 {
     const struct bypass_figures *top[TOP];
     size_t count = bypass_counts_top(&b->counts, top, TOP);
-    char who[PREFIX_TEXT];
+    char who[PREFIX_TEXT], full[64], help[256];
 
     for (enum bypass_count k = 0; k < BYPASS_COUNTS && count > 0; k++) {
         const char *name = count_rows[k].name;
 
-        add(w, "# HELP gate25_bypass_subscriber_%s_total %s, of those who send most\n", name,
-            count_rows[k].help);
-        add(w, "# TYPE gate25_bypass_subscriber_%s_total counter\n", name);
+        snprintf(full, sizeof(full), "bypass_subscriber_%s_total", name);
+        snprintf(help, sizeof(help), "%s, of those who send most", count_rows[k].help);
+        metrics_text_head(w, full, help, "counter");
         for (size_t i = 0; i < count; i++) {
             prefix_format(&top[i]->subscriber, who);
-            add(w, "gate25_bypass_subscriber_%s_total{subscriber=\"%s\"} %" PRIu64 "\n", name, who,
-                top[i]->count[k]);
+            metrics_text_add(
+                w, "gate25_%s{subscriber=\"%s\"} %" PRIu64 "\n", full, who, top[i]->count[k]);
         }
     }
 }
 
 int bypass_page_write(const struct bypass *b, struct buf *out)
 {
-    struct writer w = {out, false};
+    struct metrics_text w = {out, false};
     char why[BYPASS_ERROR * 2];
     struct text reasons;
     const struct {
         const char *name, *help;
         uint64_t value;
     } gauges[] = {
-        {"table_stands", "1 while the table in the kernel is as it should be", b->stands},
-        {"in_step", "1 while the kernel's sets hold what the standings say", is_in_step(b)},
-        {"follows_redis", "1 while changes of standings are followed",
+        {"bypass_table_stands", "1 while the table in the kernel is as it should be", b->stands},
+        {"bypass_in_step", "1 while the kernel's sets hold what the standings say", is_in_step(b)},
+        {"bypass_follows_redis", "1 while changes of standings are followed",
          registry_is_current(b->registry)},
-        {"units", "addresses and delegated prefixes that the kernel lets by", b->held.units.count},
-        {"ranges", "ranges of addresses that the kernel lets by", b->held.range_count},
-        {"subscribers_counted", "subscribers that were let by since the start", b->counts.count},
+        {"bypass_units", "addresses and delegated prefixes that the kernel lets by",
+         b->held.units.count},
+        {"bypass_ranges", "ranges of addresses that the kernel lets by", b->held.range_count},
+        {"bypass_subscribers_counted", "subscribers that were let by since the start",
+         b->counts.count},
     };
 
     text_init(&reasons, why, sizeof(why));
-    add_value(&w, "well", "gauge", "1 while nothing is wrong", bypass_is_well(b, &reasons));
+    metrics_text_value(&w, "bypass_well", "1 while nothing is wrong", bypass_is_well(b, &reasons));
     for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++) {
-        add_value(&w, gauges[i].name, "gauge", gauges[i].help, gauges[i].value);
+        metrics_text_value(&w, gauges[i].name, gauges[i].help, gauges[i].value);
     }
     for (enum bypass_count k = 0; k < BYPASS_COUNTS; k++) {
         add_total(&w, count_rows[k].name, count_rows[k].help, total_of(b, k));
