@@ -30,14 +30,6 @@ int64_t class_names_intern(struct class_names *n, struct span name);
 struct span class_names_at(const struct class_names *n, uint32_t number);
 void class_names_fini(struct class_names *n);
 
-/* Room for `expected` entries at once. -1: out of memory. */
-int standing_map_init(struct prefix_map *m, size_t expected) __attribute__((warn_unused_result));
-void standing_map_fini(struct prefix_map *m);
-/* Grows as needed. -1: out of memory, nothing changed. */
-int standing_map_put(
-    struct prefix_map *m, const struct prefix *p, uint32_t class_number, int64_t until_s)
-    __attribute__((warn_unused_result));
-
 /* The standing of the account, on the same terms. */
 const struct prefix_slot *standing_map_account(
     const struct prefix_map *m, const struct class_names *names, const struct conf *conf,

@@ -2,43 +2,19 @@
 
 #include <stdlib.h>
 
-static int put(struct prefix_map *m, const struct prefix *p, uint32_t value, int64_t number)
-{
-    size_t capacity = m->slots == NULL ? PREFIX_MAP_SMALLEST : m->capacity * 2;
-    struct prefix_slot *old = m->slots, *slots;
-
-    if (old == NULL || prefix_map_full(m)) {
-        slots = calloc(capacity, sizeof(*slots));
-        if (slots == NULL) {
-            return -1;
-        }
-        if (old == NULL) {
-            prefix_map_init(m, slots, capacity);
-        } else {
-            prefix_map_move(m, slots, capacity);
-            free(old);
-        }
-    }
-    return prefix_map_put(m, p, value, number) ? 0 : -1;
-}
+#include "svc/growing_map.h"
 
 static const struct prefix_slot *get(const struct prefix_map *m, const struct prefix *p)
 {
     return m->slots == NULL ? NULL : prefix_map_get(m, p);
 }
 
-static void clear(struct prefix_map *m)
-{
-    free(m->slots);
-    *m = (struct prefix_map){0};
-}
-
 void bypass_counts_fini(struct bypass_counts *c)
 {
     for (size_t kind = 0; kind < BYPASS_COUNTS; kind++) {
-        clear(&c->seen[kind]);
+        growing_map_fini(&c->seen[kind]);
     }
-    clear(&c->index);
+    growing_map_fini(&c->index);
     free(c->figures);
     *c = (struct bypass_counts){0};
 }
@@ -58,12 +34,12 @@ static void prune(struct prefix_map *m, uint32_t round)
         struct prefix p = prefix_map_prefix(s);
 
         if (s->family != ADDR_NONE && s->value == round &&
-            put(&fresh, &p, round, s->until_s) != 0) {
-            clear(&fresh);
+            growing_map_put(&fresh, &p, round, s->until_s) != 0) {
+            growing_map_fini(&fresh);
             return;
         }
     }
-    clear(m);
+    growing_map_fini(m);
     *m = fresh;
 }
 
@@ -95,7 +71,7 @@ static struct bypass_figures *figures_of(struct bypass_counts *c, const struct p
         c->figures = more;
         c->room = room;
     }
-    if (put(&c->index, subscriber, (uint32_t)c->count, 0) != 0) {
+    if (growing_map_put(&c->index, subscriber, (uint32_t)c->count, 0) != 0) {
         return NULL;
     }
     c->figures[c->count] = (struct bypass_figures){.subscriber = *subscriber};
@@ -112,7 +88,8 @@ uint64_t bypass_counts_take(
     uint64_t more = value >= before ? value - before : value;
     struct bypass_figures *figures;
 
-    if (put(&c->seen[kind], unit, c->round, (int64_t)value) != 0 || !c->counting || more == 0) {
+    if (growing_map_put(&c->seen[kind], unit, c->round, (int64_t)value) != 0 || !c->counting ||
+        more == 0) {
         return 0;
     }
     figures = figures_of(c, subscriber);

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "svc/growing_map.h"
+
 #define RANGES_FIRST 16
 
 /* --- addresses as numbers --- */
@@ -40,33 +42,9 @@ struct addr prefix_last(const struct prefix *p)
 
 /* --- units --- */
 
-static int make_room(struct prefix_map *m)
-{
-    size_t capacity = m->slots == NULL ? PREFIX_MAP_SMALLEST : m->capacity * 2;
-    struct prefix_slot *old = m->slots, *slots;
-
-    if (old != NULL && !prefix_map_full(m)) {
-        return 0;
-    }
-    slots = calloc(capacity, sizeof(*slots));
-    if (slots == NULL) {
-        return -1;
-    }
-    if (old == NULL) {
-        prefix_map_init(m, slots, capacity);
-    } else {
-        prefix_map_move(m, slots, capacity);
-        free(old);
-    }
-    return 0;
-}
-
 int bypass_sets_put(struct bypass_sets *s, const struct prefix *unit, int64_t end_s)
 {
-    if (make_room(&s->units) != 0) {
-        return -1;
-    }
-    return prefix_map_put(&s->units, unit, 0, end_s) ? 0 : -1;
+    return growing_map_put(&s->units, unit, 0, end_s);
 }
 
 const struct prefix_slot *bypass_sets_unit(const struct bypass_sets *s, const struct prefix *unit)

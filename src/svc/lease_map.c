@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "svc/growing_map.h"
+
 #define FIRST_ROOM    64
 #define MOST_EXPECTED (1U << 24)
 
@@ -18,7 +20,7 @@ void lease_map_fini(struct lease_map *m)
     }
     free(m->at);
     free(m->unused);
-    free(m->index.slots);
+    growing_map_fini(&m->index);
     *m = (struct lease_map){0};
 }
 
@@ -32,23 +34,6 @@ static struct lease *lease_new(struct span account, int64_t began)
         l->account[account.len] = '\0';
     }
     return l;
-}
-
-static bool grow_index(struct lease_map *m, size_t capacity)
-{
-    struct prefix_slot *old = m->index.slots;
-    struct prefix_slot *slots = calloc(capacity, sizeof(*slots));
-
-    if (slots == NULL) {
-        return false;
-    }
-    if (old == NULL) {
-        prefix_map_init(&m->index, slots, capacity);
-    } else {
-        prefix_map_move(&m->index, slots, capacity);
-    }
-    free(old);
-    return true;
 }
 
 /* Both arrays have room for a number more. */
@@ -71,24 +56,10 @@ static bool grow_numbers(struct lease_map *m)
     return true;
 }
 
-static bool make_room(struct lease_map *m)
-{
-    if (m->index.capacity == 0) {
-        return grow_index(m, PREFIX_MAP_SMALLEST);
-    }
-    return !prefix_map_full(&m->index) || grow_index(m, m->index.capacity * 2);
-}
-
 void lease_map_expect(struct lease_map *m, size_t expected)
 {
-    size_t capacity;
-
-    if (expected > MOST_EXPECTED) {
-        expected = MOST_EXPECTED;
-    }
-    capacity = prefix_map_capacity(expected);
-    if (capacity > m->index.capacity) {
-        (void)grow_index(m, capacity);
+    if (growing_map_expect(&m->index, expected < MOST_EXPECTED ? expected : MOST_EXPECTED) != 0) {
+        return; /* then it grows, as it can */
     }
 }
 
@@ -109,7 +80,7 @@ int lease_map_put(
         m->at[number]->began = began;
     } else {
         l = lease_new(account, began);
-        if (l == NULL || (s == NULL && (!make_room(m) || !has_number(m)))) {
+        if (l == NULL || (s == NULL && (growing_map_room(&m->index) != 0 || !has_number(m)))) {
             free(l);
             return -1;
         }

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "core/store_keys.h"
 #include "svc/conf_file.h"
+#include "svc/growing_map.h"
 
 #define ANSWER_MS 3000  /* for ordinary requests */
 #define BLOCK_MS  10000 /* XREAD returns empty-handed after that long */
@@ -30,7 +31,7 @@ static void stop(struct registry *r)
     }
     evtimer_del(r->check);
     evtimer_del(r->hung);
-    standing_map_fini(&r->fresh);
+    growing_map_fini(&r->fresh);
 }
 
 void registry_retry_later(struct registry *r, const char *doing, const struct redis_reply *reply)
@@ -283,7 +284,7 @@ struct registry *registry_new(struct event_base *base, struct conf *conf, bool k
         r->copy = registry_copy_new(base, &r->map, &r->names, r->anchor);
     }
     if (r->retry == NULL || r->check == NULL || r->hung == NULL || (keeper && r->copy == NULL) ||
-        standing_map_init(&r->map, 0) != 0) {
+        growing_map_expect(&r->map, 0) != 0) {
         registry_free(r);
         return NULL;
     }
@@ -320,8 +321,8 @@ void registry_free(struct registry *r)
     free_timer(r->retry);
     free_timer(r->check);
     free_timer(r->hung);
-    standing_map_fini(&r->fresh);
-    standing_map_fini(&r->map);
+    growing_map_fini(&r->fresh);
+    growing_map_fini(&r->map);
     class_names_fini(&r->names);
     conf_release(r->conf);
     free(r);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "svc/growing_map.h"
 #include "svc/map_copy.h"
 
 #define HEADER    "gate25-registry 1 " /* and the anchor */
@@ -50,7 +51,7 @@ static bool read_line(void *context, struct span line)
         return false;
     }
     number = class_names_intern(r->names, class);
-    return number >= 0 && standing_map_put(r->map, &p, (uint32_t)number, (int64_t)until) == 0;
+    return number >= 0 && growing_map_put(r->map, &p, (uint32_t)number, (int64_t)until) == 0;
 }
 
 void registry_copy_read(

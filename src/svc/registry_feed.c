@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "svc/growing_map.h"
 #include "svc/standings.h"
 
 static void remove_entry(struct prefix_map *map, struct span id)
@@ -33,7 +34,7 @@ static void put_entry(
         prefix_map_remove(map, &p);
         return;
     }
-    if (standing_map_put(map, &p, (uint32_t)number, until_s) != 0) {
+    if (growing_map_put(map, &p, (uint32_t)number, until_s) != 0) {
         log_error("standings: out of memory, %.*s left out", (int)id.len, id.at);
     }
 }

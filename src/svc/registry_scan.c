@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "core/store_keys.h"
+#include "svc/growing_map.h"
 
 #define MOST_ROOM (1U << 24)
 /* A stream of changes that is shorter was never trimmed (svc/standings.h keeps twice as many). */
@@ -27,7 +28,7 @@ static int64_t keep_old(struct registry *r)
         if (s->family == ADDR_NONE || prefix_map_get(&r->fresh, &p) != NULL) {
             continue;
         }
-        if (standing_map_put(&r->fresh, &p, s->value, s->until_s) != 0) {
+        if (growing_map_put(&r->fresh, &p, s->value, s->until_s) != 0) {
             return -1;
         }
         kept++;
@@ -62,7 +63,7 @@ static void adopt(struct registry *r, int64_t size)
     if (!r->lossy) {
         snprintf(r->anchor, FEED_POSITION, "%s", r->position);
     }
-    standing_map_fini(&r->map);
+    growing_map_fini(&r->map);
     r->map = r->fresh;
     r->fresh = (struct prefix_map){0};
     r->aside = size - (int64_t)r->map.count;
@@ -128,7 +129,7 @@ static void on_size(void *context, uint64_t round, const struct redis_reply *rep
         registry_retry_later(r, "counting", reply);
         return;
     }
-    if (standing_map_init(&r->fresh, size < MOST_ROOM ? (size_t)size : MOST_ROOM) != 0) {
+    if (growing_map_expect(&r->fresh, size < MOST_ROOM ? (size_t)size : MOST_ROOM) != 0) {
         registry_retry_later(r, "scanning: out of memory", NULL);
         return;
     }

@@ -41,46 +41,6 @@ void class_names_fini(struct class_names *n)
     *n = (struct class_names){0};
 }
 
-int standing_map_init(struct prefix_map *m, size_t expected)
-{
-    size_t capacity = prefix_map_capacity(expected);
-    struct prefix_slot *slots = calloc(capacity, sizeof(*slots));
-
-    if (slots == NULL) {
-        return -1;
-    }
-    prefix_map_init(m, slots, capacity);
-    return 0;
-}
-
-void standing_map_fini(struct prefix_map *m)
-{
-    free(m->slots);
-    *m = (struct prefix_map){0};
-}
-
-static int grow(struct prefix_map *m)
-{
-    struct prefix_slot *old = m->slots;
-    struct prefix_slot *slots = calloc(m->capacity * 2, sizeof(*slots));
-
-    if (slots == NULL) {
-        return -1;
-    }
-    prefix_map_move(m, slots, m->capacity * 2);
-    free(old);
-    return 0;
-}
-
-int standing_map_put(
-    struct prefix_map *m, const struct prefix *p, uint32_t class_number, int64_t until_s)
-{
-    if (prefix_map_full(m) && grow(m) != 0) {
-        return -1;
-    }
-    return prefix_map_put(m, p, class_number, until_s) ? 0 : -1;
-}
-
 /* Does it hold? Sets its class then. */
 static bool holds(
     const struct prefix_slot *s, const struct class_names *names, const struct conf *conf,
