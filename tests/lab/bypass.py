@@ -1,20 +1,17 @@
 """gate25-bypassd in a gate of the lab, beside its gate25d."""
 
-import contextlib
 import json
-import os
 import re
-import shlex
 import socket
 
-from . import gate as gate_module
-from .process import Process, wait_for
+from .daemon import Daemon, binaries, wrapper as default_wrapper
+from .process import wait_for
 
 TABLE = ("inet", "gate25_bypass")
 METRICS_PORT = 9126
 
 
-class Bypass(Process):
+class Bypass(Daemon):
     """gate25-bypassd with the configuration of `gate`, which it writes its own section into."""
 
     name = "bypass"
@@ -22,35 +19,14 @@ class Bypass(Process):
     def __init__(self, gate, overrides=None, wrapper=()):
         super().__init__(gate.host)
         self.gate = gate
-        self.wrapper = list(wrapper) or shlex.split(os.environ.get("GATE25_WRAP", ""))
-        self.program = f"{gate_module.binaries()}/gate25-bypassd"
+        self.wrapper = list(wrapper) or default_wrapper()
+        self.program = f"{binaries()}/gate25-bypassd"
         self.control = self.folder / "bypass.sock"
         gate.configure({"bypass": {"control": self.control, "listen": [f"127.0.0.1:{METRICS_PORT}"],
                                    **(overrides or {})}})
 
     def start(self, seconds=30):
-        path = self.folder / "notify.sock"
-        path.unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-            notify.bind(str(path))
-            path.chmod(0o777)  # for a daemon of another user
-            notify.setblocking(False)
-            self._notify = notify
-            environment = {**os.environ, "NOTIFY_SOCKET": str(path)}
-            environment.pop("JOURNAL_STREAM", None)
-            return self.launch(*self.wrapper, self.program, "--config", self.gate.config, seconds=seconds,
-                               env=environment)
-
-    def ready(self):
-        with contextlib.suppress(BlockingIOError):
-            return b"READY=1" in self._notify.recv(4096).split(b"\n")
-        return False
-
-    def kill(self):
-        """Ends it; a finding of valgrind or a sanitizer fails whoever ends it."""
-        super().kill()
-        found = gate_module.FINDING.search(self.text())
-        assert not found, f"found in the bypass:\n{self.text()[found.start():][:6000]}"
+        return self.launch_daemon(*self.wrapper, self.program, "--config", self.gate.config, seconds=seconds)
 
     # -- what it says ------------------------------------------------------------------------------
 

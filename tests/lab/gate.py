@@ -3,26 +3,17 @@
 import contextlib
 import json
 import os
-import re
-import shlex
 import signal
-import socket
 
-from . import sandbox, topology
-from .process import Process, wait_for
+from . import topology
+from .daemon import Daemon, binaries, wrapper as default_wrapper
+from .process import wait_for
 
 LISTEN = {
     "tproxy": [f"127.0.0.1:{topology.GATE_PORT}", f"[::1]:{topology.GATE_PORT}"],
     "redirect": [f"0.0.0.0:{topology.GATE_PORT}", f"[::]:{topology.GATE_PORT}"],
 }
 HELP_URL = "https://mail.isp.example/"
-# What valgrind -q and the sanitizers print, and print only when they find something.
-FINDING = re.compile(r"^==\d+==|ERROR: \w*Sanitizer|runtime error:", re.MULTILINE)
-
-
-def binaries():
-    """The folder of the programs under test: GATE25_BIN, or build/bin."""
-    return os.environ.get("GATE25_BIN", str(sandbox.PROJECT / "build" / "bin"))
 
 
 def config_text(sections):
@@ -58,7 +49,7 @@ def lives(pid):
         return False
 
 
-class Gate(Process):
+class Gate(Daemon):
     """gate25d, running.
 
     `overrides` change single keys of the lab's defaults: {"class ordinary": {"sessions": ["3/1m"]}};
@@ -71,7 +62,7 @@ class Gate(Process):
                  program=None, sockets=()):
         super().__init__(lab[f"gate{number}"])
         self.mode = mode or lab.mode
-        self.wrapper = list(wrapper) or shlex.split(os.environ.get("GATE25_WRAP", ""))
+        self.wrapper = list(wrapper) or default_wrapper()
         self.environment = environment or {}
         self.successors = []
         self.sockets = sockets
@@ -101,24 +92,9 @@ class Gate(Process):
         self.config.write_text(config_text(self.sections), encoding="utf-8")
 
     def start(self, *options, seconds=30, programs=None):
-        path = self.folder / "notify.sock"
-        path.unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-            notify.bind(str(path))
-            path.chmod(0o777)  # for a daemon of another user
-            notify.setblocking(False)
-            self._notify = notify
-            environment = {**os.environ, **self.environment, "NOTIFY_SOCKET": str(path)}
-            environment.pop("JOURNAL_STREAM", None)
-            program = f"{programs}/gate25d" if programs else self.program
-            return self.launch(*self.wrapper, program, "--config", self.config, *options, seconds=seconds,
-                               env=environment, pass_fds=[item.fileno() for item in self.sockets])
-
-    def ready(self):
-        """The daemon says so itself, by sd_notify(3), once every worker listens."""
-        with contextlib.suppress(BlockingIOError):
-            return b"READY=1" in self._notify.recv(4096).split(b"\n")
-        return False
+        program = f"{programs}/gate25d" if programs else self.program
+        return self.launch_daemon(*self.wrapper, program, "--config", self.config, *options, seconds=seconds,
+                                  environment=self.environment, pass_fds=[item.fileno() for item in self.sockets])
 
     @property
     def pid(self):
@@ -148,12 +124,6 @@ class Gate(Process):
         if upgraded:
             self.kill()
         return status
-
-    def kill(self):
-        """Ends it; a finding of valgrind or a sanitizer fails whoever ends it."""
-        super().kill()
-        found = FINDING.search(self.text())
-        assert not found, f"found in the gate:\n{self.text()[found.start():][:6000]}"
 
     def ctl(self, *arguments, check=True):
         """gate25ctl in the gate: a CompletedProcess."""

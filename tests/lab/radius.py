@@ -1,7 +1,6 @@
 """A FreeRADIUS in a host of the lab, with contrib's files, and radclient."""
 
 import os
-import subprocess
 
 from . import sandbox, topology
 from .process import Process

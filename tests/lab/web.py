@@ -4,16 +4,14 @@ import contextlib
 import html
 import http.client
 import http.cookies
-import os
 import re
-import shlex
-import socket
 import ssl
 import urllib.parse
 
 from . import gate as gate_module
-from . import process, sandbox, topology
+from . import sandbox, topology
 from .certificate import make_certificate
+from .daemon import Daemon, binaries, wrapper
 
 HOST = "port25.isp.example"
 URL = f"https://{HOST}"
@@ -114,7 +112,7 @@ class Browser:
         return self.post(action, {**page.form(action), **(fields or {})}, **options)
 
 
-class Web(process.Process):
+class Web(Daemon):
     """gate25-web, running beside the gate `beside` where there is one (its standings, its SPF).
 
     `overrides` change single keys, as with Gate. `rights` False: as Redis's default user.
@@ -164,35 +162,15 @@ class Web(process.Process):
         self.config.write_text(gate_module.config_text(self.sections), encoding="utf-8")
 
     def start(self, *options, seconds=30):
-        path = self.folder / "notify.sock"
-        path.unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-            notify.bind(str(path))
-            notify.setblocking(False)
-            self._notify = notify
-            environment = {**os.environ, "NOTIFY_SOCKET": str(path)}
-            environment.pop("JOURNAL_STREAM", None)
-            wrapper = shlex.split(os.environ.get("GATE25_WRAP", ""))
-            return self.launch(*wrapper, f"{gate_module.binaries()}/gate25-web", "--config", self.config, *options,
-                               seconds=seconds, env=environment)
-
-    def ready(self):
-        with contextlib.suppress(BlockingIOError):
-            return b"READY=1" in self._notify.recv(4096).split(b"\n")
-        return False
-
-    def kill(self):
-        """Ends it; a finding of valgrind or a sanitizer fails whoever ends it."""
-        super().kill()
-        found = gate_module.FINDING.search(self.text())
-        assert not found, f"found in the site:\n{self.text()[found.start():][:6000]}"
+        return self.launch_daemon(*wrapper(), f"{binaries()}/gate25-web", "--config", self.config, *options,
+                                  seconds=seconds)
 
     def browser(self, source, **options):
         return Browser(self, source, **options)
 
     def check(self):
         """gate25-web --check: a CompletedProcess."""
-        return self.host.run(f"{gate_module.binaries()}/gate25-web", "--config", self.config, "--check", check=False)
+        return self.host.run(f"{binaries()}/gate25-web", "--config", self.config, "--check", check=False)
 
     def denied(self):
         """What Redis denied the site's user: entries of its ACL log.
