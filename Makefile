@@ -239,7 +239,7 @@ deps:
 # make integration PYTEST="-k redis -x"
 integration: deps
 	@$(MAKE) --no-print-directory $(PARALLEL) all
-	@tests/run-integration $(PYTEST)
+	@tests/run-integration $(if $(NO_SKIPS),--no-skips) $(PYTEST)
 
 # A million standings, a million leases, and a million decisions of Redis's compared with rate.c's: what the README says.
 million: deps

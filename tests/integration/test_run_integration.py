@@ -61,10 +61,12 @@ def test_a_file_that_hangs_is_ended(run):
     (["test_bad.py::test_good", "test_good.py", "-k", "not other"], "2 passed, 0 failed", 0, "test_bad (1 passed"),
     (["test_good.py", "-k", "nothing"], "0 passed, 0 failed", 1, "no test was run"),
     (["test_skips.py"], "0 passed, 0 failed, 1 skipped", 1, "no wish"),
+    (["test_good.py", "test_skips.py"], "2 passed, 0 failed, 1 skipped", 0, "no wish"),
+    (["test_good.py", "test_skips.py", "--no-skips"], "2 passed, 0 failed, 1 skipped", 1, "no wish"),
     (["test_bad.py", "test_good.py", "-x", "--jobs", "1"], "1 passed, 1 failed", 1,
      "not run, after a failure with -x: test_good"),
     (["test_good.py", "--no-such-option"], "0 passed, 1 failed", 1, "unrecognized arguments"),
-], ids=["chosen", "nothing", "skipped", "first", "option"])
+], ids=["chosen", "nothing", "skipped", "one skipped", "no skips", "first", "option"])
 def test_choices(run, words, counted, status, said):
     done = run(*words)
     check(done, counted, status)
