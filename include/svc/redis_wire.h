@@ -1,4 +1,5 @@
-/* The Redis protocol: commands to bytes, bytes to replies. This module alone knows hiredis. */
+/* The Redis protocol: commands to bytes, bytes to replies. This module alone knows hiredis,
+ * which reads the replies. */
 #ifndef GATE25_SVC_REDIS_WIRE_H
 #define GATE25_SVC_REDIS_WIRE_H
 
@@ -9,18 +10,15 @@ struct redisReader;
 
 struct redis_wire {
     struct redisReader *reader; /* NULL: closed */
-    const char **words;         /* room for a command's words, as hiredis wants them */
-    size_t *lens;
-    size_t words_cap;
 };
 
 #define REDIS_WIRE_INIT ((struct redis_wire){0})
 
-void redis_wire_fini(struct redis_wire *w);
 /* Appends the command of `count` words to `out`. -1: out of memory, or no words. */
-int redis_wire_command(
-    struct redis_wire *w, struct buf *out, const struct span *words, size_t count)
+int redis_wire_command(struct buf *out, const struct span *words, size_t count)
     __attribute__((warn_unused_result));
+
+void redis_wire_fini(struct redis_wire *w);
 
 int redis_wire_open(struct redis_wire *w) __attribute__((warn_unused_result)); /* -1: no memory */
 void redis_wire_close(struct redis_wire *w); /* forgets what was fed */

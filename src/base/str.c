@@ -19,14 +19,6 @@ struct span span_of(const char *cstring)
     return (struct span){cstring, strlen(cstring)};
 }
 
-struct span span_skip(struct span s, size_t n)
-{
-    if (n >= s.len) {
-        return (struct span){s.at, 0};
-    }
-    return (struct span){s.at + n, s.len - n};
-}
-
 struct span span_word(struct span *rest)
 {
     const char *blank = rest->len == 0 ? NULL : memchr(rest->at, ' ', rest->len);
@@ -84,6 +76,16 @@ bool span_contains_nocase(struct span s, struct span part)
     return false;
 }
 
+uint64_t span_hash(struct span s)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+
+    for (size_t i = 0; i < s.len; i++) {
+        hash = (hash ^ (unsigned char)s.at[i]) * 0x100000001b3u;
+    }
+    return hash;
+}
+
 bool span_number(struct span s, uint64_t max, uint64_t *out)
 {
     uint64_t value = 0;
@@ -107,24 +109,70 @@ bool span_number(struct span s, uint64_t max, uint64_t *out)
     return true;
 }
 
+/* Of `n` > 0. */
+static size_t digits_of(uint64_t n)
+{
+    static const uint64_t powers[NUMBER_DIGITS] = {
+        1,
+        10,
+        100,
+        1000,
+        10000,
+        100000,
+        1000000,
+        10000000,
+        100000000,
+        1000000000,
+        10000000000,
+        100000000000,
+        1000000000000,
+        10000000000000,
+        100000000000000,
+        1000000000000000,
+        10000000000000000,
+        100000000000000000,
+        1000000000000000000,
+        10000000000000000000u};
+    unsigned bits = 64 - (unsigned)__builtin_clzll(n);
+    size_t least = bits * 1233 >> 12; /* 1233 / 4096 is a little more than log10(2) */
+
+    return least + (n >= powers[least]);
+}
+
+size_t number_write_long(uint64_t n, char out[NUMBER_DIGITS])
+{
+    size_t len = digits_of(n);
+
+    for (size_t i = len; i > 0; n /= 10) {
+        out[--i] = (char)('0' + n % 10);
+    }
+    return len;
+}
+
 void text_init(struct text *t, char *array, size_t cap)
 {
     *t = (struct text){array, 0, cap, false};
     array[0] = '\0';
 }
 
-void text_add(struct text *t, struct span s)
+void text_cut(struct text *t, struct span s)
 {
     size_t room = t->cap - 1 - t->len;
-    if (s.len > room) {
-        s.len = room;
-        t->cut = true;
+
+    t->cut = true;
+    text_add(t, (struct span){s.at, room});
+}
+
+void text_add_number(struct text *t, uint64_t n)
+{
+    char digits[NUMBER_DIGITS];
+
+    if (t->cap - t->len > NUMBER_DIGITS) {
+        t->len += number_write(n, t->at + t->len);
+        t->at[t->len] = '\0';
+        return;
     }
-    if (s.len > 0) {
-        memcpy(t->at + t->len, s.at, s.len);
-    }
-    t->len += s.len;
-    t->at[t->len] = '\0';
+    text_add(t, (struct span){digits, number_write(n, digits)});
 }
 
 void text_addf(struct text *t, const char *format, ...)

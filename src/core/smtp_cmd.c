@@ -80,10 +80,12 @@ static bool is_verb(struct span word, struct span name, enum smtp_verb verb)
     return span_equal_nocase(word, name);
 }
 
+/* `word` is of letters alone. */
 static enum smtp_verb verb_of(struct span word)
 {
-    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
-        if (is_verb(word, span_of(verbs[i].name), verbs[i].verb)) {
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs && word.len > 0; i++) {
+        bool same_letter = (word.at[0] | 32) == (verbs[i].name[0] | 32);
+        if (same_letter && is_verb(word, span_of(verbs[i].name), verbs[i].verb)) {
             return verbs[i].verb;
         }
     }

@@ -96,13 +96,44 @@ void smtp_body_init(struct smtp_body *b)
     b->state = BODY_LINE_START;
 }
 
+/* Behind a byte that is none of those above only an end of line matters, nearly always. */
+static bool begins_text(uint8_t state, char c)
+{
+    return (unsigned char)c > '\r' && c != '.' && body_next[state][BYTE_OTHER] == BODY_TEXT;
+}
+
+/* The first CR or LF in front of `end`, or `end`. `*lf` is kept between calls: the first LF, so
+ * that nothing is searched for it twice, and for a CR only what is in front of it, whatever a body
+ * is full of. */
+static const char *find_line_end(const char *at, const char *end, const char **lf)
+{
+    if (!*lf || *lf < at) {
+        *lf = memchr(at, '\n', (size_t)(end - at));
+        *lf = *lf ? *lf : end;
+    }
+    const char *cr = memchr(at, '\r', (size_t)(*lf - at));
+    return cr ? cr : *lf;
+}
+
 enum smtp_scan smtp_scan_body(
     struct smtp_body *b, struct span in, size_t *size, struct span *insert)
 {
     uint8_t state = b->state;
+    const char *lf = NULL;
     for (size_t i = 0; i < in.len; i++) {
-        if (state == BODY_TEXT && (unsigned char)in.at[i] > '\r') {
-            continue;
+        if (begins_text(state, in.at[i])) {
+            const char *end = in.at + in.len;
+            const char *at = find_line_end(in.at + i, end, &lf);
+            i = (size_t)(at - in.at);
+            state = BODY_TEXT;
+            if (at == end) {
+                break;
+            }
+            if (at + 1 == lf && lf < end) { /* CRLF */
+                state = BODY_LINE_START;
+                i++;
+                continue;
+            }
         }
         uint8_t next = body_next[state][body_classify(in.at[i])];
         switch (next) {

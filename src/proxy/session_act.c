@@ -1,6 +1,5 @@
 /* The dialog's actions become operations on streams and services. */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/proxy_v2.h"
@@ -200,7 +199,11 @@ void session_connect_detail(const struct session *s, struct text *out)
 void session_subject(const struct session *s, bool bridged, struct session_subject *out)
 {
     const struct conf_class *class = s->setup.class;
-    (void)snprintf(out->slot, sizeof(out->slot), "%s-%s", s->conf->node, s->case_id);
+    struct text slot;
+    text_init(&slot, out->slot, sizeof(out->slot));
+    text_add(&slot, span_of(s->conf->node));
+    text_add(&slot, SPAN_LITERAL("-"));
+    text_add(&slot, span_of(s->case_id));
     if (bridged) {
         out->bridged = (struct conf_class){.action = class->action, .enforce = class->enforce};
         out->bridged.limit[LIMIT_CONCURRENT] = class->limit[LIMIT_CONCURRENT];

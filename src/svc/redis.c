@@ -1,6 +1,5 @@
 #include "svc/redis.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -174,11 +173,11 @@ int redis_ask_replicas(
     struct redis *r, const struct span *keys, size_t count, uint32_t most_ms, redis_reply_cb reply,
     void *context)
 {
-    char wait[16];
+    char wait[NUMBER_DIGITS];
     const struct span words[] = {
         SPAN_LITERAL("WAIT"),
         SPAN_LITERAL("1"),
-        {wait, (size_t)snprintf(wait, sizeof wait, "%u", (unsigned)most_ms)},
+        {wait, number_write(most_ms, wait)},
     };
 
     if (r->cluster) {

@@ -104,7 +104,7 @@ int redis_link_enqueue(
     if (redis_queue_push(&l->queue, request) != 0) {
         return -1;
     }
-    if (redis_wire_command(&l->wire, redis_carrier_out(&l->carrier), words, count) != 0) {
+    if (redis_wire_command(redis_carrier_out(&l->carrier), words, count) != 0) {
         redis_queue_drop_last(&l->queue);
         return -1;
     }

@@ -1,8 +1,7 @@
 #include "svc/redis_wire.h"
 
 #include <hiredis/hiredis.h>
-#include <limits.h>
-#include <stdlib.h>
+#include <string.h>
 
 #include "svc/redis.h"
 
@@ -18,50 +17,53 @@ static const redisReply *inner(const struct redis_reply *r)
 void redis_wire_fini(struct redis_wire *w)
 {
     redis_wire_close(w);
-    free(w->words);
-    free(w->lens);
     *w = REDIS_WIRE_INIT;
 }
 
-static int reserve_words(struct redis_wire *w, size_t count)
+/* The RESP protocol: a command is an array of bulk strings, each length in front. */
+
+#define HEAD_MOST (1 + NUMBER_DIGITS + 2)
+#define BULK_MOST (HEAD_MOST + 2) /* beside the word */
+
+static char *write_bytes(char *to, struct span s)
 {
-    if (count <= w->words_cap) {
-        return 0;
-    }
-    const char **words = calloc(count, sizeof *words);
-    size_t *lens = calloc(count, sizeof *lens);
-    if (!words || !lens) {
-        free(words);
-        free(lens);
-        return -1;
-    }
-    free(w->words);
-    free(w->lens);
-    w->words = words;
-    w->lens = lens;
-    w->words_cap = count;
-    return 0;
+    memcpy(to, s.at, s.len);
+    return to + s.len;
 }
 
-int redis_wire_command(
-    struct redis_wire *w, struct buf *out, const struct span *words, size_t count)
+static char *write_head(char *to, char kind, size_t n)
 {
-    char *command = NULL;
+    *to++ = kind;
+    to += number_write(n, to);
+    return write_bytes(to, SPAN_LITERAL("\r\n"));
+}
 
-    if (count == 0 || count > INT_MAX || reserve_words(w, count) != 0) {
-        return -1;
+static char *write_bulk(char *to, struct span word)
+{
+    to = write_head(to, '$', word.len);
+    if (word.len > 0) {
+        to = write_bytes(to, word);
     }
+    return write_bytes(to, SPAN_LITERAL("\r\n"));
+}
+
+int redis_wire_command(struct buf *out, const struct span *words, size_t count)
+{
+    size_t most = HEAD_MOST;
+
     for (size_t i = 0; i < count; i++) {
-        w->words[i] = words[i].at;
-        w->lens[i] = words[i].len;
+        most += BULK_MOST + words[i].len;
     }
-    int len = redisFormatCommandArgv(&command, (int)count, w->words, w->lens);
-    if (len < 0) {
+    char *start = count > 0 ? buf_reserve(out, most) : NULL;
+    if (!start) {
         return -1;
     }
-    int rc = buf_append(out, (struct span){command, (size_t)len});
-    redisFreeCommand(command);
-    return rc;
+    char *at = write_head(start, '*', count);
+    for (size_t i = 0; i < count; i++) {
+        at = write_bulk(at, words[i]);
+    }
+    buf_grow(out, (size_t)(at - start));
+    return 0;
 }
 
 int redis_wire_open(struct redis_wire *w)

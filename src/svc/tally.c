@@ -9,7 +9,6 @@
 
 #define SLOTS      (2 * TALLY_GATHERED) /* a power of two */
 #define BATCH      128                  /* subscribers in one command */
-#define NUMBER     12
 #define WORDS      (5 + TALLY_KINDS + (1 + TALLY_KINDS) * BATCH)
 #define CASES_KEPT "1000" /* of each of 1,024 beginnings */
 #define COUNT_MOST UINT32_MAX
@@ -36,8 +35,8 @@ struct batch {
     struct span words[WORDS];
     size_t count;
     char keys[TALLY_KINDS][STORE_KEY];
-    char numbers[BATCH][TALLY_KINDS][NUMBER];
-    char life[NUMBER], most[NUMBER], key_count[NUMBER];
+    char numbers[BATCH][TALLY_KINDS][NUMBER_DIGITS];
+    char life[NUMBER_DIGITS], most[NUMBER_DIGITS], key_count[NUMBER_DIGITS];
 };
 
 static const char *const names[TALLY_KINDS] = {
@@ -69,11 +68,8 @@ struct span tally_cases_key(const char *case_id, char out[STORE_KEY])
 
 static size_t slot_of(const char *id)
 {
-    uint64_t hash = 14695981039346656037u; /* FNV-1a */
+    uint64_t hash = span_hash(span_of(id));
 
-    for (; *id != '\0'; id++) {
-        hash = (hash ^ (uint8_t)*id) * 1099511628211u;
-    }
     return (hash ^ hash >> 32) & (SLOTS - 1);
 }
 
@@ -167,10 +163,9 @@ void tally_case(struct tally *t, const char *id, const char *case_id, int64_t no
 
 /* --- writing --- */
 
-static struct span number(uint64_t n, char out[NUMBER])
+static struct span number(uint64_t n, char out[NUMBER_DIGITS])
 {
-    snprintf(out, NUMBER, "%" PRIu64, n);
-    return span_of(out);
+    return (struct span){out, number_write(n, out)};
 }
 
 static int send_counts(struct tally *t, struct batch *b, size_t first, size_t count)

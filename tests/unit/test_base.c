@@ -5,6 +5,9 @@
 
 #include <cmocka.h>
 
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -36,6 +39,34 @@ static void test_numbers(void **state)
         assert_int_equal(span_number(span_of(rows[i].text), rows[i].max, &value), rows[i].good);
         assert_true(value == (rows[i].good ? rows[i].value : 42));
     }
+}
+
+static void test_numbers_are_written(void **state)
+{
+    (void)state;
+    /* Each length, and both ends of it. */
+    for (uint64_t first = 0;; first = first == 0 ? 1 : first * 10) {
+        const uint64_t rows[] = {first, first + 1, first * 9, first - 1};
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+            char expected[32], array[32], digits[NUMBER_DIGITS];
+            struct text t;
+            text_init(&t, array, sizeof array);
+            text_add_number(&t, rows[i]);
+            snprintf(expected, sizeof expected, "%" PRIu64, rows[i]);
+            assert_string_equal(array, expected);
+            assert_int_equal(number_write(rows[i], digits), strlen(expected));
+            assert_memory_equal(digits, expected, strlen(expected));
+        }
+        if (first > UINT64_MAX / 10) {
+            break;
+        }
+    }
+    char four[5];
+    struct text t;
+    text_init(&t, four, sizeof four);
+    text_add_number(&t, 12345);
+    assert_true(t.cut);
+    assert_string_equal(four, "1234");
 }
 
 static void test_spans(void **state)
@@ -146,6 +177,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_numbers_are_written),
         cmocka_unit_test(test_spans),
         cmocka_unit_test(test_text_is_bounded),
         cmocka_unit_test(test_buf_keeps_order_and_gives_back),

@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include <arpa/inet.h>
 #include <cmocka.h>
 
 #include "core/prefix.h"
@@ -62,6 +63,21 @@ static void test_addresses(void **state)
         addr_format(&a, text);
         assert_string_equal(text, rows[i].out);
         assert_int_equal(a.family, rows[i].family);
+    }
+}
+
+/* Each value of each octet, as the C library writes it. */
+static void test_ipv4_is_written_as_inet_ntop_does(void **state)
+{
+    (void)state;
+    for (unsigned value = 0; value < 4 * 256; value++) {
+        struct addr a = {.family = ADDR_IPV4, .bytes = {192, 0, 2, 1}};
+        char text[ADDR_TEXT], expected[INET_ADDRSTRLEN];
+
+        a.bytes[value / 256] = (uint8_t)value;
+        addr_format(&a, text);
+        assert_non_null(inet_ntop(AF_INET, a.bytes, expected, sizeof(expected)));
+        assert_string_equal(text, expected);
     }
 }
 
@@ -289,12 +305,19 @@ static void test_prefix_of_caps(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_addresses),      cmocka_unit_test(test_address_is_a_span),
-        cmocka_unit_test(test_families),       cmocka_unit_test(test_endpoints),
-        cmocka_unit_test(test_endpoint_equal), cmocka_unit_test(test_longest_endpoint_fits),
-        cmocka_unit_test(test_prefixes),       cmocka_unit_test(test_contains),
-        cmocka_unit_test(test_overlaps),       cmocka_unit_test(test_prefix_equal),
-        cmocka_unit_test(test_units),          cmocka_unit_test(test_prefix_of_caps),
+        cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_address_is_a_span),
+        cmocka_unit_test(test_ipv4_is_written_as_inet_ntop_does),
+        cmocka_unit_test(test_families),
+        cmocka_unit_test(test_endpoints),
+        cmocka_unit_test(test_endpoint_equal),
+        cmocka_unit_test(test_longest_endpoint_fits),
+        cmocka_unit_test(test_prefixes),
+        cmocka_unit_test(test_contains),
+        cmocka_unit_test(test_overlaps),
+        cmocka_unit_test(test_prefix_equal),
+        cmocka_unit_test(test_units),
+        cmocka_unit_test(test_prefix_of_caps),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

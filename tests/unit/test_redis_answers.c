@@ -34,6 +34,60 @@ static void forget(struct heard *h)
     redis_wire_fini(&h->wire);
 }
 
+/* Appended behind what is there, as the protocol has it. */
+static void test_command_bytes(void **state)
+{
+    const struct span words[] = {
+        SPAN_LITERAL("XADD"), {NULL, 0}, SPAN_LITERAL("a\r\n\0b"), SPAN_LITERAL("0123456789")};
+    static const char expected[] =
+        "+*4\r\n$4\r\nXADD\r\n$0\r\n\r\n$5\r\na\r\n\0b\r\n$10\r\n0123456789\r\n";
+    struct buf out = BUF_INIT;
+
+    (void)state;
+    assert_int_equal(buf_append(&out, SPAN_LITERAL("+")), 0);
+    assert_int_equal(redis_wire_command(&out, words, 0), -1);
+    assert_int_equal(redis_wire_command(&out, words, 4), 0);
+    assert_int_equal(buf_len(&out), sizeof expected - 1);
+    assert_memory_equal(buf_span(&out).at, expected, sizeof expected - 1);
+    buf_clear(&out);
+}
+
+/* Words of all lengths around each number of digits, as hiredis reads them. */
+static void test_commands_are_read_back(void **state)
+{
+    static const size_t lengths[] = {0, 1, 9, 10, 99, 100, 101, 999, 1000, 9999, 10000, 123456};
+    enum { COUNT = sizeof lengths / sizeof lengths[0] };
+    static char bytes[123456];
+    struct span words[COUNT];
+    struct redis_wire wire = REDIS_WIRE_INIT;
+    struct redis_reply *reply = NULL;
+    struct buf out = BUF_INIT;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (char)(i * 2654435761u >> 24);
+    }
+    for (size_t i = 0; i < COUNT; i++) {
+        words[i] =
+            (struct span){bytes + i, i + lengths[i] < sizeof bytes ? lengths[i] : lengths[i] - i};
+    }
+    assert_int_equal(redis_wire_command(&out, words, COUNT), 0);
+    assert_int_equal(redis_wire_open(&wire), 0);
+    assert_int_equal(redis_wire_feed(&wire, buf_span(&out)), 0);
+    assert_int_equal(redis_wire_next(&wire, &reply), 0);
+    assert_int_equal(redis_reply_count(reply), COUNT);
+    for (size_t i = 0; i < COUNT; i++) {
+        struct span word;
+        assert_true(redis_reply_text(redis_reply_at(reply, i), &word));
+        assert_true(span_equal(word, words[i]));
+    }
+    redis_wire_release(reply);
+    assert_int_equal(redis_wire_next(&wire, &reply), 0);
+    assert_null(reply);
+    redis_wire_fini(&wire);
+    buf_clear(&out);
+}
+
 static void test_masters(void **state)
 {
     static const struct {
@@ -220,6 +274,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_feeds_of_another_shape),
+        cmocka_unit_test(test_command_bytes),
+        cmocka_unit_test(test_commands_are_read_back),
         cmocka_unit_test(test_masters),
         cmocka_unit_test(test_epochs),
         cmocka_unit_test(test_slots),
