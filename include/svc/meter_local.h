@@ -1,4 +1,4 @@
-/* The meter of this process alone, for while Redis is away: what functions.lua does, in memory
+/* The meter of this process alone, for while Redis is away: what meter.lua does, in memory
  * that is bounded. Time is an argument. */
 #ifndef GATE25_SVC_METER_LOCAL_H
 #define GATE25_SVC_METER_LOCAL_H

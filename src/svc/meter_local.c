@@ -2,12 +2,11 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
+#include "base/recent_ids.h"
 #include "svc/meter_seen.h"
 
-#define METER_LOCAL_CHAINS   32768u          /* a power of two */
-#define METER_LOCAL_SLOT_US  (15 * 60 * 1e6) /* as in functions.lua */
+#define METER_LOCAL_SLOT_US  (15 * 60 * 1e6) /* SLOT_MS in meter_keys.lua */
 #define METER_LOCAL_RETRY_US (60 * 1e6)
 
 struct bucket {
@@ -17,9 +16,7 @@ struct bucket {
 };
 
 struct subscriber {
-    TAILQ_ENTRY(subscriber) recent;
-    LIST_ENTRY(subscriber) chain;
-    uint64_t hash;
+    struct recent_id recent;
     struct seen_set contacts; /* destination -> last contact */
     struct seen_set open;     /* slot -> last sign of life */
     struct bucket *bucket;
@@ -28,13 +25,8 @@ struct subscriber {
     char id[];
 };
 
-TAILQ_HEAD(recent_list, subscriber);
-LIST_HEAD(chain_list, subscriber);
-
 struct meter_local {
-    size_t count, most;
-    struct recent_list recent; /* last heard of first */
-    struct chain_list chain[METER_LOCAL_CHAINS];
+    struct recent_ids subscribers;
 };
 
 /* One decision under way. */
@@ -49,27 +41,21 @@ struct decision {
     double refusal_us, debt_us;
 };
 
-/* FNV-1a */
-static uint64_t hash_of(const void *bytes, size_t len)
-{
-    const unsigned char *at = bytes;
-    uint64_t h = 0xcbf29ce484222325u;
-
-    for (size_t i = 0; i < len; i++) {
-        h = (h ^ at[i]) * 0x100000001b3u;
-    }
-    return h;
-}
-
 struct meter_local *meter_local_new(size_t most)
 {
     struct meter_local *l = calloc(1, sizeof *l);
 
-    if (l) {
-        l->most = most;
-        TAILQ_INIT(&l->recent);
+    if (l && recent_ids_init(&l->subscribers, most) != 0) {
+        free(l);
+        l = NULL;
     }
     return l;
+}
+
+/* A subscriber begins with its place in the table. */
+static struct subscriber *subscriber_of(struct recent_id *place)
+{
+    return (struct subscriber *)place;
 }
 
 static void subscriber_free(struct subscriber *s)
@@ -82,9 +68,7 @@ static void subscriber_free(struct subscriber *s)
 
 static void forget(struct meter_local *l, struct subscriber *s)
 {
-    TAILQ_REMOVE(&l->recent, s, recent);
-    LIST_REMOVE(s, chain);
-    l->count--;
+    recent_ids_remove(&l->subscribers, &s->recent);
     subscriber_free(s);
 }
 
@@ -93,54 +77,46 @@ void meter_local_free(struct meter_local *l)
     if (!l) {
         return;
     }
-    for (struct subscriber *s = TAILQ_FIRST(&l->recent), *after; s; s = after) {
-        after = TAILQ_NEXT(s, recent);
-        subscriber_free(s);
+    for (struct subscriber *s; (s = subscriber_of(recent_ids_oldest(&l->subscribers)));) {
+        forget(l, s);
     }
+    recent_ids_fini(&l->subscribers);
     free(l);
 }
 
 size_t meter_local_count(const struct meter_local *l)
 {
-    return l->count;
+    return l->subscribers.count;
 }
 
 static struct subscriber *find(struct meter_local *l, const char *id)
 {
-    uint64_t hash = hash_of(id, strlen(id));
-    struct subscriber *s;
+    struct recent_id *place = recent_ids_find(&l->subscribers, id);
 
-    LIST_FOREACH(s, &l->chain[hash % METER_LOCAL_CHAINS], chain)
-    {
-        if (s->hash == hash && strcmp(s->id, id) == 0) {
-            TAILQ_REMOVE(&l->recent, s, recent);
-            TAILQ_INSERT_HEAD(&l->recent, s, recent);
-            return s;
-        }
+    if (place) {
+        recent_ids_touch(&l->subscribers, place);
     }
-    return NULL;
+    return subscriber_of(place);
 }
 
 static struct subscriber *find_or_add(struct meter_local *l, const char *id)
 {
-    size_t len = strlen(id);
+    size_t size = strlen(id) + 1;
     struct subscriber *s = find(l, id);
 
     if (s) {
         return s;
     }
-    s = calloc(1, sizeof *s + len + 1);
+    s = calloc(1, sizeof *s + size);
     if (!s) {
         return NULL;
     }
-    if (l->count >= l->most) {
-        forget(l, TAILQ_LAST(&l->recent, recent_list));
+    if (recent_ids_is_full(&l->subscribers)) {
+        forget(l, subscriber_of(recent_ids_oldest(&l->subscribers)));
     }
-    memcpy(s->id, id, len + 1);
-    s->hash = hash_of(id, len);
-    TAILQ_INSERT_HEAD(&l->recent, s, recent);
-    LIST_INSERT_HEAD(&l->chain[s->hash % METER_LOCAL_CHAINS], s, chain);
-    l->count++;
+    memcpy(s->id, id, size);
+    s->recent.id = s->id;
+    recent_ids_add(&l->subscribers, &s->recent);
     return s;
 }
 
@@ -437,7 +413,7 @@ void meter_local_ask(
         .question = question,
         .windows = windows,
         .now_us = now_us,
-        .slot = slot[0] ? hash_of(slot, strlen(slot)) : 0,
+        .slot = slot[0] ? span_hash(span_of(slot)) : 0,
     };
 
     *out = (struct answer){.state = METER_UNKNOWN};
@@ -445,7 +421,8 @@ void meter_local_ask(
         return;
     }
     if (question->kind == QUESTION_SESSION) {
-        d.contact = hash_of(destination->bytes, addr_bits(destination->family) / 8);
+        d.contact = span_hash(
+            (struct span){(const char *)destination->bytes, addr_bits(destination->family) / 8});
     }
     charge_bytes(&d, question->bytes);
     decide(&d, out);
@@ -464,14 +441,15 @@ void meter_local_leave(
     struct meter_local *l, const char *id, const char *slot, const struct question *last,
     const struct meter_windows *windows, double now_us)
 {
-    struct decision d = {.who = find(l, id), .windows = windows, .now_us = now_us};
+    struct subscriber *who = l->subscribers.count > 0 ? find(l, id) : NULL;
 
-    if (!d.who) {
+    if (!who) {
         return;
     }
+    struct decision d = {.who = who, .windows = windows, .now_us = now_us};
     if (find_buckets(&d) == 0) {
         charge_bytes(&d, last->bytes);
         charge(&d, LIMIT_MESSAGES, last->messages);
     }
-    seen_remove(&d.who->open, hash_of(slot, strlen(slot)));
+    seen_remove(&d.who->open, span_hash(span_of(slot)));
 }

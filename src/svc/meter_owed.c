@@ -1,12 +1,9 @@
 #include "svc/meter_owed.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
-#define CHAINS 4096u /* a power of two */
+#include "base/recent_ids.h"
 
 struct owed_bucket {
     enum limit_kind kind;
@@ -20,9 +17,7 @@ struct contact {
 };
 
 struct meter_debt {
-    TAILQ_ENTRY(meter_debt) recent;
-    LIST_ENTRY(meter_debt) chain;
-    uint32_t hash;
+    struct recent_id recent;
     struct owed_bucket *bucket;
     size_t buckets;
     uint64_t spread_us; /* the longest window of spread; 0: none */
@@ -31,35 +26,19 @@ struct meter_debt {
     char id[];
 };
 
-TAILQ_HEAD(debt_list, meter_debt);
-LIST_HEAD(debt_chain, meter_debt);
-
 struct meter_owed {
-    size_t count, most;
-    struct debt_list recent; /* last heard of first */
-    struct debt_chain chain[CHAINS];
+    struct recent_ids debts;
 };
 
 /* --- the book --- */
-
-/* FNV-1a */
-static uint32_t hash_of(const char *id)
-{
-    uint32_t h = 0x811c9dc5u;
-
-    for (; *id; id++) {
-        h = (h ^ (unsigned char)*id) * 0x01000193u;
-    }
-    return h;
-}
 
 struct meter_owed *meter_owed_new(size_t most)
 {
     struct meter_owed *o = calloc(1, sizeof *o);
 
-    if (o) {
-        o->most = most;
-        TAILQ_INIT(&o->recent);
+    if (o && recent_ids_init(&o->debts, most) != 0) {
+        free(o);
+        o = NULL;
     }
     return o;
 }
@@ -71,11 +50,18 @@ void meter_debt_free(struct meter_debt *debt)
     free(debt);
 }
 
-static void take_out(struct meter_owed *o, struct meter_debt *debt)
+/* A debt begins with its place in the book. */
+static struct meter_debt *debt_of(struct recent_id *place)
 {
-    TAILQ_REMOVE(&o->recent, debt, recent);
-    LIST_REMOVE(debt, chain);
-    o->count--;
+    return (struct meter_debt *)place;
+}
+
+static struct meter_debt *take_out(struct meter_owed *o, struct recent_id *place)
+{
+    if (place) {
+        recent_ids_remove(&o->debts, place);
+    }
+    return debt_of(place);
 }
 
 void meter_owed_free(struct meter_owed *o)
@@ -83,16 +69,16 @@ void meter_owed_free(struct meter_owed *o)
     if (!o) {
         return;
     }
-    for (struct meter_debt *debt; (debt = TAILQ_FIRST(&o->recent));) {
-        take_out(o, debt);
+    for (struct meter_debt *debt; (debt = meter_owed_take_oldest(o));) {
         meter_debt_free(debt);
     }
+    recent_ids_fini(&o->debts);
     free(o);
 }
 
 size_t meter_owed_count(const struct meter_owed *o)
 {
-    return o->count;
+    return o->debts.count;
 }
 
 const char *meter_debt_id(const struct meter_debt *debt)
@@ -102,44 +88,25 @@ const char *meter_debt_id(const struct meter_debt *debt)
 
 static void put_in(struct meter_owed *o, struct meter_debt *debt)
 {
-    if (o->count >= o->most) {
-        struct meter_debt *oldest = TAILQ_LAST(&o->recent, debt_list);
-        take_out(o, oldest);
-        meter_debt_free(oldest);
+    if (recent_ids_is_full(&o->debts)) {
+        meter_debt_free(meter_owed_take_oldest(o));
     }
-    TAILQ_INSERT_HEAD(&o->recent, debt, recent);
-    LIST_INSERT_HEAD(&o->chain[debt->hash % CHAINS], debt, chain);
-    o->count++;
-}
-
-static struct meter_debt *find(struct meter_owed *o, const char *id)
-{
-    uint32_t hash = hash_of(id);
-    struct meter_debt *debt;
-
-    LIST_FOREACH(debt, &o->chain[hash % CHAINS], chain)
-    {
-        if (debt->hash == hash && strcmp(debt->id, id) == 0) {
-            return debt;
-        }
-    }
-    return NULL;
+    recent_ids_add(&o->debts, &debt->recent);
 }
 
 static struct meter_debt *find_or_add(struct meter_owed *o, const char *id)
 {
-    struct meter_debt *debt = find(o, id);
-    size_t len = strlen(id);
+    struct meter_debt *debt = debt_of(recent_ids_find(&o->debts, id));
+    size_t size = strlen(id) + 1;
 
     if (debt) {
-        TAILQ_REMOVE(&o->recent, debt, recent);
-        TAILQ_INSERT_HEAD(&o->recent, debt, recent);
+        recent_ids_touch(&o->debts, &debt->recent);
         return debt;
     }
-    debt = calloc(1, sizeof *debt + len + 1);
+    debt = calloc(1, sizeof *debt + size);
     if (debt) {
-        memcpy(debt->id, id, len + 1);
-        debt->hash = hash_of(id);
+        memcpy(debt->id, id, size);
+        debt->recent.id = debt->id;
         put_in(o, debt);
     }
     return debt;
@@ -147,22 +114,12 @@ static struct meter_debt *find_or_add(struct meter_owed *o, const char *id)
 
 struct meter_debt *meter_owed_take(struct meter_owed *o, const char *id)
 {
-    struct meter_debt *debt = find(o, id);
-
-    if (debt) {
-        take_out(o, debt);
-    }
-    return debt;
+    return take_out(o, recent_ids_find(&o->debts, id));
 }
 
 struct meter_debt *meter_owed_take_oldest(struct meter_owed *o)
 {
-    struct meter_debt *debt = TAILQ_LAST(&o->recent, debt_list);
-
-    if (debt) {
-        take_out(o, debt);
-    }
-    return debt;
+    return take_out(o, recent_ids_oldest(&o->debts));
 }
 
 /* --- a page --- */
@@ -297,7 +254,7 @@ static void add_text(struct meter_owed_words *w, size_t len)
 
 static void add_number(struct meter_owed_words *w, uint64_t n)
 {
-    add_text(w, (size_t)snprintf(w->text + w->used, sizeof w->text - w->used, "%" PRIu64, n));
+    add_text(w, number_write(n, w->text + w->used));
 }
 
 static void add_key(struct meter_owed_words *w, enum store_key key, const char *id)

@@ -1,4 +1,4 @@
-/* base/str, base/buf, base/idmap: the things everything else is made of. */
+/* base/str, base/buf, base/idmap, base/recent_ids: the things everything else is made of. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/idmap.h"
+#include "base/recent_ids.h"
 
 static void test_numbers(void **state)
 {
@@ -173,6 +174,74 @@ static void test_idmap_never_finds_a_successor(void **state)
     idmap_fini(&m);
 }
 
+struct entry {
+    struct recent_id place;
+    char id[16];
+};
+
+/* Who is in the table, last heard of first. */
+static const char *names_of(const struct recent_ids *r, char out[64])
+{
+    const struct recent_id *place;
+    struct text t;
+
+    text_init(&t, out, 64);
+    TAILQ_FOREACH(place, &r->recent, recent)
+    {
+        text_addf(&t, "%s ", place->id);
+    }
+    return out;
+}
+
+static void test_recent_ids(void **state)
+{
+    struct entry entries[4] = {{.id = "a"}, {.id = "b"}, {.id = "c"}, {.id = ""}};
+    struct recent_ids r;
+    char names[64];
+
+    (void)state;
+    assert_int_equal(recent_ids_init(&r, 4), 0);
+    assert_null(recent_ids_oldest(&r));
+    for (size_t i = 0; i < 4; i++) {
+        assert_false(recent_ids_is_full(&r));
+        assert_null(recent_ids_find(&r, entries[i].id));
+        entries[i].place.id = entries[i].id;
+        recent_ids_add(&r, &entries[i].place);
+        assert_ptr_equal(recent_ids_find(&r, entries[i].id), &entries[i].place);
+    }
+    assert_true(recent_ids_is_full(&r));
+    assert_string_equal(names_of(&r, names), " c b a ");
+    assert_null(recent_ids_find(&r, "ab"));
+    recent_ids_touch(&r, &entries[0].place);
+    assert_ptr_equal(recent_ids_oldest(&r), &entries[1].place);
+    recent_ids_remove(&r, &entries[2].place);
+    assert_null(recent_ids_find(&r, "c"));
+    assert_string_equal(names_of(&r, names), "a  b ");
+    assert_int_equal(r.count, 3);
+    recent_ids_fini(&r);
+}
+
+/* More than there are chains: each is still itself. */
+static void test_many_recent_ids(void **state)
+{
+    enum { MANY = 5000 };
+    struct entry *entries = calloc(MANY, sizeof *entries);
+    struct recent_ids r;
+
+    (void)state;
+    assert_int_equal(recent_ids_init(&r, MANY), 0);
+    for (int i = 0; i < MANY; i++) {
+        snprintf(entries[i].id, sizeof entries[i].id, "%d", i);
+        entries[i].place.id = entries[i].id;
+        recent_ids_add(&r, &entries[i].place);
+    }
+    for (int i = 0; i < MANY; i++) {
+        assert_ptr_equal(recent_ids_find(&r, entries[i].id), &entries[i].place);
+    }
+    recent_ids_fini(&r);
+    free(entries);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +251,8 @@ int main(void)
         cmocka_unit_test(test_text_is_bounded),
         cmocka_unit_test(test_buf_keeps_order_and_gives_back),
         cmocka_unit_test(test_idmap_never_finds_a_successor),
+        cmocka_unit_test(test_recent_ids),
+        cmocka_unit_test(test_many_recent_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
