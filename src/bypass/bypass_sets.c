@@ -124,7 +124,7 @@ size_t bypass_sets_count(const struct bypass_sets *s)
 
 void bypass_sets_fini(struct bypass_sets *s)
 {
-    free(s->units.slots);
+    growing_map_fini(&s->units);
     free(s->ranges);
     *s = (struct bypass_sets){0};
 }

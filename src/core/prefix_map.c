@@ -2,9 +2,17 @@
 
 #include <string.h>
 
+#define AHEAD 8 /* prefix lengths whose slots are fetched together */
+
 struct key {
     uint64_t high, low;
     uint8_t family, len;
+};
+
+/* What is searched for, and the slot from which on. */
+struct search {
+    struct key key;
+    size_t home;
 };
 
 static uint64_t load(const uint8_t *bytes)
@@ -46,7 +54,9 @@ static uint64_t mix(uint64_t x)
 
 static size_t home_of(const struct prefix_map *m, uint64_t high, uint64_t low, unsigned tag)
 {
-    return (size_t)mix(mix(high + tag * UINT64_C(0x9e3779b97f4a7c15)) ^ low) & (m->capacity - 1);
+    uint64_t whole = high + low * UINT64_C(0xd6e8feb86659fd93) + tag * UINT64_C(0x9e3779b97f4a7c15);
+
+    return (size_t)mix(whole) & (m->capacity - 1);
 }
 
 static unsigned tag_of(uint8_t family, uint8_t len)
@@ -54,12 +64,12 @@ static unsigned tag_of(uint8_t family, uint8_t len)
     return (unsigned)family << 8 | len;
 }
 
-/* The slot that holds `k`, or the free one where it would stand. */
-static size_t locate(const struct prefix_map *m, const struct key *k)
+/* The slot that holds the key, or the free one where it would stand. */
+static size_t walk(const struct prefix_map *m, const struct search *search)
 {
-    size_t i = home_of(m, k->high, k->low, tag_of(k->family, k->len));
+    const struct key *k = &search->key;
 
-    for (;; i = (i + 1) & (m->capacity - 1)) {
+    for (size_t i = search->home;; i = (i + 1) & (m->capacity - 1)) {
         const struct prefix_slot *s = &m->slots[i];
 
         if (s->family == ADDR_NONE) {
@@ -69,6 +79,18 @@ static size_t locate(const struct prefix_map *m, const struct key *k)
             return i;
         }
     }
+}
+
+static struct search search_for(const struct prefix_map *m, const struct key *k)
+{
+    return (struct search){*k, home_of(m, k->high, k->low, tag_of(k->family, k->len))};
+}
+
+static size_t locate(const struct prefix_map *m, const struct key *k)
+{
+    const struct search search = search_for(m, k);
+
+    return walk(m, &search);
 }
 
 static const struct prefix_map_lengths *lengths_of(const struct prefix_map *m, uint8_t family)
@@ -191,19 +213,41 @@ const struct prefix_slot *prefix_map_get(const struct prefix_map *m, const struc
     return s->family == ADDR_NONE ? NULL : s;
 }
 
+/* Prepares searches for the prefixes over `a`, from `*len` bits (-1: none) down, and asks for their
+ * slots: memory takes longer than all else, and brings them together as soon as a single one.
+ * `*len` is then the next length. */
+static size_t prepare(
+    const struct prefix_map *m, const struct addr *a, int *len, struct search searches[AHEAD])
+{
+    const struct prefix_map_lengths *l = lengths_of(m, a->family);
+    size_t count = 0;
+
+    for (; *len >= 0 && count < AHEAD; *len = length_below(l, *len - 1)) {
+        struct key k = key_of(a, (unsigned)*len);
+
+        searches[count] = search_for(m, &k);
+        __builtin_prefetch(&m->slots[searches[count].home]);
+        count++;
+    }
+    return count;
+}
+
 const struct prefix_slot *prefix_map_cover(
     const struct prefix_map *m, const struct addr *a, int max_len)
 {
-    const struct prefix_map_lengths *l = lengths_of(m, a->family);
     int bits = (int)addr_bits(a->family);
-    int len = length_below(l, max_len < bits ? max_len : bits);
+    int len = length_below(lengths_of(m, a->family), max_len < bits ? max_len : bits);
 
-    for (; len >= 0; len = length_below(l, len - 1)) {
-        struct key k = key_of(a, (unsigned)len);
-        const struct prefix_slot *s = &m->slots[locate(m, &k)];
+    while (len >= 0) {
+        struct search searches[AHEAD];
+        size_t count = prepare(m, a, &len, searches);
 
-        if (s->family != ADDR_NONE) {
-            return s;
+        for (size_t i = 0; i < count; i++) {
+            const struct prefix_slot *s = &m->slots[walk(m, &searches[i])];
+
+            if (s->family != ADDR_NONE) {
+                return s;
+            }
         }
     }
     return NULL;
