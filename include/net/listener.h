@@ -26,7 +26,8 @@ struct listener {
     const struct listener_options *options; /* outlives the listener */
     struct event event, timer;
     int fd;
-    bool held; /* listener_hold() */
+    unsigned batch; /* connections to ask for at once, at most */
+    bool held;      /* listener_hold() */
 };
 
 /* `fd` listens and is non-blocking; the listener closes it. -1: out of memory. */

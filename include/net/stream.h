@@ -18,6 +18,7 @@ enum stream_event {
     STREAM_INPUT,     /* stream_input() has grown */
     STREAM_EOF,       /* nothing more will come; sending is still possible */
     STREAM_FLUSHED,   /* all that waited to be sent has left */
+    STREAM_UNWATCHED, /* reading rests, and input has come: from now on a reset is not told of */
     STREAM_FAILED     /* the connection is gone in both directions; stream_errno() says why */
 };
 
@@ -30,6 +31,8 @@ struct stream_owner {
     struct event_base *base;
     char *scratch;
     stream_event_cb event;
+    struct stream *reading; /* during its STREAM_INPUT; NULL: none */
+    struct span fresh;      /* and what of its input is still in the scratch */
 };
 
 /* Why reading rests; several reasons may hold at once. */
@@ -42,21 +45,22 @@ enum stream_rest {
 };
 
 struct stream {
-    const struct stream_owner *owner;
+    struct stream_owner *owner;
     void *context;
-    struct event read_event, write_event;
+    struct event read_event;
+    struct event *write_event; /* NULL: nothing waits for the kernel to take it */
     struct buf in, out;
-    struct span fresh; /* input in the scratch, during STREAM_INPUT */
-    int fd;            /* -1: closed */
+    int fd; /* -1: closed */
     int error;
     uint8_t rests;
     bool connecting, eof, failed;
+    bool watched;          /* `read_event` is pending */
     bool send_broken;      /* the peer takes nothing more; there may still be input */
     bool finish, finished; /* the half-close is due, is done */
 };
 
 /* A stream without a connection; every other operation may be called on it. */
-void stream_init(struct stream *s, const struct stream_owner *owner, void *context);
+void stream_init(struct stream *s, struct stream_owner *owner, void *context);
 /* Takes over a connected, non-blocking descriptor and begins to read. -1: out of memory; the
  * descriptor stays the caller's. */
 int stream_open(struct stream *s, int fd) __attribute__((warn_unused_result));
@@ -69,6 +73,8 @@ int stream_connect(struct stream *s, int fd, const struct endpoint *to)
 /* Sends as much as the kernel takes at once and keeps the rest. After stream_finish(), or when the
  * peer is gone, it does nothing. A failure, out of memory included, is told by STREAM_FAILED. */
 void stream_send(struct stream *s, struct span bytes);
+/* The same, where stream_finish() follows at once: the end leaves in the last segment. */
+void stream_send_last(struct stream *s, struct span bytes);
 /* Half-closes once everything has been sent. */
 void stream_finish(struct stream *s);
 /* Closes at once; what was not sent is lost. */
@@ -85,7 +91,7 @@ bool stream_at_eof(const struct stream *s);  /* behind stream_input() nothing mo
 size_t stream_unsent(const struct stream *s);
 /* The same, and what the kernel holds until the peer has taken it. */
 size_t stream_unacknowledged(const struct stream *s);
-/* It is being read from: a reset would be told by an event. */
+/* A reset would be told by an event: it is read from, or rests and nothing has come since. */
 bool stream_is_watched(const struct stream *s);
 /* Of a stream that is not watched: true if the peer has reset the connection, which is then closed
  * and failed, without an event. Input that the kernel held is lost. */

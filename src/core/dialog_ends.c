@@ -13,7 +13,9 @@ bool dialog_server_end(struct dialog_turn *t)
     d->server_finished = true;
     d->pending_count = 0;
     dialog_progress(t);
-    dialog_act(t, DIALOG_FINISH)->side = SIDE_SERVER;
+    if (!d->client_finished) { /* else both have: the session ends */
+        dialog_act(t, DIALOG_FINISH)->side = SIDE_SERVER;
+    }
     if (e->server_lost) {
         dialog_end(t, d->admitted);
     }
@@ -34,11 +36,11 @@ void dialog_client_end(struct dialog_turn *t)
         dialog_end(t, (struct verdict){.action = VERDICT_DEFER, .rule = RULE_HALF_CLOSE});
         return;
     }
-    if (t->event->client_eof && t->client.len == 0 && !d->client_finished) {
-        d->client_finished = true;
-        dialog_act(t, DIALOG_FINISH)->side = SIDE_CLIENT;
-    }
-    if (d->client_finished && d->server_finished) {
+    bool ends = t->event->client_eof && t->client.len == 0 && !d->client_finished;
+    d->client_finished = d->client_finished || ends;
+    if (d->client_finished && d->server_finished) { /* both at once: nothing is left to pass on */
         dialog_end(t, (struct verdict){.action = VERDICT_FORWARD});
+    } else if (ends) {
+        dialog_act(t, DIALOG_FINISH)->side = SIDE_CLIENT;
     }
 }

@@ -22,31 +22,40 @@ static void rest(struct listener *l, int error)
     l->options->rested(l->options->context, error);
 }
 
+/* False: there is none now, or none can be had. */
+static bool accept_one(struct listener *l)
+{
+    struct sockaddr_storage from;
+    socklen_t len = sizeof(from);
+    struct endpoint peer;
+    int got = accept4(l->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (got < 0 && is_shortage(errno)) {
+        rest(l, errno);
+        return false;
+    }
+    if (got < 0) { /* or that one connection died in the queue */
+        return errno != EAGAIN && errno != EINVAL;
+    }
+    if (address_read(&from, &peer)) {
+        l->options->accepted(l->options->context, got, &peer);
+    } else {
+        close(got);
+    }
+    return true;
+}
+
+/* Where the last ones came one by one, the next one is not asked for until the kernel tells of it:
+ * the call would be in vain. */
 static void on_connections(evutil_socket_t fd, short what, void *context)
 {
-    (void)what;
+    (void)fd, (void)what;
     struct listener *l = context;
-    for (unsigned i = 0; i < LISTENER_BATCH && !l->held; i++) {
-        struct sockaddr_storage from;
-        socklen_t len = sizeof(from);
-        int got = accept4(fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (got < 0 && (errno == EAGAIN || errno == EINVAL)) {
-            return;
-        }
-        if (got < 0 && is_shortage(errno)) {
-            rest(l, errno);
-            return;
-        }
-        if (got < 0) {
-            continue; /* that one connection died in the queue */
-        }
-        struct endpoint peer;
-        if (!address_read(&from, &peer)) {
-            close(got);
-            continue;
-        }
-        l->options->accepted(l->options->context, got, &peer);
+    unsigned taken = 0;
+    while (taken < l->batch && !l->held && accept_one(l)) {
+        taken++;
     }
+    unsigned more = 2 * l->batch < LISTENER_BATCH ? 2 * l->batch : LISTENER_BATCH;
+    l->batch = taken == l->batch ? more : taken + (taken == 0);
 }
 
 static void on_rested(evutil_socket_t fd, short what, void *context)
@@ -64,6 +73,7 @@ int listener_init(
     l->options = options;
     l->fd = fd;
     l->held = false;
+    l->batch = 1;
     if (event_assign(&l->event, base, fd, EV_READ | EV_PERSIST, on_connections, l) < 0 ||
         evtimer_assign(&l->timer, base, on_rested, l) < 0 || event_add(&l->event, NULL) < 0) {
         return -1;

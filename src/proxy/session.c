@@ -62,24 +62,36 @@ static void pump_side(struct session *s, enum dialog_side side)
     if (waiting > 0 && s->dialog.record.tls) {
         pump_turns(s, side);
     } else if (waiting > 0) {
+        s->ending[session_other(side)] = stream_at_eof(&s->stream[side]);
         session_forward(s, side, waiting);
+        s->ending[session_other(side)] = false;
     }
+}
+
+/* This side has said its last, and all of it went on. */
+static bool has_ended(const struct session *s, enum dialog_side side)
+{
+    const struct stream *source = &s->stream[side];
+    return stream_at_eof(source) && stream_input(source).len == 0;
 }
 
 /* Opaque: all that came goes on, ends included. */
 static void pump(struct session *s)
 {
     for (enum dialog_side side = SIDE_CLIENT; side <= SIDE_SERVER && !s->ended; side++) {
-        struct stream *source = &s->stream[side];
         pump_side(s, side);
-        bool all = stream_input(source).len == 0;
-        if (all && stream_at_eof(source) && !s->passed_end[side]) {
-            s->passed_end[side] = true;
+    }
+    if (s->ended) {
+        return;
+    }
+    if (has_ended(s, SIDE_CLIENT) && has_ended(s, SIDE_SERVER)) {
+        session_close(s, &s->dialog.admitted);
+        return;
+    }
+    for (enum dialog_side side = SIDE_CLIENT; side <= SIDE_SERVER; side++) {
+        if (has_ended(s, side)) {
             stream_finish(&s->stream[session_other(side)]);
         }
-    }
-    if (!s->ended && s->passed_end[SIDE_CLIENT] && s->passed_end[SIDE_SERVER]) {
-        session_close(s, &s->dialog.admitted);
     }
 }
 
@@ -241,6 +253,9 @@ void session_on_stream(void *context, struct stream *stream, enum stream_event e
         break;
     case STREAM_FLUSHED:
         on_flushed(s);
+        break;
+    case STREAM_UNWATCHED:
+        session_set_timer(s);
         break;
     case STREAM_FAILED:
         on_failed(s, side);

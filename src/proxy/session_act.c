@@ -7,24 +7,24 @@
 #include "net/clock.h"
 #include "session_internal.h"
 
-static void count_sent(struct session *s, enum dialog_side to, size_t count)
+static void send_to(struct session *s, enum dialog_side to, struct span bytes)
 {
+    (s->ending[to] ? stream_send_last : stream_send)(&s->stream[to], bytes);
     if (to == SIDE_SERVER) {
-        s->bytes_up += count;
+        s->bytes_up += bytes.len;
     } else {
-        s->bytes_down += count;
+        s->bytes_down += bytes.len;
     }
 }
 
 void session_forward(struct session *s, enum dialog_side from, size_t count)
 {
-    struct stream *source = &s->stream[from], *target = &s->stream[session_other(from)];
+    struct stream *source = &s->stream[from];
     struct span input = stream_input(source);
     if (count > input.len) {
         count = input.len;
     }
-    stream_send(target, (struct span){input.at, count});
-    count_sent(s, session_other(from), count);
+    send_to(s, session_other(from), (struct span){input.at, count});
     stream_consume(source, count);
 }
 
@@ -40,16 +40,13 @@ static void act_discard(struct session *s, const struct dialog_action *a)
 
 static void act_replace(struct session *s, const struct dialog_action *a)
 {
-    struct stream *source = &s->stream[a->side], *target = &s->stream[session_other(a->side)];
-    stream_send(target, a->text);
-    count_sent(s, session_other(a->side), a->text.len);
-    stream_consume(source, a->count);
+    send_to(s, session_other(a->side), a->text);
+    stream_consume(&s->stream[a->side], a->count);
 }
 
 static void act_send(struct session *s, const struct dialog_action *a)
 {
-    stream_send(&s->stream[SIDE_CLIENT], a->text);
-    count_sent(s, SIDE_CLIENT, a->text.len);
+    send_to(s, SIDE_CLIENT, a->text);
 }
 
 /* A connection of ours that comes back must be known before it can be accepted. */
@@ -173,6 +170,22 @@ static void act_close(struct session *s, const struct dialog_action *a)
     session_close(s, &a->verdict);
 }
 
+static bool closes(const struct dialog_actions *actions)
+{
+    return actions->count > 0 && actions->action[actions->count - 1].kind == DIALOG_CLOSE;
+}
+
+/* A reply and the end behind it leave in one segment, and wake the peer once. */
+static void note_endings(struct session *s, const struct dialog_actions *actions)
+{
+    s->ending[SIDE_CLIENT] = s->ending[SIDE_SERVER] = closes(actions);
+    for (unsigned i = 0; i < actions->count; i++) {
+        if (actions->action[i].kind == DIALOG_FINISH) {
+            s->ending[session_other(actions->action[i].side)] = true;
+        }
+    }
+}
+
 void session_act(struct session *s, const struct dialog_actions *actions)
 {
     static void (*const acts[])(struct session *, const struct dialog_action *) = {
@@ -183,9 +196,11 @@ void session_act(struct session *s, const struct dialog_actions *actions)
         [DIALOG_PAUSE] = act_pause,     [DIALOG_RESUME] = act_resume,
         [DIALOG_FINISH] = act_finish,   [DIALOG_CLOSE] = act_close,
     };
+    note_endings(s, actions);
     for (unsigned i = 0; i < actions->count && !s->ended; i++) {
         acts[actions->action[i].kind](s, &actions->action[i]);
     }
+    s->ending[SIDE_CLIENT] = s->ending[SIDE_SERVER] = false;
 }
 
 void session_connect_detail(const struct session *s, struct text *out)

@@ -133,6 +133,12 @@ static void tally_session(const struct session *s)
     }
 }
 
+/* It has no more to say, and its peer has none. */
+static bool is_done(const struct stream *stream)
+{
+    return !stream_is_open(stream) || (stream_at_eof(stream) && stream_unsent(stream) == 0);
+}
+
 static void leave_meter(struct session *s)
 {
     struct session_subject subject;
@@ -164,7 +170,9 @@ void session_close(struct session *s, const struct verdict *v)
     for (enum dialog_side side = SIDE_CLIENT; side <= SIDE_SERVER; side++) {
         struct stream *stream = &s->stream[side];
         stream_consume(stream, stream_input(stream).len);
-        stream_finish(stream);
+        if (!is_done(stream)) { /* else it is closed in a moment: that is one call less */
+            stream_finish(stream);
+        }
         stream_rest(stream, STREAM_REST_ALL, false);
     }
     session_linger(s);
@@ -180,19 +188,20 @@ static void bury(struct session *s)
     sessions_bury(&s->gate->sessions, s);
 }
 
-/* A stream that has no more to say, and whose peer has none, is done. The one who was told in no
- * words that its last bytes went nowhere is told by a reset, once it has heard the rest. */
+/* The one who was told in no words that its last bytes went nowhere is told by a reset, once it has
+ * heard the rest. */
 static bool close_if_done(struct session *s, enum dialog_side side)
 {
     struct stream *stream = &s->stream[side];
     if (side == SIDE_CLIENT && s->undelivered) {
-        if (stream_is_open(stream) && stream_unacknowledged(stream) > 0) {
+        bool gone = !stream_is_open(stream) || stream_notice_reset(stream);
+        if (!gone && stream_unacknowledged(stream) > 0) {
             return false;
         }
         stream_abort(stream);
         return true;
     }
-    if (stream_is_open(stream) && !(stream_at_eof(stream) && stream_unsent(stream) == 0)) {
+    if (!is_done(stream)) {
         return false;
     }
     stream_close(stream);

@@ -37,8 +37,8 @@ struct session {
     int passages;        /* core/passage.h */
     bool connect_failed; /* at once: the dialog has yet to hear of it */
     bool subscriber_known, asked, opaque, ended, dead;
-    bool undelivered;   /* the client must not think that all it sent has arrived */
-    bool passed_end[2]; /* opaque: this side's half-close was passed on */
+    bool undelivered; /* the client must not think that all it sent has arrived */
+    bool ending[2];   /* what that side is sent now, its end follows at once */
     char case_id[CASE_TEXT];
     char subscriber[REGISTRY_ID]; /* the id */
     char standing[REGISTRY_ID];   /* whose standing it has */

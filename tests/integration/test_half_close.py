@@ -364,3 +364,16 @@ def test_what_a_server_said_before_its_reset_is_flushed(ends, phase):
     time.sleep(1)
     more, _ = rest(both.client)
     assert read + more == data
+
+
+def test_a_client_that_is_gone_holds_nothing(lab, gate):
+    """The server resets behind its greeting, the client what it has sent: nobody is left to hear of it."""
+    with contextlib.closing(lab.internet.listen(MX4)) as listener:
+        for _ in range(5):
+            client = lab.subscribers.connect(MX4, LINES["meter"])
+            server, _ = listener.accept()
+            server.sendall(b"220 mx.example\r\n")
+            reset(server)
+            client.sendall(b"EHLO pc.example\r\nMAIL FROM:<me@home.example>\r\n")
+            client.close()  # with the greeting unread: a reset
+    wait_for(lambda: is_over(gate), 15, "no session is left")

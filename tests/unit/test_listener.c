@@ -16,7 +16,7 @@
 #include "net/intercept.h"
 #include "net/listener.h"
 
-#define CLIENTS    100
+#define CLIENTS    200
 #define PATIENCE_S 20
 
 struct bench {
@@ -98,9 +98,14 @@ static void wait_for(struct bench *b, unsigned count)
 static void test_a_turn_is_bounded(void **state)
 {
     struct bench *b = *state;
-    event_base_loop(b->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
-    assert_int_equal(b->accepted_count, LISTENER_BATCH);
-    wait_for(b, CLIENTS);
+    unsigned most = 0;
+    for (unsigned turns = 0; b->accepted_count < CLIENTS; turns++) {
+        unsigned before = b->accepted_count;
+        event_base_loop(b->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+        most = b->accepted_count - before > most ? b->accepted_count - before : most;
+        assert_true(turns < CLIENTS);
+    }
+    assert_int_equal(most, LISTENER_BATCH); /* many at once are taken, but no more than that */
     assert_int_equal(b->rests, 0);
 }
 
@@ -108,9 +113,9 @@ static void test_held_takes_nothing(void **state)
 {
     struct bench *b = *state;
     b->hold_after = 3;
-    event_base_loop(b->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
-    assert_int_equal(b->accepted_count, 3);
-    event_base_loop(b->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    for (unsigned i = 0; i < 10; i++) {
+        event_base_loop(b->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    }
     assert_int_equal(b->accepted_count, 3);
     listener_hold(&b->listener, false);
     wait_for(b, CLIENTS);

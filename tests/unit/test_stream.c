@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/address.h"
 #include "net/intercept.h"
 #include "net/stream.h"
 
@@ -52,7 +53,7 @@ static int set_up(void **state)
         return -1;
     }
     b->base = event_base_new();
-    b->owner = (struct stream_owner){b->base, b->scratch, on_event};
+    b->owner = (struct stream_owner){.base = b->base, .scratch = b->scratch, .event = on_event};
     stream_init(&b->stream, &b->owner, b);
     b->peer = pair[1];
     *state = b;
@@ -256,6 +257,37 @@ static void test_connect_refused(void **state)
     stream_close(&other);
 }
 
+/* A read ends at urgent data: what is behind it is not lost, though the end has come as well. */
+static void test_what_is_behind_urgent_data(void **state)
+{
+    struct bench *b = *state;
+    struct endpoint where = {.addr = {ADDR_IPV4, {127, 0, 0, 1}}};
+    struct sockaddr_storage address;
+    socklen_t len = address_write(&where, &address);
+    int listener = socket(AF_INET, SOCK_STREAM, 0), peer = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+    assert_int_equal(connect(peer, (struct sockaddr *)&address, len), 0);
+    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+    assert_true(fd >= 0);
+    assert_int_equal(send(peer, "abc", 3, 0), 3);
+    assert_int_equal(send(peer, "!", 1, MSG_OOB), 1);
+    assert_int_equal(send(peer, "defghi", 6, 0), 6);
+    assert_int_equal(shutdown(peer, SHUT_WR), 0);
+
+    struct stream s;
+    stream_init(&s, &b->owner, b);
+    b->leave = 64;
+    assert_int_equal(stream_open(&s, fd), 0);
+    wait_for(b, STREAM_EOF, 1);
+    assert_int_equal(stream_input(&s).len, 9);
+    assert_memory_equal(stream_input(&s).at, "abcdefghi", 9);
+    stream_close(&s);
+    close(peer);
+    close(listener);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +301,7 @@ int main(void)
             test_sending_fails_after_the_end_of_input, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_connect, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_connect_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_is_behind_urgent_data, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
