@@ -20,8 +20,8 @@
 #define DIALOG_ACTIONS     16
 #define DIALOG_BLOCK       512  /* body bytes that prove progress within data_block_ms */
 #define DIALOG_REWRITE     4096 /* normalised bytes a step */
-#define DIALOG_HELO        256  /* SPF looks at all of a name */
-#define DIALOG_PATH        258  /* RFC 5321 4.5.3.1.3 */
+#define DIALOG_HELO        255  /* octets of a name that SPF looks at */
+#define DIALOG_PATH        257  /* octets of a path; RFC 5321 4.5.3.1.3 */
 #define DIALOG_NO_DEADLINE INT64_MAX
 
 enum dialog_event_kind {
@@ -48,6 +48,18 @@ struct dialog_event {
     struct answer answer;          /* DIALOG_ANSWER */
     struct spf_answer spf;         /* DIALOG_ANSWER to QUESTION_SPF */
     const char *detail;            /* DIALOG_CONNECT_FAILED */
+    const char *explanation; /* WORD_EXPLANATION as it was last; NULL: none */
+};
+
+/* What a session is told by, for the journal and for SPF. The shell keeps it: a session that has
+ * said little costs little. Untrusted text: escape it. */
+enum dialog_word {
+    WORD_HELO, /* argument of the last EHLO or HELO, cut behind DIALOG_HELO octets */
+    WORD_FROM, /* reverse-path of the last MAIL, without the angle brackets; of DIALOG_PATH octets
+                * the last */
+    WORD_TO,   /* forward-path of the last RCPT of the mail */
+    WORD_EXPLANATION, /* SPF's, of the MAIL that it refused */
+    DIALOG_WORDS
 };
 
 enum dialog_side { SIDE_CLIENT, SIDE_SERVER };
@@ -86,12 +98,19 @@ struct dialog_action {
 };
 
 struct dialog_actions {
+    /* Where `renewed`, the word is another now; empty: there is none. It points into the event's
+     * bytes: copy it before the actions are carried out. */
+    struct {
+        bool renewed;
+        struct span text;
+    } word[DIALOG_WORDS];
     unsigned count;
     struct dialog_action action[DIALOG_ACTIONS];
     bool more; /* no room was left: carry these out, then step again with DIALOG_BYTES */
     char reply[VERDICT_REPLY]; /* at most one DIALOG_SEND a step */
     size_t rewritten;          /* bytes of `rewrite` in use */
     char rewrite[DIALOG_REWRITE];
+    char explanation[SPF_EXPLANATION];
 };
 
 /* What stays the same for a session; belongs to the caller, outlives the dialog. */
@@ -104,13 +123,10 @@ struct dialog_setup {
     struct verdict refused; /* other than FORWARD: intercept refused before anything began */
 };
 
-/* What the journal tells of a session. Untrusted text: escape it. */
+/* What the journal tells of a session, beside its words. */
 struct dialog_record {
-    char helo[DIALOG_HELO]; /* argument of the last EHLO or HELO, cut where it does not fit */
-    char from[DIALOG_PATH]; /* reverse-path of the last MAIL, without the angle brackets */
-    char to[DIALOG_PATH];   /* forward-path of the last RCPT */
-    uint32_t messages;      /* accepted by the server */
-    uint32_t recipients;    /* accepted by the server */
+    uint32_t messages;             /* accepted by the server */
+    uint32_t recipients;           /* accepted by the server */
     enum spf_result spf, spf_helo; /* of the last MAIL */
     bool tls;                      /* the server said 220 to STARTTLS */
     bool opaque;
@@ -131,8 +147,8 @@ struct dialog {
     uint32_t block;                  /* body bytes since `since_ms` was last moved */
     uint8_t phase;                   /* enum dialog_phase */
     uint8_t decision; /* enum dialog_decision on the MAIL at the front of the client's input */
-    uint8_t
-        pending[DIALOG_PIPELINE]; /* enum dialog_pending, a ring: commands without a reply yet */
+    /* enum dialog_pending, a ring: commands without a reply yet. Two in each octet. */
+    uint8_t pending[DIALOG_PIPELINE / 2];
     uint8_t pending_first, pending_count;
     bool connecting, connected, asking, barrier, ended;
     bool client_finished, server_finished;
@@ -157,7 +173,6 @@ struct dialog {
     uint32_t messages_charged; /* of those that turns tell of, and of the one that may begin */
     bool weighed;              /* what `turns` holds has its token, or needs none */
     bool leaving;              /* `verdict` ends the opaque session */
-    char spf_explanation[SPF_EXPLANATION]; /* of a `verdict` by RULE_SPF, RULE_SPF_HELO */
     struct dialog_record record;
 };
 

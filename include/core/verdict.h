@@ -41,16 +41,16 @@ enum rule {
 };
 
 struct verdict {
-    enum verdict_action action;
-    enum rule rule;
-    enum limit_kind limit;
-    unsigned window;
-    uint32_t retry_after_s; /* 0: no time to name */
-    uint32_t
-        cost;    /* RULE_LIMIT: the messages that one mail counts as, since SPF fails it; 0: one */
+    enum verdict_action action : 8; /* each session holds two of them */
+    enum rule rule : 8;
+    enum limit_kind limit : 8;
+    enum verdict_action would : 8; /* with shadow: what it would have been */
+    uint8_t window;
     bool advise; /* told with the way to authenticated submission */
     bool shadow; /* the class does not enforce: action is FORWARD, this is the log line */
-    enum verdict_action would; /* with shadow: what it would have been */
+    uint32_t retry_after_s; /* 0: no time to name */
+    /* RULE_LIMIT: the messages that one mail counts as, since SPF fails it; 0: one */
+    uint32_t cost;
 };
 
 /* Where in the dialogue the refusal is spoken; decides the reply code. */

@@ -24,6 +24,7 @@ struct journal_line {
     const struct conf_class *class; /* NULL: none was found */
     struct verdict verdict;
     const struct dialog_record *dialog; /* NULL: none took place */
+    const char *helo, *from, *to;       /* its words; NULL or empty: none */
     const struct turns *turns;          /* NULL: not encrypted */
     uint64_t bytes_up, bytes_down;
     int64_t duration_ms;

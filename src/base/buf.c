@@ -5,16 +5,6 @@
 
 #define BUF_FIRST 512
 
-size_t buf_len(const struct buf *b)
-{
-    return b->end - b->start;
-}
-
-struct span buf_span(const struct buf *b)
-{
-    return (struct span){b->at ? b->at + b->start : "", buf_len(b)};
-}
-
 char *buf_reserve(struct buf *b, size_t n)
 {
     size_t len = buf_len(b);
@@ -24,8 +14,11 @@ char *buf_reserve(struct buf *b, size_t n)
     if (b->at && b->cap - len >= n && b->start >= len) {
         memmove(b->at, b->at + b->start, len);
         b->start = 0;
-        b->end = len;
+        b->end = (uint32_t)len;
         return b->at + b->end;
+    }
+    if (n > BUF_MOST - len) {
+        return NULL;
     }
     size_t cap = b->cap ? b->cap : BUF_FIRST;
     while (cap < len + n) {
@@ -39,13 +32,13 @@ char *buf_reserve(struct buf *b, size_t n)
         memcpy(at, b->at + b->start, len);
     }
     free(b->at);
-    *b = (struct buf){at, 0, len, cap};
+    *b = (struct buf){at, 0, (uint32_t)len, (uint32_t)cap};
     return b->at + b->end;
 }
 
 void buf_grow(struct buf *b, size_t n)
 {
-    b->end += n;
+    b->end += (uint32_t)n;
 }
 
 int buf_append(struct buf *b, struct span s)
@@ -64,9 +57,10 @@ int buf_append(struct buf *b, struct span s)
 
 void buf_consume(struct buf *b, size_t n)
 {
-    b->start += n;
-    if (b->start >= b->end) {
+    if (n >= buf_len(b)) {
         buf_clear(b);
+    } else {
+        b->start += (uint32_t)n;
     }
 }
 

@@ -9,7 +9,7 @@
 
 static uint32_t reply_timeout(const struct dialog *d, const struct conf_timeouts *timeouts)
 {
-    switch ((enum dialog_pending)d->pending[d->pending_first]) {
+    switch (dialog_awaited(d)) {
     case PENDING_GREETING:
         return timeouts->banner_ms;
     case PENDING_DATA:
@@ -292,10 +292,18 @@ void dialog_step(struct dialog *d, const struct dialog_event *event, struct dial
     actions->count = 0;
     actions->more = false;
     actions->rewritten = 0;
+    memset(actions->word, 0, sizeof actions->word);
     if (d->ended) {
         return;
     }
-    struct dialog_turn t = {d, event, actions, event->client, event->server, false};
+    struct dialog_turn t = {
+        .d = d,
+        .event = event,
+        .out = actions,
+        .client = event->client,
+        .server = event->server,
+        .explanation = event->explanation,
+    };
     handlers[event->kind](&t);
     while (advance(&t)) {
     }

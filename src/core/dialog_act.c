@@ -10,6 +10,12 @@ struct dialog_action *dialog_act(struct dialog_turn *t, enum dialog_action_kind 
     return a;
 }
 
+void dialog_renew(struct dialog_turn *t, enum dialog_word word, struct span text)
+{
+    t->out->word[word].renewed = true;
+    t->out->word[word].text = text;
+}
+
 static struct span *input_of(struct dialog_turn *t, enum dialog_side side)
 {
     return side == SIDE_CLIENT ? &t->client : &t->server;
@@ -150,6 +156,8 @@ bool dialog_reject_line(struct dialog_turn *t, enum rule rule, const char *detai
     return false;
 }
 
+_Static_assert(PENDING_KINDS <= 16, "two have room in an octet");
+
 void dialog_expect(struct dialog_turn *t, enum dialog_pending pending)
 {
     struct dialog *d = t->d;
@@ -159,13 +167,22 @@ void dialog_expect(struct dialog_turn *t, enum dialog_pending pending)
     if (d->pending_count == 0) {
         dialog_progress(t);
     }
-    d->pending[(d->pending_first + d->pending_count) % DIALOG_PIPELINE] = (uint8_t)pending;
+    unsigned at = (d->pending_first + d->pending_count) % DIALOG_PIPELINE;
+    uint8_t *pair = &d->pending[at / 2];
+    *pair = at % 2 == 0 ? (uint8_t)((*pair & 0xf0) | pending)
+                        : (uint8_t)((*pair & 0x0f) | (unsigned)pending << 4);
     d->pending_count++;
+}
+
+enum dialog_pending dialog_awaited(const struct dialog *d)
+{
+    unsigned at = d->pending_first, pair = d->pending[at / 2];
+    return (enum dialog_pending)(at % 2 == 0 ? pair & 0x0f : pair >> 4);
 }
 
 enum dialog_pending dialog_expected(struct dialog *d)
 {
-    enum dialog_pending oldest = d->pending[d->pending_first];
+    enum dialog_pending oldest = dialog_awaited(d);
     d->pending_first = (uint8_t)((d->pending_first + 1) % DIALOG_PIPELINE);
     d->pending_count--;
     return oldest;

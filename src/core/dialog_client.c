@@ -10,17 +10,17 @@
 #define NUMBER_OF(number) TEXT_OF(number)
 #define LINE_MOST         "at most " NUMBER_OF(DIALOG_LINE) " octets are allowed"
 
-static void keep(char *out, size_t cap, struct span s)
+static void renew_helo(struct dialog_turn *t, struct span name)
 {
-    struct text t;
-    text_init(&t, out, cap);
-    text_add(&t, s);
+    size_t len = name.len < DIALOG_HELO ? name.len : DIALOG_HELO;
+    dialog_renew(t, WORD_HELO, (struct span){name.at, len});
 }
 
-/* Of a path too long for its place the end is kept: there stands the domain. */
-static void keep_end(char *out, size_t cap, struct span s)
+/* Of a path that is too long the end is told: there stands the domain. */
+static void renew_path(struct dialog_turn *t, enum dialog_word word, struct span path)
 {
-    keep(out, cap, s.len < cap ? s : span_skip(s, s.len - cap + 1));
+    size_t skipped = path.len > DIALOG_PATH ? path.len - DIALOG_PATH : 0;
+    dialog_renew(t, word, span_skip(path, skipped));
 }
 
 static void forward_line(struct dialog_turn *t, const struct smtp_line *line)
@@ -65,8 +65,8 @@ bool dialog_answer_verdict(
     enum verdict_place place)
 {
     bool by_spf = v->rule == RULE_SPF || v->rule == RULE_SPF_HELO;
-    bool explained = by_spf && t->d->spf_explanation[0];
-    return dialog_answer_command(t, c, v, place, explained ? t->d->spf_explanation : NULL);
+    bool explained = by_spf && t->explanation && t->explanation[0];
+    return dialog_answer_command(t, c, v, place, explained ? t->explanation : NULL);
 }
 
 /* As dialog_answer_verdict, with a journal line: for a decision of its own, not for what follows
@@ -83,15 +83,16 @@ static bool refuse_command(
     return true;
 }
 
-static void forget_transaction(struct dialog *d)
+static void forget_transaction(struct dialog_turn *t)
 {
+    struct dialog *d = t->d;
     d->chunks_open = false;
     d->in_transaction = false;
     d->mail_refused = false;
     d->granted = 0;
     d->refused = 0;
     d->decision = DECISION_NONE;
-    d->record.to[0] = '\0';
+    dialog_renew(t, WORD_TO, SPAN_LITERAL(""));
 }
 
 /* How many RCPT commands follow at the front of `in`: they are asked for in one question. */
@@ -129,9 +130,9 @@ bool dialog_on_unknown(struct dialog_turn *t, const struct dialog_command *c)
 
 static bool on_hello(struct dialog_turn *t, const struct dialog_command *c)
 {
-    forget_transaction(t->d);
+    forget_transaction(t);
     t->d->chunking = t->d->greeted = false;
-    keep(t->d->record.helo, sizeof t->d->record.helo, c->cmd.argument);
+    renew_helo(t, c->cmd.argument);
     if (c->cmd.verb == VERB_EHLO) { /* what BDAT is depends on the reply */
         dialog_forward_command(t, c, PENDING_EHLO, true);
     } else {
@@ -141,17 +142,17 @@ static bool on_hello(struct dialog_turn *t, const struct dialog_command *c)
 }
 
 /* With the next mail its recipients are others: a refusal must not name the last one's. */
-static void note_sender(struct dialog *d, const struct dialog_command *c)
+static void renew_sender(struct dialog_turn *t, const struct dialog_command *c)
 {
-    keep_end(d->record.from, sizeof d->record.from, c->cmd.path);
-    d->record.to[0] = '\0';
+    renew_path(t, WORD_FROM, c->cmd.path);
+    dialog_renew(t, WORD_TO, SPAN_LITERAL(""));
 }
 
 static bool on_mail(struct dialog_turn *t, const struct dialog_command *c)
 {
     struct dialog *d = t->d;
     if (d->decision == DECISION_NONE) {
-        note_sender(d, c);
+        renew_sender(t, c);
     }
     if (dialog_is_metered(d) &&
         !dialog_decide_mail(t, c->cmd.argument, count_recipients(c->after))) {
@@ -175,7 +176,7 @@ static bool on_mail(struct dialog_turn *t, const struct dialog_command *c)
 static bool on_rcpt(struct dialog_turn *t, const struct dialog_command *c)
 {
     struct dialog *d = t->d;
-    keep_end(d->record.to, sizeof d->record.to, c->cmd.path);
+    renew_path(t, WORD_TO, c->cmd.path);
     if (d->mail_refused) {
         return dialog_answer_verdict(t, c, &d->verdict, PLACE_DATA);
     }
@@ -207,7 +208,7 @@ static bool on_data(struct dialog_turn *t, const struct dialog_command *c)
 
 static bool on_rset(struct dialog_turn *t, const struct dialog_command *c)
 {
-    forget_transaction(t->d);
+    forget_transaction(t);
     dialog_forward_command(t, c, PENDING_RESET, false);
     return true;
 }

@@ -37,7 +37,8 @@ enum dialog_pending {
     PENDING_STARTTLS,
     PENDING_KNOWN,   /* a verb of ours that changes nothing */
     PENDING_UNKNOWN, /* AUTH, or a verb we do not know: a 334 or 354 may open something */
-    PENDING_XEXCH50  /* a 354 opens `chunk_left` octets */
+    PENDING_XEXCH50, /* a 354 opens `chunk_left` octets */
+    PENDING_KINDS    /* at most 16: dialog_expect() */
 };
 
 /* On the MAIL at the front of the client's input. */
@@ -56,8 +57,12 @@ struct dialog_turn {
     const struct dialog_event *event;
     struct dialog_actions *out;
     struct span client, server;
-    bool replied; /* the reply buffer is taken */
+    bool replied;            /* the reply buffer is taken */
+    const char *explanation; /* WORD_EXPLANATION */
 };
+
+/* The word is another now; `text` is of this turn's. */
+void dialog_renew(struct dialog_turn *t, enum dialog_word word, struct span text);
 
 /* Each advance handles one line or piece. False: nothing can be done until something happens. */
 bool dialog_client_advance(struct dialog_turn *t);
@@ -135,7 +140,8 @@ void dialog_answer_opaque(struct dialog_turn *t, const struct verdict *v);
 /* Replies that are awaited, in order. */
 
 void dialog_expect(struct dialog_turn *t, enum dialog_pending pending);
-enum dialog_pending dialog_expected(struct dialog *d); /* takes the oldest off */
+enum dialog_pending dialog_awaited(const struct dialog *d); /* the oldest */
+enum dialog_pending dialog_expected(struct dialog *d);      /* takes it off */
 
 bool dialog_is_metered(const struct dialog *d);
 /* To submission, which is nobody's to meter: its server knows who submits. */

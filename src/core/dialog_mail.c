@@ -87,7 +87,9 @@ void dialog_answer_spf(struct dialog_turn *t)
         return;
     }
     struct text explanation;
-    text_init(&explanation, d->spf_explanation, sizeof d->spf_explanation);
+    text_init(&explanation, t->out->explanation, sizeof t->out->explanation);
     text_add(&explanation, v.rule == RULE_SPF ? answer->sender_words : answer->helo_words);
+    t->explanation = t->out->explanation;
+    dialog_renew(t, WORD_EXPLANATION, text_span(&explanation));
     refuse(d, &v);
 }

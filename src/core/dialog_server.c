@@ -100,7 +100,7 @@ static void on_message(struct dialog_turn *t, unsigned code)
     t->d->in_transaction = false;
     t->d->taken = 0;
     t->d->prdr_begun = false;
-    t->d->record.to[0] = '\0';
+    dialog_renew(t, WORD_TO, SPAN_LITERAL(""));
     if (is_positive(code)) {
         t->d->record.messages++;
     }
@@ -161,8 +161,7 @@ static bool is_injection(const struct dialog_turn *t, struct smtp_reply reply, s
 {
     const struct dialog *d = t->d;
     return reply.code == 220 && reply.last && d->pending_count == 1 &&
-           d->pending[d->pending_first] == PENDING_STARTTLS &&
-           (t->client.len > 0 || t->server.len > line);
+           dialog_awaited(d) == PENDING_STARTTLS && (t->client.len > 0 || t->server.len > line);
 }
 
 static void end_injection(struct dialog_turn *t)
@@ -181,7 +180,7 @@ static void end_unreadable(struct dialog_turn *t, const char *why)
  * each recipient that was taken, and with the message's own. */
 static bool begins_prdr(const struct dialog *d, unsigned code)
 {
-    enum dialog_pending pending = d->pending[d->pending_first];
+    enum dialog_pending pending = dialog_awaited(d);
     return code == 353 && d->prdr && !d->prdr_begun &&
            (pending == PENDING_BODY || pending == PENDING_CHUNK_LAST);
 }
@@ -194,7 +193,7 @@ static bool is_out_of_turn(const struct dialog *d, unsigned code)
     if (d->pending_count == 0) {
         return code < 400;
     }
-    enum dialog_pending pending = d->pending[d->pending_first];
+    enum dialog_pending pending = dialog_awaited(d);
     bool asks = code >= 300 && code <= 399 && pending != PENDING_DATA &&
                 pending != PENDING_UNKNOWN && pending != PENDING_XEXCH50;
     return is_preliminary(code) || (asks && !begins_prdr(d, code));
@@ -269,7 +268,7 @@ bool dialog_server_advance(struct dialog_turn *t)
         dialog_end(t, (struct verdict){.action = VERDICT_DEFER, .rule = RULE_REPLY});
         return false;
     }
-    if (reply.code == 250 && d->pending_count > 0 && d->pending[d->pending_first] == PENDING_EHLO) {
+    if (reply.code == 250 && d->pending_count > 0 && dialog_awaited(d) == PENDING_EHLO) {
         note_keyword(d, line.text);
     }
     if (reply.last && d->pending_count > 0 && !is_note(reply.code)) {

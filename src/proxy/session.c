@@ -10,6 +10,20 @@
 
 #define DETAIL 160
 
+/* A session goes on without a word that there is no memory for: see ask_spf(). */
+static void keep_words(struct session *s, const struct dialog_actions *actions)
+{
+    for (unsigned i = 0; i < DIALOG_WORDS; i++) {
+        struct span text = actions->word[i].text;
+        if (!actions->word[i].renewed) {
+            continue;
+        }
+        free(s->word[i]);
+        s->word[i] = text.len > 0 ? strndup(text.at, text.len) : NULL;
+        s->words_lost = s->words_lost || (text.len > 0 && !s->word[i]);
+    }
+}
+
 /* True: the dialog had more to say than there was room for. */
 static bool tell_dialog(struct session *s, struct dialog_event *event)
 {
@@ -24,7 +38,9 @@ static bool tell_dialog(struct session *s, struct dialog_event *event)
     event->server_full = session_is_full(s, SIDE_SERVER);
     event->bytes_up = s->bytes_up;
     event->active_ms = s->active_ms;
+    event->explanation = s->word[WORD_EXPLANATION];
     dialog_step(&s->dialog, event, &actions);
+    keep_words(s, &actions);
     session_act(s, &actions);
     return actions.more && !s->ended;
 }
@@ -495,6 +511,9 @@ void session_free(struct session *s)
 {
     conf_release(s->conf);
     free(s->reason);
+    for (unsigned i = 0; i < DIALOG_WORDS; i++) {
+        free(s->word[i]);
+    }
     free(s);
 }
 

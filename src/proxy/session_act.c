@@ -102,15 +102,13 @@ static void act_connect(struct session *s, const struct dialog_action *a)
     }
 }
 
-static const struct verdict no_memory = {.action = VERDICT_DEFER, .rule = RULE_RESOURCES};
-
 static void ask_spf(struct session *s)
 {
-    const struct dialog_record *r = &s->dialog.record;
-    if (spf_ask(
-            s->gate->spf, s->id, &s->client.addr, span_of(r->helo), span_of(r->from),
-            s->conf->spf.deadline_ms) < 0) {
-        session_close(s, &no_memory);
+    const char *helo = s->word[WORD_HELO], *from = s->word[WORD_FROM];
+    if (s->words_lost || spf_ask(
+                             s->gate->spf, s->id, &s->client.addr, span_of(helo ? helo : ""),
+                             span_of(from ? from : ""), s->conf->spf.deadline_ms) < 0) {
+        session_close_without_memory(s);
     }
 }
 
@@ -129,7 +127,7 @@ static void act_ask(struct session *s, const struct dialog_action *a)
     question.kind = begins ? QUESTION_SESSION : question.kind;
     s->asked = true;
     if (meter_ask(s->gate->meter, &subject.meter, &question, &s->conf->redis) < 0) {
-        session_close(s, &no_memory);
+        session_close_without_memory(s);
     }
 }
 

@@ -11,6 +11,8 @@
 #define DISCARD_MS 2000
 #define DETAIL     160
 
+static const struct verdict no_memory = {.action = VERDICT_DEFER, .rule = RULE_RESOURCES};
+
 static struct journal_line start_line(
     const struct session *s, enum journal_event event, const struct verdict *v)
 {
@@ -24,6 +26,9 @@ static struct journal_line start_line(
         .class = s->setup.class,
         .verdict = *v,
         .dialog = &s->dialog.record,
+        .helo = s->word[WORD_HELO],
+        .from = s->word[WORD_FROM],
+        .to = s->word[WORD_TO],
         .turns = s->dialog.record.tls ? &s->dialog.turns : NULL,
         .bytes_up = s->bytes_up,
         .bytes_down = s->bytes_down,
@@ -67,7 +72,6 @@ void session_record_refusal(struct session *s, const struct verdict *v)
 /* No journal line: that takes memory, and nobody is known yet. The worker's log tells of it. */
 void session_turn_away(struct gate *gate, int fd, const struct endpoint *client)
 {
-    static const struct verdict no_room = {.action = VERDICT_DEFER, .rule = RULE_RESOURCES};
     char address[ADDR_TEXT], case_id[CASE_TEXT], array[VERDICT_REPLY];
     const struct verdict_context context = {
         .subscriber = address, .help_url = gate->conf->help_url, .case_id = case_id};
@@ -76,7 +80,7 @@ void session_turn_away(struct gate *gate, int fd, const struct endpoint *client)
     addr_format(&client->addr, address);
     case_format(gate_case(gate), case_id);
     text_init(&reply, array, sizeof(array));
-    verdict_reply(&no_room, PLACE_GREETING, &context, &reply);
+    verdict_reply(&no_memory, PLACE_GREETING, &context, &reply);
     struct span words = text_span(&reply);
     (void)!send(fd, words.at, words.len, MSG_NOSIGNAL | MSG_DONTWAIT);
     metrics_add(gate->metrics, METRIC_DEFERRED, 1);
@@ -176,6 +180,26 @@ void session_close(struct session *s, const struct verdict *v)
         stream_rest(stream, STREAM_REST_ALL, false);
     }
     session_linger(s);
+}
+
+void session_close_without_memory(struct session *s)
+{
+    char array[VERDICT_REPLY];
+    const struct verdict_context context = {
+        .subscriber = s->setup.subscriber,
+        .help_url = s->conf->help_url,
+        .case_id = s->case_id,
+    };
+    struct text reply;
+
+    if (!s->opaque && !s->stream[SIDE_CLIENT].finish) {
+        text_init(&reply, array, sizeof(array));
+        verdict_reply(
+            &no_memory, s->bytes_down > 0 ? PLACE_SESSION : PLACE_GREETING, &context, &reply);
+        stream_send_last(&s->stream[SIDE_CLIENT], text_span(&reply));
+        session_record_refusal(s, &no_memory);
+    }
+    session_close(s, &no_memory);
 }
 
 static void bury(struct session *s)

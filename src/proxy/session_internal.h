@@ -43,7 +43,9 @@ struct session {
     char subscriber[REGISTRY_ID]; /* the id */
     char standing[REGISTRY_ID];   /* whose standing it has */
     char line[PREFIX_TEXT];       /* what replies call it: nobody is told an account's name */
-    char *reason;                 /* of a standing that refuses; NULL: none, or not known */
+    char *reason;             /* of a standing that refuses; NULL: none, or not known */
+    char *word[DIALOG_WORDS]; /* NULL: none */
+    bool words_lost;
     struct dialog_setup setup;
     struct dialog dialog;
 };
@@ -86,6 +88,8 @@ void session_record_refusal(struct session *s, const struct verdict *v);
 /* The one door out: tells the journal, the meter and the counters, and lets what was said so far
  * leave before the connections close. */
 void session_close(struct session *s, const struct verdict *v);
+/* The same for want of memory, of which the client is told. */
+void session_close_without_memory(struct session *s);
 /* Tells a client that there is no memory for its session, without taking any. */
 void session_turn_away(struct gate *gate, int fd, const struct endpoint *client);
 /* Ended: closes each side that has nothing left to say, and the session with the last. */

@@ -161,8 +161,8 @@ static void put_dialog(struct object *o, const struct conf *conf, const struct j
     static const struct dialog_record nothing;
     const struct dialog_record *d = line->dialog ? line->dialog : &nothing;
 
-    put(o, "helo", string(d->helo[0] ? d->helo : NULL));
-    put(o, "from", line->dialog ? path(conf, d->from) : json_null());
+    put(o, "helo", string(line->helo && line->helo[0] ? line->helo : NULL));
+    put(o, "from", line->dialog ? path(conf, line->from ? line->from : "") : json_null());
     put(o, "messages", json_integer(d->messages));
     put(o, "recipients", json_integer(d->recipients));
     put(o, "bytes_up", json_integer((json_int_t)line->bytes_up));
@@ -173,8 +173,8 @@ static void put_dialog(struct object *o, const struct conf *conf, const struct j
     put(o, "spf", string(spf_result_name(d->spf)));
     put(o, "spf_helo", string(spf_result_name(d->spf_helo)));
     put(o, "node", string(conf->node));
-    if (line->event == JOURNAL_REFUSAL && d->to[0] && conf->envelope != ENVELOPE_NONE) {
-        put(o, "to", path(conf, d->to));
+    if (line->event == JOURNAL_REFUSAL && line->to && line->to[0] && conf->envelope != ENVELOPE_NONE) {
+        put(o, "to", path(conf, line->to));
     }
     if (line->verdict.cost > 1) {
         put(o, "cost", json_integer(line->verdict.cost));

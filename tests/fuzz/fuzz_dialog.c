@@ -25,6 +25,7 @@ struct fuzz {
     uint64_t bytes_up, mails_granted, rcpts_granted;
     bool modelled, asked, opaque, closed, connecting, connected, spoke, metered;
     struct question question;
+    char explanation[SPF_EXPLANATION];
 };
 
 static struct span held(const struct side *s)
@@ -156,6 +157,28 @@ static void check_conserved(const struct fuzz *f)
     }
 }
 
+static void keep_words(struct fuzz *f, const struct dialog_actions *actions)
+{
+    static const size_t most[DIALOG_WORDS] = {
+        [WORD_HELO] = DIALOG_HELO,
+        [WORD_FROM] = DIALOG_PATH,
+        [WORD_TO] = DIALOG_PATH,
+        [WORD_EXPLANATION] = SPF_EXPLANATION - 1,
+    };
+    char copy[SPF_EXPLANATION + DIALOG_PATH];
+    for (unsigned i = 0; i < DIALOG_WORDS; i++) {
+        struct span text = actions->word[i].text;
+        require(text.len <= most[i]);
+        if (actions->word[i].renewed && text.len > 0) {
+            memcpy(copy, text.at, text.len); /* it can be read */
+            copy[text.len] = '\0';
+        }
+        if (actions->word[i].renewed && i == WORD_EXPLANATION) {
+            snprintf(f->explanation, sizeof f->explanation, "%s", text.len > 0 ? copy : "");
+        }
+    }
+}
+
 static void step(struct fuzz *f, struct dialog_event e)
 {
     static struct dialog_actions actions;
@@ -169,7 +192,9 @@ static void step(struct fuzz *f, struct dialog_event e)
         e.client_full = f->side[SIDE_CLIENT].full;
         e.server_full = f->side[SIDE_SERVER].full;
         e.bytes_up = f->bytes_up;
+        e.explanation = f->explanation;
         dialog_step(&f->dialog, &e, &actions);
+        keep_words(f, &actions);
         require(actions.count <= DIALOG_ACTIONS);
         for (unsigned i = 0; i < actions.count; i++) {
             carry_out(f, &actions.action[i]);

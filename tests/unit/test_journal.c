@@ -85,13 +85,7 @@ static int make_fixture(void **state)
         .references = 1};
     f->class = (struct conf_class){
         .name = "ordinary", .action = ACTION_METER, .limit[LIMIT_MESSAGES] = {1, {{10, 60000000}}}};
-    f->dialog = (struct dialog_record){
-        .helo = "pc.example",
-        .from = "a@b.example",
-        .to = "c@d.example",
-        .messages = 3,
-        .recipients = 4,
-        .tls = true};
+    f->dialog = (struct dialog_record){.messages = 3, .recipients = 4, .tls = true};
     f->turns = (struct turns){.count = 9, .least = 3, .used = 15, .up = 5000};
     f->line = (struct journal_line){
         .event = JOURNAL_REFUSAL,
@@ -108,6 +102,9 @@ static int make_fixture(void **state)
              .limit = LIMIT_MESSAGES,
              .retry_after_s = 6},
         .dialog = &f->dialog,
+        .helo = "pc.example",
+        .from = "a@b.example",
+        .to = "c@d.example",
         .bytes_up = 5000000000,
         .bytes_down = 12,
         .duration_ms = 1234,
@@ -240,8 +237,7 @@ static void test_envelope_detail(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         f->conf.envelope = rows[i].detail;
         f->line.event = rows[i].event;
-        strcpy(f->dialog.from, rows[i].mailbox);
-        strcpy(f->dialog.to, rows[i].mailbox);
+        f->line.from = f->line.to = rows[i].mailbox;
         assert_text(f, "from", rows[i].from);
         assert_text(f, "to", rows[i].to);
         assert_text(f, "helo", "pc.example");
@@ -280,7 +276,7 @@ static void test_hostile_strings(void **state)
     struct fixture *f = *state;
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        strcpy(f->dialog.helo, rows[i].in);
+        f->line.helo = rows[i].in;
         f->line.detail = rows[i].in;
         f->line.id = rows[i].in;
         assert_text(f, "helo", rows[i].out);
@@ -301,7 +297,7 @@ static void test_every_byte_comes_back(void **state)
             size_t n = 0;
             json_t *json;
 
-            strcpy(f->dialog.helo, in);
+            f->line.helo = in;
             json = formatted(f);
             for (const char *p = json_string_value(json_object_get(json, "helo")); *p; n++) {
                 char hex[3] = "";

@@ -52,6 +52,7 @@ struct play {
     struct conf_class class;
     struct dialog_setup setup;
     struct dialog dialog;
+    char explanation[SPF_EXPLANATION];
     struct wire client, server;
     int64_t now_ms;
     uint64_t bytes_up;
@@ -199,7 +200,12 @@ static void step(struct play *p, struct dialog_event e)
         e.client_eof = p->client.eof_sent;
         e.server_eof = p->server.eof_sent;
         e.bytes_up = p->bytes_up;
+        e.explanation = p->explanation;
         dialog_step(&p->dialog, &e, &actions);
+        if (actions.word[WORD_EXPLANATION].renewed) {
+            struct span words = actions.word[WORD_EXPLANATION].text;
+            snprintf(p->explanation, sizeof p->explanation, "%.*s", (int)words.len, words.at);
+        }
         for (unsigned i = 0; i < actions.count; i++) {
             carry_out(p, &actions.action[i]);
         }
