@@ -48,6 +48,17 @@ int redis_call(
     struct redis *r, const struct span *words, size_t count, uint32_t deadline_ms,
     redis_reply_cb reply, void *context, uint64_t ticket);
 
+/* A command whose answer nobody waits for, and which may wait for others: it leaves, in its place,
+ * with the next redis_call() to the same server, or after REDIS_TELL_MS, which its deadline allows
+ * for. Of a cluster it leaves at once. `reply`, which may be NULL, hears whether it was carried
+ * out. -1: as redis_call(). */
+#define REDIS_TELL_MS 20
+int redis_tell(
+    struct redis *r, const struct span *words, size_t count, uint32_t deadline_ms,
+    redis_reply_cb reply, void *context, uint64_t ticket);
+/* What waits leaves in this turn of the loop. */
+void redis_send(struct redis *r);
+
 /* Are requests about whatever keys carried out in the order in which they were made? Not by a
  * cluster. */
 bool redis_keeps_order(const struct redis *r);

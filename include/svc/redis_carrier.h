@@ -6,6 +6,7 @@
 #include <event2/event_struct.h>
 
 #include "net/tls_client.h"
+#include "svc/redis.h"
 
 struct redis_carrier_events {
     /* Bytes from Redis. False: the carrier was closed meanwhile. */
@@ -19,6 +20,7 @@ struct redis_carrier {
     void *context;
     int fd; /* -1: closed */
     bool connected;
+    bool leaving; /* at the end of this turn of the loop */
     struct event readable, writable, flush;
     struct buf out;         /* commands, as Redis will read them */
     struct buf sealed;      /* the same behind TLS */
@@ -35,9 +37,12 @@ int redis_carrier_open(
     __attribute__((warn_unused_result));
 void redis_carrier_close(struct redis_carrier *c); /* what was not sent is forgotten */
 
-/* Where commands are appended; redis_carrier_send() sends all of this turn of the loop at once. */
+/* Where commands are appended; redis_carrier_send() sends all of this turn of the loop at once,
+ * and what had waited; redis_carrier_send_later() when that is called next, or after
+ * REDIS_TELL_MS. */
 struct buf *redis_carrier_out(struct redis_carrier *c);
 void redis_carrier_send(struct redis_carrier *c);
+void redis_carrier_send_later(struct redis_carrier *c);
 size_t redis_carrier_waiting(const struct redis_carrier *c); /* bytes not yet sent */
 
 #endif

@@ -53,7 +53,12 @@ const char *redis_link_trouble(const struct redis_link *l);
 int redis_link_call(
     struct redis_link *l, const struct span *words, size_t count, uint32_t deadline_ms,
     redis_reply_cb reply, void *context, uint64_t ticket);
-/* The same while the connection is being made, too: then it goes out behind the greeting. */
+/* As redis_tell() and redis_send(). */
+int redis_link_tell(
+    struct redis_link *l, const struct span *words, size_t count, uint32_t deadline_ms,
+    redis_reply_cb reply, void *context, uint64_t ticket);
+void redis_link_send(struct redis_link *l);
+/* As redis_call() while the connection is being made, too: then it goes out behind the greeting. */
 int redis_link_call_early(
     struct redis_link *l, const struct span *words, size_t count, uint32_t deadline_ms,
     redis_reply_cb reply, void *context, uint64_t ticket);

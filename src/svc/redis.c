@@ -201,3 +201,21 @@ int redis_call(
     return r->link ? redis_link_call(r->link, words, count, deadline_ms, reply, context, ticket)
                    : -1;
 }
+
+int redis_tell(
+    struct redis *r, const struct span *words, size_t count, uint32_t deadline_ms,
+    redis_reply_cb reply, void *context, uint64_t ticket)
+{
+    if (r->cluster) {
+        return redis_cluster_call(r->cluster, words, count, deadline_ms, reply, context, ticket);
+    }
+    return r->link ? redis_link_tell(r->link, words, count, deadline_ms, reply, context, ticket)
+                   : -1;
+}
+
+void redis_send(struct redis *r)
+{
+    if (r->link) {
+        redis_link_send(r->link);
+    }
+}

@@ -62,6 +62,7 @@ static void on_flush(evutil_socket_t fd, short what, void *context)
 
     (void)fd;
     (void)what;
+    c->leaving = false;
     if (c->connected && !event_pending(&c->writable, EV_WRITE, NULL)) {
         send_out(c);
     }
@@ -179,6 +180,7 @@ void redis_carrier_close(struct redis_carrier *c)
         c->fd = -1;
     }
     event_del(&c->flush);
+    c->leaving = false;
     c->connected = false;
     tls_client_free(c->tls);
     c->tls = NULL;
@@ -194,8 +196,18 @@ struct buf *redis_carrier_out(struct redis_carrier *c)
 void redis_carrier_send(struct redis_carrier *c)
 {
     /* Runs behind the events of this turn of the loop, whose commands then leave together. */
-    if (!event_pending(&c->flush, EV_TIMEOUT, NULL)) {
+    if (!c->leaving) {
+        c->leaving = true;
         event_active(&c->flush, EV_TIMEOUT, 1);
+    }
+}
+
+void redis_carrier_send_later(struct redis_carrier *c)
+{
+    static const struct timeval later = {.tv_usec = REDIS_TELL_MS * 1000};
+
+    if (!c->leaving && !event_pending(&c->flush, EV_TIMEOUT, NULL)) {
+        event_add(&c->flush, &later);
     }
 }
 

@@ -97,7 +97,8 @@ void redis_link_ready(struct redis_link *l)
 
 /* --- requests --- */
 
-int redis_link_enqueue(
+/* It does not leave by itself. */
+static int put(
     struct redis_link *l, const struct span *words, size_t count,
     const struct redis_request *request)
 {
@@ -106,6 +107,16 @@ int redis_link_enqueue(
     }
     if (redis_wire_command(redis_carrier_out(&l->carrier), words, count) != 0) {
         redis_queue_drop_last(&l->queue);
+        return -1;
+    }
+    return 0;
+}
+
+int redis_link_enqueue(
+    struct redis_link *l, const struct span *words, size_t count,
+    const struct redis_request *request)
+{
+    if (put(l, words, count, request) != 0) {
         return -1;
     }
     redis_carrier_send(&l->carrier);
@@ -135,19 +146,30 @@ const char *redis_link_trouble(const struct redis_link *l)
     return l->told[0] ? l->told : "does not answer";
 }
 
+static bool has_room(const struct redis_link *l)
+{
+    return redis_carrier_waiting(&l->carrier) <= REDIS_OUT_MOST && l->queue.count < REDIS_REQUESTS;
+}
+
+/* Whose deadline, if there is one, is so long from now and `more_ms`. */
+static struct redis_request request_of(
+    redis_reply_cb reply, void *context, uint64_t ticket, uint32_t deadline_ms, uint32_t more_ms)
+{
+    return (struct redis_request){
+        .reply = reply,
+        .context = context,
+        .ticket = ticket,
+        .deadline_ms = deadline_ms ? clock_monotonic_ms() + deadline_ms + more_ms : REDIS_NEVER,
+    };
+}
+
 int redis_link_call_early(
     struct redis_link *l, const struct span *words, size_t count, uint32_t deadline_ms,
     redis_reply_cb reply, void *context, uint64_t ticket)
 {
-    struct redis_request q = {
-        .reply = reply,
-        .context = context,
-        .ticket = ticket,
-        .deadline_ms = deadline_ms ? clock_monotonic_ms() + deadline_ms : REDIS_NEVER,
-    };
+    struct redis_request q = request_of(reply, context, ticket, deadline_ms, 0);
 
-    if (l->phase < PHASE_GREETING || l->silent_since_ms || l->moving ||
-        redis_carrier_waiting(&l->carrier) > REDIS_OUT_MOST || l->queue.count >= REDIS_REQUESTS ||
+    if (l->phase < PHASE_GREETING || l->silent_since_ms || l->moving || !has_room(l) ||
         redis_link_enqueue(l, words, count, &q) != 0) {
         return -1;
     }
@@ -162,6 +184,27 @@ int redis_link_call(
     return redis_link_is_up(l)
                ? redis_link_call_early(l, words, count, deadline_ms, reply, context, ticket)
                : -1;
+}
+
+int redis_link_tell(
+    struct redis_link *l, const struct span *words, size_t count, uint32_t deadline_ms,
+    redis_reply_cb reply, void *context, uint64_t ticket)
+{
+    struct redis_request q = request_of(reply, context, ticket, deadline_ms, REDIS_TELL_MS);
+
+    if (!redis_link_is_up(l) || !has_room(l) || put(l, words, count, &q) != 0) {
+        return -1;
+    }
+    redis_carrier_send_later(&l->carrier);
+    arm(l, q.deadline_ms);
+    return 0;
+}
+
+void redis_link_send(struct redis_link *l)
+{
+    if (redis_carrier_waiting(&l->carrier) > 0) {
+        redis_carrier_send(&l->carrier);
+    }
 }
 
 /* --- connecting --- */

@@ -188,7 +188,7 @@ static int send_counts(struct tally *t, struct batch *b, size_t first, size_t co
             *w++ = number(row->count[k], b->numbers[i][k]);
         }
     }
-    return redis_call(t->redis, b->words, (size_t)(w - b->words), t->deadline_ms, NULL, NULL, 0);
+    return redis_tell(t->redis, b->words, (size_t)(w - b->words), t->deadline_ms, NULL, NULL, 0);
 }
 
 static void send_cases(struct tally *t, const struct row *row)
@@ -203,7 +203,7 @@ static void send_cases(struct tally *t, const struct row *row)
             SPAN_LITERAL("id"),       span_of(row->id),
         };
 
-        (void)redis_call(
+        (void)redis_tell(
             t->redis, words, sizeof(words) / sizeof(words[0]), t->deadline_ms, NULL, NULL, 0);
     }
 }

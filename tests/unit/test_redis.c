@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <netinet/in.h>
 
+#include "net/clock.h"
 #include "svc/meter.h"
 #include "unit/real_redis.h"
 
@@ -156,6 +157,80 @@ static void test_one_write(void **state)
     assert_true(real_redis_until(b->base, all_answered, b));
     assert_int_equal(b->null, 0);
     assert_int_equal(sends, before + 1);
+}
+
+static bool was_sent(const void *context)
+{
+    return sends > *(const unsigned *)context;
+}
+
+/* What nobody waits for leaves with what somebody waits for, in its place; or by itself. */
+static void test_told_goes_along(void **state)
+{
+    const struct span set[] = {SPAN_LITERAL("SET"), SPAN_LITERAL("told"), SPAN_LITERAL("1")};
+    const struct span get[] = {SPAN_LITERAL("GET"), SPAN_LITERAL("told")};
+    struct bench *b = up(state);
+
+    b->in_order = true;
+    b->next_ticket = 1;
+    b->expected = 1;
+    unsigned before = sends;
+    for (unsigned i = 0; i < 100; i++) {
+        assert_int_equal(redis_tell(b->redis, set, 3, 0, NULL, NULL, 0), 0);
+    }
+    assert_int_equal(redis_call(b->redis, get, 2, 0, on_numbered, b, 1), 0);
+    assert_true(real_redis_until(b->base, all_answered, b));
+    assert_true(b->in_order && b->null == 0);
+    assert_int_equal(sends, before + 1);
+
+    before = sends;
+    assert_int_equal(redis_tell(b->redis, set, 3, 0, NULL, NULL, 0), 0);
+    assert_true(real_redis_until(b->base, was_sent, &before));
+    assert_int_equal(sends, before + 1);
+
+    before = sends;
+    assert_int_equal(redis_tell(b->redis, set, 3, 0, NULL, NULL, 0), 0);
+    redis_send(b->redis);
+    event_base_loop(b->base, EVLOOP_NONBLOCK);
+    assert_int_equal(sends, before + 1);
+    redis_send(b->redis);
+    event_base_loop(b->base, EVLOOP_NONBLOCK);
+    assert_int_equal(sends, before + 1);
+}
+
+/* It waits for its time, and not less; only a turn of the loop that took that time says nothing. */
+static void test_told_waits(void **state)
+{
+    const struct span set[] = {SPAN_LITERAL("SET"), SPAN_LITERAL("told"), SPAN_LITERAL("1")};
+    struct bench *b = up(state);
+
+    for (unsigned tries = 0;; tries++) {
+        unsigned before = sends;
+        int64_t since = clock_monotonic_ms();
+        assert_int_equal(redis_tell(b->redis, set, 3, 0, NULL, NULL, 0), 0);
+        event_base_loop(b->base, EVLOOP_NONBLOCK);
+        unsigned sent = sends - before;
+        if (clock_monotonic_ms() - since < REDIS_TELL_MS) {
+            assert_int_equal(sent, 0);
+            break;
+        }
+        assert_true(tries < 1000);
+        assert_true(sent > 0 || real_redis_until(b->base, was_sent, &before));
+    }
+}
+
+/* A Redis that hangs is noticed by what nobody waits for, too. */
+static void test_told_has_a_deadline(void **state)
+{
+    const struct span set[] = {SPAN_LITERAL("SET"), SPAN_LITERAL("told"), SPAN_LITERAL("1")};
+    struct bench *b = up(state);
+
+    kill(b->server.pid, SIGSTOP);
+    assert_int_equal(redis_tell(b->redis, set, 3, 1, NULL, NULL, 0), 0);
+    assert_true(real_redis_until(b->base, was_lost, b));
+    assert_int_equal(redis_tell(b->redis, set, 3, 1, NULL, NULL, 0), -1);
+    kill(b->server.pid, SIGCONT);
+    assert_true(real_redis_until(b->base, is_back, b));
 }
 
 static void test_replies(void **state)
@@ -513,6 +588,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_pipeline),
         TEST(test_one_write),
+        TEST(test_told_goes_along),
+        TEST(test_told_waits),
+        TEST(test_told_has_a_deadline),
         TEST(test_replies),
         TEST(test_number_as_text),
         TEST(test_large_value),
