@@ -137,6 +137,7 @@ struct dialog {
     const struct dialog_setup *setup;
     int64_t since_ms; /* when what is awaited now began to be awaited */
     int64_t wake_ms;  /* opaque: next checkpoint */
+    int64_t slot_ms;  /* from then on a question renews the slot in `concurrent` */
     uint64_t chunk_left;
     uint64_t bytes_charged;
     size_t client_seen, server_seen; /* scanned in vain for a line's end */

@@ -10,8 +10,7 @@ enum question_kind {
                         * or messages */
     QUESTION_ENVELOPE, /* `messages` (0, one, or the rest of what it costs), up to `recipients`; no
                         * byte debt */
-    QUESTION_CHECKPOINT, /* `bytes` and `messages` that were sent already: charge them, keep the
-                          * slot in `concurrent` alive */
+    QUESTION_CHECKPOINT, /* `bytes` and `messages` that were sent already: charge them */
     QUESTION_CONTENT, /* a checkpoint before the content of an encrypted message is passed on: takes
                        * `messages`, or none, and refuses sessions until there is one */
     QUESTION_BRIDGE,  /* a session that is to be bridged to submission: concurrent alone */
@@ -24,6 +23,7 @@ struct question {
     uint32_t
         recipients; /* wanted; fewer may be granted. With a message: zero granted is a grant too */
     uint64_t bytes; /* sent since the last question: charged whatever the answer is */
+    bool slot;      /* the session's slot in `concurrent` is to be renewed; QUESTION_SESSION's is */
 };
 
 enum meter_state {

@@ -17,7 +17,8 @@ typedef void (*meter_answer_cb)(void *context, uint64_t session, const struct an
 struct meter_subject {
     uint64_t session; /* comes back with the answer */
     const char *id;   /* the subscriber's */
-    const char *slot; /* names the session in `concurrent`: unique in the fleet */
+    const char *slot; /* names the session in `concurrent`: unique in the fleet. Told to Redis
+                       * where `concurrent` is touched: see struct question */
     const struct addr *destination;
     const struct conf_class *class;
 };

@@ -178,6 +178,14 @@ static void answer_envelope(struct dialog_turn *t, const struct verdict *v)
     }
 }
 
+/* Whether Redis has no slot of this session now, or may have lost it. One that is over a limit gets
+ * none, and goes on all the same where its class does not enforce. */
+static bool lacks_slot(const struct question *q, const struct answer *a)
+{
+    bool unheard = a->stand_in || (a->uncharged && q->slot);
+    return unheard || (q->kind == QUESTION_SESSION && a->state == METER_OVER);
+}
+
 static void on_answer(struct dialog_turn *t)
 {
     static void (*const handlers[])(struct dialog_turn *, const struct verdict *) = {
@@ -198,6 +206,9 @@ static void on_answer(struct dialog_turn *t)
     }
     if (t->event->answer.uncharged) {
         d->bytes_charged -= d->question.bytes;
+    }
+    if (lacks_slot(&d->question, &t->event->answer)) {
+        d->slot_ms = 0; /* the next question brings it */
     }
     struct verdict v = policy_meter(
         d->setup->class, d->setup->conf->redis.when_down, &d->question, &t->event->answer);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#define SLOT_RENEW_MS (5 * 60 * 1000)
+
 struct dialog_action *dialog_act(struct dialog_turn *t, enum dialog_action_kind kind)
 {
     struct dialog_action *a = &t->out->action[t->out->count++];
@@ -79,9 +81,21 @@ void dialog_rewrite(struct dialog_turn *t, size_t size, struct span insert)
     a->text.len += size + insert.len;
 }
 
+/* A slot lives for 15 minutes in Redis (SLOT_MS in meter_keys.lua): not every question has to
+ * renew it. */
+static bool is_slot_due(struct dialog *d, int64_t now_ms)
+{
+    if (!dialog_holds_slot(d) || now_ms < d->slot_ms) {
+        return false;
+    }
+    d->slot_ms = now_ms + SLOT_RENEW_MS;
+    return true;
+}
+
 void dialog_ask(struct dialog_turn *t, struct question question)
 {
     struct dialog *d = t->d;
+    question.slot = is_slot_due(d, t->event->now_ms);
     question.bytes = t->event->bytes_up - d->bytes_charged;
     d->bytes_charged = t->event->bytes_up;
     d->question = question;

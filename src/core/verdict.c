@@ -115,6 +115,8 @@ static void add_limit_words(
     if (v->limit != LIMIT_CONCURRENT) {
         text_addf(out, " in ");
         conf_duration_words(rate->period_us, out);
+    } else { /* a worker that died has given no slot back: SLOT_MS in meter_keys.lua */
+        text_addf(out, " (one that was broken off may count for 15 minutes more)");
     }
     if (v->cost > 1) {
         text_addf(out, ", and SPF fails this mail, which counts as %" PRIu32, v->cost);

@@ -243,13 +243,15 @@ static struct pending *pending_new(
 static int call(struct meter *m, struct pending *p, uint32_t deadline_ms)
 {
     struct meter_words words;
+    bool session = p->question.kind == QUESTION_SESSION;
+    const char *slot = session || p->question.slot ? p->slot : "";
     char destination[ADDR_TEXT] = "";
 
-    if (p->question.kind == QUESTION_SESSION) {
+    if (session) {
         addr_format(&p->destination, destination);
     }
     meter_settle_before(m->settle, p->text);
-    meter_words_take(&words, p->text, p->slot, destination, &p->question, &p->windows, p->ahead);
+    meter_words_take(&words, p->text, slot, destination, &p->question, &p->windows, p->ahead);
     /* 0 would wait for ever. */
     deadline_ms = deadline_ms ? deadline_ms : 1;
     return redis_call(m->redis, words.at, words.count, deadline_ms, on_reply, p, 0);

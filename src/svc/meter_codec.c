@@ -15,9 +15,13 @@ static const char *const question_names[] = {
 
 unsigned meter_kinds(const struct question *question)
 {
-    unsigned kinds = METER_KIND(LIMIT_BYTES) | METER_KIND(LIMIT_CONCURRENT);
+    bool session = question->kind == QUESTION_SESSION;
+    unsigned kinds = METER_KIND(LIMIT_BYTES);
 
-    if (question->kind == QUESTION_SESSION) {
+    if (question->slot || session) {
+        kinds |= METER_KIND(LIMIT_CONCURRENT);
+    }
+    if (session) {
         kinds |= METER_KIND(LIMIT_SESSIONS) | METER_KIND(LIMIT_SPREAD) | METER_KIND(LIMIT_MESSAGES);
     }
     if (question->messages > 0) {

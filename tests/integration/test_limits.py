@@ -65,7 +65,8 @@ KINDS = {
                    "recipients:3/1h"),
     "spread": (Line.next_destination, ["3/1h"], (421, "4.7.0"), (554, "5.7.1"), "3 destinations in 1 hour",
                "spread:3/1h"),
-    "concurrent": (Line.next_session, 3, (421, "4.7.0"), (554, "5.7.1"), "3 sessions at once", "concurrent:3"),
+    "concurrent": (Line.next_session, 3, (421, "4.7.0"), (554, "5.7.1"),
+                   "3 sessions at once (one that was broken off may count for 15 minutes more)", "concurrent:3"),
 }
 
 
@@ -184,6 +185,20 @@ def test_without_enforcement_all_pass_and_are_told_of(gate, sink, line, kind):
     assert "would defer: " in running.ctl("log", "10.20.1.3").stdout
     who.close()
     assert {told["verdict"] for told in running.wait_journal(len(who.open), event="session")} == {"forward"}
+
+
+def test_without_enforcement_what_is_open_counts(gate, redis, sink, line):
+    """A session over the limit holds no slot when it begins; the first thing that it asks for gives it one."""
+    sink(MX4)
+    gate({"class ordinary": {"concurrent": 1, "enforce": False}})
+    who = line("10.20.1.9")
+    clients = [who.client() for _ in range(3)]
+    assert redis.cli("zcard", "g25:open:{10.20.1.9}") == 1
+    for client in clients:
+        assert client.say(MAIL).positive
+    assert redis.cli("zcard", "g25:open:{10.20.1.9}") == 3
+    who.close()
+    wait_for(lambda: redis.cli("zcard", "g25:open:{10.20.1.9}") == 0, what="they have left")
 
 
 def test_two_windows_of_one_kind_both_hold(gate, redis, sink, line):

@@ -118,9 +118,11 @@ static void test_over_it_is_deferred_with_the_reason(void **state)
         const struct dialog_action *said = find(&r, DIALOG_SEND);
         assert_non_null(said);
         assert_true(
-            said && span_starts_nocase(
-                        said->text, SPAN_LITERAL("421 4.7.0 10.20.0.7 has reached its limit of 2 "
-                                                 "sessions at once; retry in 60 seconds")));
+            said &&
+            span_starts_nocase(
+                said->text, SPAN_LITERAL("421 4.7.0 10.20.0.7 has reached its limit of 2 "
+                                         "sessions at once (one that was broken off may count for "
+                                         "15 minutes more); retry in 60 seconds")));
         assert_non_null(find(&r, DIALOG_RECORD));
         assert_non_null(find(&r, DIALOG_CLOSE));
         assert_null(find(&r, DIALOG_CONNECT));

@@ -228,7 +228,9 @@ static void test_limits_in_words(void **state)
         {LIMIT_RECIPIENTS, "limit of 10 recipients in 1 minute;", "recipients:10/1m"},
         {LIMIT_BYTES, "limit of 10 bytes in 1 minute;", "bytes:10/1m"},
         {LIMIT_SPREAD, "limit of 10 destinations in 1 minute;", "spread:10/1m"},
-        {LIMIT_CONCURRENT, "limit of 10 sessions at once;", "concurrent:10"},
+        {LIMIT_CONCURRENT,
+         "limit of 10 sessions at once (one that was broken off may count for 15 minutes more);",
+         "concurrent:10"},
     };
     struct conf_class class = make_class(OVER_DEFER, true);
     struct verdict_context context = {&class, "10.20.0.7", "https://h/", "CASE000000", NULL, NULL};
