@@ -35,9 +35,10 @@ struct denial {
 };
 
 /* Remembers what the meter has answered to a question that was sent at `asked_us` (local monotonic
- * time, which no answer can be older than). `destination` is that of QUESTION_SESSION. */
+ * time, which no answer can be older than). `rate` is that of the window that the answer names;
+ * NULL: the question asked of no such window. `destination` is that of QUESTION_SESSION. */
 void denial_learn(
-    struct denial *d, const struct conf_class *class, const struct question *question,
+    struct denial *d, const struct rate *rate, const struct question *question,
     const struct addr *destination, double asked_us, const struct answer *answer);
 
 /* True: the meter would refuse this; `out` is what it would say, with the time that is left. */

@@ -1,4 +1,4 @@
-/* Calls of the Redis Functions in functions.lua as words, and their answers as facts. */
+/* Calls of the Redis Functions in meter.lua as words, and their answers as facts. */
 #ifndef GATE25_SVC_METER_CODEC_H
 #define GATE25_SVC_METER_CODEC_H
 
@@ -8,8 +8,10 @@
 #include "svc/redis.h"
 
 #define METER_WINDOWS (LIMIT_KINDS * CONF_WINDOWS)
-#define METER_WORDS   (13 + 3 * METER_WINDOWS)
-#define METER_TEXT    (4 * STORE_KEY + METER_WINDOWS * 48 + 256)
+#define METER_WORDS   16
+#define METER_TEXT    (4 * STORE_KEY + 128)
+/* Of one window as a function is told of it, with a blank. */
+#define METER_WINDOW_TEXT (16 + 2 * (NUMBER_DIGITS + 1))
 
 struct meter_window {
     enum limit_kind kind;
@@ -21,6 +23,8 @@ struct meter_window {
 struct meter_windows {
     size_t count;
     struct meter_window at[METER_WINDOWS];
+    size_t len; /* of `word`, which names them to a function; without a window 0 */
+    char word[METER_WINDOWS * METER_WINDOW_TEXT];
 };
 
 #define METER_KIND(kind) (1u << (kind))
@@ -32,8 +36,11 @@ unsigned meter_kinds(const struct question *question);
  * strictest is taken: they share a bucket, which the others could not refuse anyway. */
 void meter_windows_of(const struct conf_class *class, unsigned kinds, struct meter_windows *out);
 
-/* A command for redis_call(). The words look into `text` and into what they were made from, so
- * neither this nor that may move before the call. */
+/* The rate of the window that `answer` names. NULL: it is none of these. */
+const struct rate *meter_rate_of(const struct meter_windows *windows, const struct answer *answer);
+
+/* A command for redis_call(). The words look into `text` and into what they were made from, the
+ * windows among it, so neither this nor that may move before the call. */
 struct meter_words {
     size_t count;
     struct span at[METER_WORDS];

@@ -86,15 +86,15 @@ static bool is_lasting(const struct question *q, const struct answer *a)
 }
 
 void denial_learn(
-    struct denial *d, const struct conf_class *class, const struct question *question,
+    struct denial *d, const struct rate *rate, const struct question *question,
     const struct addr *destination, double asked_us, const struct answer *answer)
 {
-    if (!is_lasting(question, answer) || answer->window >= class->limit[answer->limit].windows) {
+    if (!rate || !is_lasting(question, answer)) {
         return;
     }
     struct denial_entry e = {
         .kind = answer->limit,
-        .rate = class->limit[answer->limit].window[answer->window],
+        .rate = *rate,
         .awaited = question->kind == QUESTION_CONTENT,
         .since_us = asked_us,
     };

@@ -1,6 +1,7 @@
 #include "svc/meter.h"
 
 #include <event2/event_struct.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -10,6 +11,7 @@
 #include "svc/meter_codec.h"
 #include "svc/meter_local.h"
 #include "svc/meter_notes.h"
+#include "svc/meter_plans.h"
 #include "svc/meter_settle.h"
 
 #define METER_LOCAL_MOST 100000
@@ -21,14 +23,13 @@ struct pending {
     struct meter *meter; /* NULL: freed since */
     uint64_t session;
     struct question question;
-    struct meter_windows windows;
     struct addr destination;
     enum when_down when_down;
-    struct conf_class class; /* a copy: the session, and its configuration, may be gone by then */
     double asked_us;
     uint32_t ahead, ahead_most; /* tokens asked for ahead, and redis.tokens-ahead */
     unsigned epoch;             /* of the notes when it was asked */
     struct answer answer;       /* in `ready` */
+    struct meter_plan *plan;    /* held: the session, and its configuration, may be gone */
     const char *slot;           /* in `text` */
     char text[];                /* id, slot */
 };
@@ -41,6 +42,7 @@ struct meter {
     void *context;
     struct meter_local *local;
     struct meter_notes *notes;
+    struct meter_plans *plans;
     struct meter_settle *settle;
     struct pending_list waiting; /* for Redis */
     struct pending_list ready;   /* for the loop's next turn */
@@ -57,11 +59,17 @@ static double now_us(void)
     return (double)us;
 }
 
+static void pending_free(struct pending *p)
+{
+    meter_plan_release(p->plan);
+    free(p);
+}
+
 static void deliver(struct meter *m, struct pending *p, const struct answer *answer)
 {
     uint64_t session = p->session;
 
-    free(p);
+    pending_free(p);
     m->answer(m->context, session, answer);
 }
 
@@ -84,7 +92,8 @@ static void answer_without_redis(struct meter *m, const struct pending *p, struc
 {
     if (p->when_down == WHEN_DOWN_LOCAL) {
         meter_local_ask(
-            m->local, p->text, p->slot, &p->destination, &p->question, &p->windows, now_us(), out);
+            m->local, p->text, p->slot, &p->destination, &p->question, &p->plan->windows, now_us(),
+            out);
     } else {
         *out = (struct answer){.state = METER_UNKNOWN};
     }
@@ -106,7 +115,7 @@ static void owe(struct meter *m, const struct pending *p, const struct answer *a
         .destination = session ? &p->destination : NULL,
     };
 
-    meter_settle_owe(m->settle, p->text, &passed, &p->windows);
+    meter_settle_owe(m->settle, p->text, &passed, &p->plan->windows);
 }
 
 static void complain(struct meter *m, const struct redis_reply *reply)
@@ -129,9 +138,11 @@ static void learn(struct meter *m, const struct pending *p, const struct answer 
     if (!refuses || p->epoch != meter_notes_epoch(m->notes)) {
         return;
     }
-    struct meter_note *note = meter_notes_take(m->notes, p->text, &p->class);
+    struct meter_note *note = meter_notes_take(m->notes, p->text, p->plan->class);
     if (note) {
-        denial_learn(&note->denial, &p->class, &p->question, &p->destination, p->asked_us, answer);
+        denial_learn(
+            &note->denial, meter_rate_of(&p->plan->windows, answer), &p->question, &p->destination,
+            p->asked_us, answer);
     }
 }
 
@@ -144,27 +155,27 @@ static struct purse *purse_of(struct meter_note *note, const struct question *qu
 
 /* While Redis is away when_down rules, whatever is known. Tokens in hand come before a refusal:
  * they were granted. */
-static bool is_known(struct meter *m, struct pending *p)
+static bool is_known(struct meter *m, struct pending *p, const struct conf_class *class)
 {
     const struct question *q = &p->question;
     struct meter_note *note =
-        redis_is_up(m->redis) ? meter_notes_find(m->notes, p->text, &p->class) : NULL;
+        redis_is_up(m->redis) ? meter_notes_find(m->notes, p->text, p->plan->class) : NULL;
 
     if (!note) {
         return false;
     }
-    return purse_pays(purse_of(note, q), &p->class, q, p->asked_us, &p->answer) ||
-           denial_holds(&note->denial, &p->class, q, &p->destination, p->asked_us, &p->answer);
+    return purse_pays(purse_of(note, q), class, q, p->asked_us, &p->answer) ||
+           denial_holds(&note->denial, class, q, &p->destination, p->asked_us, &p->answer);
 }
 
-static void want_ahead(struct meter *m, struct pending *p)
+static void want_ahead(struct meter *m, struct pending *p, const struct conf_class *class)
 {
     const struct question *q = &p->question;
     bool may = p->ahead_most > 1 && (q->kind == QUESTION_SESSION || q->kind == QUESTION_ENVELOPE);
-    struct meter_note *note = may ? meter_notes_take(m->notes, p->text, &p->class) : NULL;
+    struct meter_note *note = may ? meter_notes_take(m->notes, p->text, p->plan->class) : NULL;
 
     if (note) {
-        p->ahead = purse_wants(purse_of(note, q), &p->class, q, p->ahead_most, p->asked_us);
+        p->ahead = purse_wants(purse_of(note, q), class, q, p->ahead_most, p->asked_us);
     }
 }
 
@@ -173,7 +184,7 @@ static void fill_purse(struct meter *m, const struct pending *p, const struct re
 {
     struct purse_tokens come = reply ? meter_ahead_decode(reply) : (struct purse_tokens){0};
     struct meter_note *note = p->ahead > 0 && p->epoch == meter_notes_epoch(m->notes)
-                                  ? meter_notes_take(m->notes, p->text, &p->class)
+                                  ? meter_notes_take(m->notes, p->text, p->plan->class)
                                   : NULL;
 
     if (note) {
@@ -190,12 +201,12 @@ static void on_reply(void *context, uint64_t ticket, const struct redis_reply *r
 
     (void)ticket;
     if (!m) {
-        free(p);
+        pending_free(p);
         return;
     }
     TAILQ_REMOVE(&m->waiting, p, next);
     fill_purse(m, p, reply);
-    if (reply && meter_answer_decode(reply, &p->windows, &answer)) {
+    if (reply && meter_answer_decode(reply, &p->plan->windows, &answer)) {
         m->complained = false;
         learn(m, p, &answer);
     } else {
@@ -222,21 +233,24 @@ static struct pending *pending_new(
     if (!p) {
         return NULL;
     }
-    *p = (struct pending){
-        .meter = m,
-        .session = subject->session,
-        .question = *question,
-        .destination = *subject->destination,
-        .when_down = how->when_down,
-        .ahead_most = how->tokens_ahead,
-        .class = *subject->class,
-        .asked_us = now_us(),
-        .epoch = meter_notes_epoch(m->notes),
-        .slot = p->text + id_len,
-    };
+    memset(p, 0, sizeof *p);
+    p->meter = m;
+    p->session = subject->session;
+    p->question = *question;
+    p->destination = *subject->destination;
+    p->when_down = how->when_down;
+    p->ahead_most = how->tokens_ahead;
+    p->asked_us = now_us();
+    p->epoch = meter_notes_epoch(m->notes);
+    p->slot = p->text + id_len;
     memcpy(p->text, subject->id, id_len);
     memcpy(p->text + id_len, subject->slot, slot_len);
-    meter_windows_of(subject->class, meter_kinds(question), &p->windows);
+    p->plan = meter_plans_find(
+        m->plans, subject->class, meter_notes_class(subject->class), meter_kinds(question));
+    if (!p->plan) {
+        free(p);
+        return NULL;
+    }
     return p;
 }
 
@@ -251,7 +265,7 @@ static int call(struct meter *m, struct pending *p, uint32_t deadline_ms)
         addr_format(&p->destination, destination);
     }
     meter_settle_before(m->settle, p->text);
-    meter_words_take(&words, p->text, slot, destination, &p->question, &p->windows, p->ahead);
+    meter_words_take(&words, p->text, slot, destination, &p->question, &p->plan->windows, p->ahead);
     /* 0 would wait for ever. */
     deadline_ms = deadline_ms ? deadline_ms : 1;
     return redis_call(m->redis, words.at, words.count, deadline_ms, on_reply, p, 0);
@@ -266,16 +280,16 @@ int meter_ask(
     if (!p) {
         return -1;
     }
-    bool known = p->windows.count > 0 && is_known(m, p);
-    if (p->windows.count > 0 && !known) {
-        want_ahead(m, p);
+    bool known = p->plan->windows.count > 0 && is_known(m, p, subject->class);
+    if (p->plan->windows.count > 0 && !known) {
+        want_ahead(m, p, subject->class);
         if (call(m, p, how->deadline_ms) == 0) {
             TAILQ_INSERT_TAIL(&m->waiting, p, next);
             return 0;
         }
         fill_purse(m, p, NULL);
     }
-    if (p->windows.count == 0) {
+    if (p->plan->windows.count == 0) {
         p->answer = (struct answer){.state = METER_WITHIN, .recipients = question->recipients};
     } else if (!known) {
         answer_without_redis(m, p, &p->answer);
@@ -286,28 +300,49 @@ int meter_ask(
     return 0;
 }
 
+/* A slot goes back at once: his next session may already be at another worker, and need it. */
+static bool leave(struct meter *m, const struct meter_words *words, bool slot)
+{
+    int rc = slot ? redis_call(m->redis, words->at, words->count, 0, NULL, NULL, 0)
+                  : redis_tell(m->redis, words->at, words->count, 0, NULL, NULL, 0);
+
+    return rc == 0;
+}
+
+/* False: Redis was not told. */
+static bool charge_last(
+    struct meter *m, const struct meter_subject *subject, const struct question *last,
+    const struct meter_windows *windows)
+{
+    bool concurrent = subject->class->limit[LIMIT_CONCURRENT].windows > 0;
+    struct meter_words words;
+
+    if (!concurrent && windows->count == 0) {
+        return false;
+    }
+    meter_words_leave(&words, subject->id, concurrent ? subject->slot : "", last, windows);
+    return leave(m, &words, concurrent);
+}
+
 void meter_leave(struct meter *m, const struct meter_subject *subject, const struct question *last)
 {
-    struct meter_windows windows;
-    struct meter_words words;
+    static const struct question nothing;
+    static const struct meter_windows none;
     unsigned kinds = (last->bytes > 0 ? METER_KIND(LIMIT_BYTES) : 0) |
                      (last->messages > 0 ? METER_KIND(LIMIT_MESSAGES) : 0);
-    bool concurrent = subject->class->limit[LIMIT_CONCURRENT].windows > 0;
-    bool charged = false;
+    struct meter_plan *plan =
+        meter_plans_find(m->plans, subject->class, meter_notes_class(subject->class), kinds);
+    const struct meter_windows *windows = plan ? &plan->windows : &none;
+    bool charged = charge_last(m, subject, last, windows);
 
-    meter_windows_of(subject->class, kinds, &windows);
-    if (concurrent || windows.count > 0) {
-        meter_words_leave(&words, subject->id, concurrent ? subject->slot : "", last, &windows);
-        charged = redis_call(m->redis, words.at, words.count, 0, NULL, NULL, 0) == 0;
-    }
     if (!charged) {
         const struct meter_passed passed = {.messages = last->messages, .bytes = last->bytes};
-        meter_settle_owe(m->settle, subject->id, &passed, &windows);
+        meter_settle_owe(m->settle, subject->id, &passed, windows);
     }
     /* Its slot may be held here since Redis was away, whoever gets the bytes. */
     meter_local_leave(
-        m->local, subject->id, subject->slot, charged ? &(struct question){0} : last, &windows,
-        now_us());
+        m->local, subject->id, subject->slot, charged ? &nothing : last, windows, now_us());
+    meter_plan_release(plan);
 }
 
 struct meter *meter_new(
@@ -320,10 +355,12 @@ struct meter *meter_new(
     }
     m->local = meter_local_new(METER_LOCAL_MOST);
     m->notes = meter_notes_new(METER_NOTES_MOST);
+    m->plans = meter_plans_new();
     m->settle = meter_settle_new(base, redis, METER_LOCAL_MOST);
-    if (!m->local || !m->notes || !m->settle) {
+    if (!m->local || !m->notes || !m->plans || !m->settle) {
         meter_local_free(m->local);
         meter_notes_free(m->notes);
+        meter_plans_free(m->plans);
         meter_settle_free(m->settle);
         free(m);
         return NULL;
@@ -340,6 +377,7 @@ struct meter *meter_new(
 void meter_forget(struct meter *m)
 {
     meter_notes_forget(m->notes);
+    meter_plans_forget(m->plans);
 }
 
 void meter_free(struct meter *m)
@@ -358,9 +396,10 @@ void meter_free(struct meter *m)
     for (struct pending *after = TAILQ_FIRST(&m->ready); after;) {
         p = after;
         after = TAILQ_NEXT(p, next);
-        free(p);
+        pending_free(p);
     }
     meter_notes_free(m->notes);
+    meter_plans_free(m->plans);
     meter_local_free(m->local);
     meter_settle_free(m->settle);
     free(m);

@@ -1,7 +1,6 @@
 #include "svc/meter_codec.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #define KEYS_MOST 3
@@ -47,6 +46,22 @@ static bool is_strictest(const struct limit *limit, unsigned window)
     return true;
 }
 
+/* "KIND COUNT PERIOD_US", the windows parted by blanks: one word, which the function knows again at
+ * a glance, and nobody has to take to pieces. */
+static void name_windows(struct meter_windows *w)
+{
+    struct text t;
+
+    text_init(&t, w->word, sizeof w->word);
+    for (size_t i = 0; i < w->count; i++) {
+        const struct meter_window *window = &w->at[i];
+        text_addf(
+            &t, "%s%s %" PRIu64 " %" PRIu64, i > 0 ? " " : "", limit_kind_name(window->kind),
+            window->rate.count, window->rate.period_us);
+    }
+    w->len = text_span(&t).len;
+}
+
 void meter_windows_of(const struct conf_class *class, unsigned kinds, struct meter_windows *out)
 {
     out->count = 0;
@@ -58,6 +73,18 @@ void meter_windows_of(const struct conf_class *class, unsigned kinds, struct met
             }
         }
     }
+    name_windows(out);
+}
+
+const struct rate *meter_rate_of(const struct meter_windows *windows, const struct answer *answer)
+{
+    for (size_t i = 0; i < windows->count; i++) {
+        const struct meter_window *w = &windows->at[i];
+        if (w->kind == answer->limit && w->window == answer->window) {
+            return &w->rate;
+        }
+    }
+    return NULL;
 }
 
 static void add(struct meter_words *w, const char *word)
@@ -68,10 +95,10 @@ static void add(struct meter_words *w, const char *word)
 static void add_number(struct meter_words *w, uint64_t n)
 {
     char *at = w->text + w->used;
-    int len = snprintf(at, sizeof w->text - w->used, "%" PRIu64, n);
+    size_t len = number_write(n, at);
 
-    w->at[w->count++] = (struct span){at, (size_t)len};
-    w->used += (size_t)len + 1;
+    w->at[w->count++] = (struct span){at, len};
+    w->used += len;
 }
 
 static void add_key(struct meter_words *w, enum store_key key, const char *id)
@@ -118,11 +145,8 @@ static unsigned keys_for(const struct meter_windows *windows)
 
 static void add_windows(struct meter_words *w, const struct meter_windows *windows)
 {
-    for (size_t i = 0; i < windows->count; i++) {
-        const struct meter_window *window = &windows->at[i];
-        add(w, limit_kind_name(window->kind));
-        add_number(w, window->rate.count);
-        add_number(w, window->rate.period_us);
+    if (windows->count > 0) {
+        w->at[w->count++] = (struct span){windows->word, windows->len};
     }
 }
 

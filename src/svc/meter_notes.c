@@ -2,51 +2,37 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
-#define CHAINS 8192u /* a power of two */
+#include "base/recent_ids.h"
 
 struct entry {
-    struct meter_note note; /* first: a note is its entry */
-    TAILQ_ENTRY(entry) recent;
-    LIST_ENTRY(entry) chain;
-    uint64_t hash, class_hash;
+    struct recent_id recent;
+    struct meter_note note;
+    uint64_t class;
     char id[];
 };
 
-TAILQ_HEAD(recent_list, entry);
-LIST_HEAD(chain_list, entry);
-
 struct meter_notes {
-    size_t count, most;
+    struct recent_ids entries;
     unsigned epoch;
-    struct recent_list recent; /* last heard of first */
-    struct chain_list chain[CHAINS];
 };
 
-#define FNV_START 0xcbf29ce484222325u
-
-static uint64_t hash_more(uint64_t h, const void *bytes, size_t len) /* FNV-1a */
+static uint64_t hash_number(uint64_t h, uint64_t n) /* by whole numbers, and so mixed more */
 {
-    const unsigned char *at = bytes;
-
-    for (size_t i = 0; i < len; i++) {
-        h = (h ^ at[i]) * 0x100000001b3u;
-    }
-    return h;
+    h = (h ^ n) * 0x9e3779b97f4a7c15u;
+    return h ^ h >> 32;
 }
 
-/* Of its name and limits: a class of that name with others is another one. */
-static uint64_t hash_of_class(const struct conf_class *class)
+uint64_t meter_notes_class(const struct conf_class *class)
 {
-    uint64_t h = hash_more(FNV_START, class->name, strlen(class->name));
+    uint64_t h = span_hash(span_of(class->name));
 
     for (unsigned kind = 0; kind < LIMIT_KINDS; kind++) {
         const struct limit *limit = &class->limit[kind];
-        h = hash_more(h, &limit->windows, sizeof limit->windows);
+        h = hash_number(h, limit->windows);
         for (unsigned i = 0; i < limit->windows; i++) {
-            h = hash_more(h, &limit->window[i].count, sizeof limit->window[i].count);
-            h = hash_more(h, &limit->window[i].period_us, sizeof limit->window[i].period_us);
+            h = hash_number(h, limit->window[i].count);
+            h = hash_number(h, limit->window[i].period_us);
         }
     }
     return h;
@@ -56,26 +42,29 @@ struct meter_notes *meter_notes_new(size_t most)
 {
     struct meter_notes *n = calloc(1, sizeof *n);
 
-    if (n) {
-        n->most = most;
-        TAILQ_INIT(&n->recent);
+    if (n && recent_ids_init(&n->entries, most) != 0) {
+        free(n);
+        n = NULL;
     }
     return n;
 }
 
+/* An entry begins with its place in the table. */
+static struct entry *entry_of(struct recent_id *place)
+{
+    return (struct entry *)place;
+}
+
 static void forget(struct meter_notes *n, struct entry *e)
 {
-    TAILQ_REMOVE(&n->recent, e, recent);
-    LIST_REMOVE(e, chain);
-    n->count--;
+    recent_ids_remove(&n->entries, &e->recent);
     free(e);
 }
 
 void meter_notes_forget(struct meter_notes *n)
 {
     n->epoch++;
-    for (struct entry *e = TAILQ_FIRST(&n->recent), *after; e; e = after) {
-        after = TAILQ_NEXT(e, recent);
+    for (struct entry *e; (e = entry_of(recent_ids_oldest(&n->entries)));) {
         forget(n, e);
     }
 }
@@ -84,13 +73,14 @@ void meter_notes_free(struct meter_notes *n)
 {
     if (n) {
         meter_notes_forget(n);
+        recent_ids_fini(&n->entries);
         free(n);
     }
 }
 
 size_t meter_notes_count(const struct meter_notes *n)
 {
-    return n->count;
+    return n->entries.count;
 }
 
 unsigned meter_notes_epoch(const struct meter_notes *n)
@@ -98,58 +88,45 @@ unsigned meter_notes_epoch(const struct meter_notes *n)
     return n->epoch;
 }
 
-static struct entry *find(struct meter_notes *n, const char *id, uint64_t hash, uint64_t class_hash)
+static struct entry *find(struct meter_notes *n, const char *id, uint64_t class)
 {
-    struct entry *e;
+    struct entry *e = entry_of(recent_ids_find(&n->entries, id));
 
-    LIST_FOREACH(e, &n->chain[hash % CHAINS], chain)
-    {
-        if (e->hash == hash && strcmp(e->id, id) == 0) {
-            break;
-        }
-    }
-    if (e && e->class_hash != class_hash) {
+    if (e && e->class != class) {
         forget(n, e);
         e = NULL;
     }
     if (e) {
-        TAILQ_REMOVE(&n->recent, e, recent);
-        TAILQ_INSERT_HEAD(&n->recent, e, recent);
+        recent_ids_touch(&n->entries, &e->recent);
     }
     return e;
 }
 
-struct meter_note *meter_notes_find(
-    struct meter_notes *n, const char *id, const struct conf_class *class)
+struct meter_note *meter_notes_find(struct meter_notes *n, const char *id, uint64_t class)
 {
-    struct entry *e = find(n, id, hash_more(FNV_START, id, strlen(id)), hash_of_class(class));
+    struct entry *e = find(n, id, class);
 
     return e ? &e->note : NULL;
 }
 
-struct meter_note *meter_notes_take(
-    struct meter_notes *n, const char *id, const struct conf_class *class)
+struct meter_note *meter_notes_take(struct meter_notes *n, const char *id, uint64_t class)
 {
-    size_t len = strlen(id);
-    uint64_t hash = hash_more(FNV_START, id, len);
-    uint64_t class_hash = hash_of_class(class);
-    struct entry *e = find(n, id, hash, class_hash);
+    size_t size = strlen(id) + 1;
+    struct entry *e = find(n, id, class);
 
     if (e) {
         return &e->note;
     }
-    e = calloc(1, sizeof *e + len + 1);
+    e = calloc(1, sizeof *e + size);
     if (!e) {
         return NULL;
     }
-    if (n->count >= n->most) {
-        forget(n, TAILQ_LAST(&n->recent, recent_list));
+    if (recent_ids_is_full(&n->entries)) {
+        forget(n, entry_of(recent_ids_oldest(&n->entries)));
     }
-    memcpy(e->id, id, len + 1);
-    e->hash = hash;
-    e->class_hash = class_hash;
-    TAILQ_INSERT_HEAD(&n->recent, e, recent);
-    LIST_INSERT_HEAD(&n->chain[hash % CHAINS], e, chain);
-    n->count++;
+    memcpy(e->id, id, size);
+    e->recent.id = e->id;
+    e->class = class;
+    recent_ids_add(&n->entries, &e->recent);
     return &e->note;
 }

@@ -21,10 +21,11 @@ static void require(bool holds)
 }
 
 static const struct meter_windows windows = {
-    3,
-    {{LIMIT_MESSAGES, 0, {10, 60000000}},
-     {LIMIT_RECIPIENTS, 0, {50, 60000000}},
-     {LIMIT_BYTES, 1, {1000, 60000000}}}};
+    .count = 3,
+    .at = {
+        {LIMIT_MESSAGES, 0, {10, 60000000}},
+        {LIMIT_RECIPIENTS, 0, {50, 60000000}},
+        {LIMIT_BYTES, 1, {1000, 60000000}}}};
 
 static void require_place(const struct conf_redis_place *place)
 {

@@ -240,6 +240,19 @@ static inline bool real_answer_came(const void *answer)
     return ((const struct real_answer *)answer)->came;
 }
 
+/* Sends a command and waits for its answer. */
+static inline const char *real_redis_ask_words(
+    struct event_base *base, struct redis *redis, struct real_answer *a, const struct span *words,
+    size_t count)
+{
+    *a = (struct real_answer){0};
+    if (redis_call(redis, words, count, REAL_REDIS_PATIENCE_MS, real_answer_take, a, 0) != 0 ||
+        !real_redis_until(base, real_answer_came, a)) {
+        real_redis_die("no answer");
+    }
+    return a->text;
+}
+
 /* Sends a command, its words parted by spaces ("''" an empty one), and waits for its answer. */
 __attribute__((format(printf, 4, 5))) static inline const char *real_redis_ask(
     struct event_base *base, struct redis *redis, struct real_answer *a, const char *format, ...)
@@ -255,12 +268,7 @@ __attribute__((format(printf, 4, 5))) static inline const char *real_redis_ask(
     for (char *save, *word = strtok_r(line, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
         words[count++] = strcmp(word, "''") == 0 ? SPAN_LITERAL("") : span_of(word);
     }
-    *a = (struct real_answer){0};
-    if (redis_call(redis, words, count, REAL_REDIS_PATIENCE_MS, real_answer_take, a, 0) != 0 ||
-        !real_redis_until(base, real_answer_came, a)) {
-        real_redis_die("no answer");
-    }
-    return a->text;
+    return real_redis_ask_words(base, redis, a, words, count);
 }
 
 #endif

@@ -69,6 +69,17 @@ static struct question some_question(void)
     return q;
 }
 
+static void learn(
+    struct denial *d, const struct conf_class *class, const struct question *question,
+    const struct addr *destination, double asked_us, const struct answer *answer)
+{
+    const struct limit *limit = &class->limit[answer->limit];
+    const struct rate *rate =
+        answer->window < limit->windows ? &limit->window[answer->window] : NULL;
+
+    denial_learn(d, rate, question, destination, asked_us, answer);
+}
+
 /* A world: the meter, and workers who remember. `drift` is how much faster its clock runs. */
 struct world {
     struct conf_class class;
@@ -130,7 +141,7 @@ static unsigned walk(struct world *w, unsigned steps, unsigned *again)
             w->now_us += (double)random_below(20000); /* until the meter is reached */
             ask(w, &q, &to, slot, &a);
             w->now_us += (double)random_below(20000);
-            denial_learn(d, &w->class, &q, &to, asked_us, &a);
+            learn(d, &w->class, &q, &to, asked_us, &a);
             *again += a.state == METER_OVER && denial_holds(d, &w->class, &q, &to, w->now_us, &a);
         }
         w->now_us += (double)random_below(random_below(4) == 0 ? 5000000 : 50000);
@@ -191,7 +202,7 @@ static void counts_down(void **state)
     double us;
 
     (void)state;
-    denial_learn(&d, &c, &q, &somewhere, 100 * SECOND, &a);
+    learn(&d, &c, &q, &somewhere, 100 * SECOND, &a);
     assert_true(holds(&d, &c, q, 100 * SECOND, &us));
     assert_in_range((int64_t)us, 5999998, 6000000);
     assert_true(holds(&d, &c, q, 104 * SECOND, &us));
@@ -200,43 +211,45 @@ static void counts_down(void **state)
     /* Another limit, another question: nothing is known. */
     struct conf_class wider = class_of(LIMIT_SESSIONS, 11, 60);
     assert_false(holds(&d, &wider, q, 101 * SECOND, &us));
-    assert_false(holds(&d, &c, (struct question){QUESTION_ENVELOPE, 1, 1, 0}, 101 * SECOND, &us));
-    assert_false(holds(&d, &c, (struct question){QUESTION_CONTENT, 1, 0, 0}, 101 * SECOND, &us));
+    assert_false(
+        holds(&d, &c, (struct question){QUESTION_ENVELOPE, 1, 1, 0, false}, 101 * SECOND, &us));
+    assert_false(
+        holds(&d, &c, (struct question){QUESTION_CONTENT, 1, 0, 0, false}, 101 * SECOND, &us));
 }
 
 /* Ten that are not there do not deny one. */
 static void by_cost(void **state)
 {
     struct conf_class c = class_of(LIMIT_MESSAGES, 20, 20);
-    struct question ten = {QUESTION_ENVELOPE, 10, 0, 0};
-    struct question one = {QUESTION_ENVELOPE, 1, 0, 0};
-    struct question twelve = {QUESTION_ENVELOPE, 12, 0, 0};
+    struct question ten = {QUESTION_ENVELOPE, 10, 0, 0, false};
+    struct question one = {QUESTION_ENVELOPE, 1, 0, 0, false};
+    struct question twelve = {QUESTION_ENVELOPE, 12, 0, 0, false};
     struct answer a = {.state = METER_OVER, .limit = LIMIT_MESSAGES, .retry_us = 6 * SECOND};
     struct denial d = {0};
     double us;
 
     (void)state;
-    denial_learn(&d, &c, &ten, &somewhere, 0, &a); /* so four are there */
+    learn(&d, &c, &ten, &somewhere, 0, &a); /* so four are there */
     assert_false(holds(&d, &c, one, 0, &us));
     assert_true(holds(&d, &c, ten, 0, &us));
     assert_true(holds(&d, &c, twelve, 0, &us));
     assert_in_range((int64_t)us, 7999998, 8000000);
-    assert_false(holds(&d, &c, (struct question){QUESTION_SESSION, 0, 0, 0}, 0, &us));
+    assert_false(holds(&d, &c, (struct question){QUESTION_SESSION, 0, 0, 0, false}, 0, &us));
 }
 
 /* A mail whose recipients are all refused is granted all the same, and takes its token. */
 static void recipients(void **state)
 {
     struct conf_class c = class_of(LIMIT_RECIPIENTS, 10, 10);
-    struct question mail = {QUESTION_ENVELOPE, 1, 5, 0};
-    struct question more = {QUESTION_ENVELOPE, 0, 2, 0};
+    struct question mail = {QUESTION_ENVELOPE, 1, 5, 0, false};
+    struct question more = {QUESTION_ENVELOPE, 0, 2, 0, false};
     struct answer a = {
         .state = METER_WITHIN, .recipients = 2, .limit = LIMIT_RECIPIENTS, .retry_us = 3 * SECOND};
     struct denial d = {0};
     double us;
 
     (void)state;
-    denial_learn(&d, &c, &mail, &somewhere, 0, &a);
+    learn(&d, &c, &mail, &somewhere, 0, &a);
     assert_false(holds(&d, &c, mail, 0, &us));
     assert_true(holds(&d, &c, more, 0, &us));
     assert_in_range((int64_t)us, 1999998, 2000000);
@@ -253,9 +266,9 @@ static void only_that_destination(void **state)
     double us;
 
     (void)state;
-    denial_learn(&d, &c, &q, &elsewhere, 0, &a);
+    learn(&d, &c, &q, &elsewhere, 0, &a);
     assert_false(holds(&d, &c, q, 0, &us));
-    denial_learn(&d, &c, &q, &somewhere, 0, &a);
+    learn(&d, &c, &q, &somewhere, 0, &a);
     assert_true(holds(&d, &c, q, 29 * SECOND, &us));
     assert_false(holds(&d, &c, q, 30 * SECOND, &us));
 }
@@ -264,7 +277,7 @@ static void only_that_destination(void **state)
 static void a_content_that_was_refused(void **state)
 {
     struct conf_class c = class_of(LIMIT_MESSAGES, 10, 60);
-    struct question content = {QUESTION_CONTENT, 1, 0, 0};
+    struct question content = {QUESTION_CONTENT, 1, 0, 0, false};
     struct question session = {.kind = QUESTION_SESSION};
     struct answer a = {.state = METER_OVER, .limit = LIMIT_MESSAGES, .retry_us = 6 * SECOND};
     struct denial d = {0};
@@ -273,18 +286,18 @@ static void a_content_that_was_refused(void **state)
     (void)state;
     /* A session that is refused may be refused for a debt, or for such a content that was charged
      * elsewhere since: then its time says nothing. */
-    denial_learn(&d, &c, &session, &somewhere, 0, &a);
+    learn(&d, &c, &session, &somewhere, 0, &a);
     assert_false(holds(&d, &c, session, 0, &us));
-    denial_learn(&d, &c, &content, &somewhere, 0, &a);
+    learn(&d, &c, &content, &somewhere, 0, &a);
     assert_true(holds(&d, &c, session, 0, &us));
     assert_in_range((int64_t)us, 5999998, 6000000);
     assert_false(holds(&d, &c, session, 6 * SECOND, &us));
-    assert_true(holds(&d, &c, (struct question){QUESTION_ENVELOPE, 1, 0, 0}, 0, &us));
+    assert_true(holds(&d, &c, (struct question){QUESTION_ENVELOPE, 1, 0, 0, false}, 0, &us));
     assert_false(holds(&d, &c, content, 0, &us)); /* it would leave word in the meter */
     a.state = METER_WITHIN;
     a.retry_us = 0;
     d.count = 0;
-    denial_learn(&d, &c, &content, &somewhere, 0, &a);
+    learn(&d, &c, &content, &somewhere, 0, &a);
     assert_int_equal(d.count, 0);
 }
 
@@ -298,15 +311,15 @@ static void what_is_not_remembered(void **state)
 
     (void)state;
     a.stand_in = true; /* of this process alone */
-    denial_learn(&d, &c, &q, &somewhere, 0, &a);
+    learn(&d, &c, &q, &somewhere, 0, &a);
     assert_int_equal(d.count, 0);
     a.stand_in = false;
     a.limit = LIMIT_CONCURRENT;
-    denial_learn(&d, &c, &q, &somewhere, 0, &a);
+    learn(&d, &c, &q, &somewhere, 0, &a);
     assert_int_equal(d.count, 0);
     /* Nothing for longer than a minute. */
     a.limit = LIMIT_SESSIONS;
-    denial_learn(&d, &c, &q, &somewhere, 0, &a);
+    learn(&d, &c, &q, &somewhere, 0, &a);
     assert_true(holds(&d, &c, q, DENIAL_MOST_US, &us));
     assert_false(holds(&d, &c, q, DENIAL_MOST_US + 1, &us));
 }
@@ -321,8 +334,8 @@ static void the_last_ones(void **state)
     (void)state;
     for (unsigned i = 0; i < 2 * DENIAL_ENTRIES; i++) {
         struct addr to = {ADDR_IPV4, {192, 0, 2, (uint8_t)i}};
-        denial_learn(&d, &c, &q, &to, 0, &a);
-        denial_learn(&d, &c, &q, &to, 0, &a);
+        learn(&d, &c, &q, &to, 0, &a);
+        learn(&d, &c, &q, &to, 0, &a);
     }
     assert_int_equal(d.count, DENIAL_ENTRIES);
     for (unsigned i = 0; i < 2 * DENIAL_ENTRIES; i++) {
@@ -341,21 +354,22 @@ static void notes_are_bounded(void **state)
 
     (void)state;
     for (char id[] = "a"; id[0] < 'f'; id[0]++) {
-        meter_notes_take(n, id, &c)->denial.count = (unsigned)id[0];
+        meter_notes_take(n, id, meter_notes_class(&c))->denial.count = (unsigned)id[0];
         if (id[0] > 'a') {
-            assert_non_null(meter_notes_find(n, "b", &c)); /* heard of again and again */
+            assert_non_null(
+                meter_notes_find(n, "b", meter_notes_class(&c))); /* heard of again and again */
         }
     }
     assert_int_equal(meter_notes_count(n), 3);
-    assert_null(meter_notes_find(n, "a", &c));
-    assert_null(meter_notes_find(n, "c", &c));
-    assert_int_equal(meter_notes_find(n, "b", &c)->denial.count, 'b');
-    assert_int_equal(meter_notes_take(n, "e", &c)->denial.count, 'e');
+    assert_null(meter_notes_find(n, "a", meter_notes_class(&c)));
+    assert_null(meter_notes_find(n, "c", meter_notes_class(&c)));
+    assert_int_equal(meter_notes_find(n, "b", meter_notes_class(&c))->denial.count, 'b');
+    assert_int_equal(meter_notes_take(n, "e", meter_notes_class(&c))->denial.count, 'e');
     unsigned epoch = meter_notes_epoch(n);
     meter_notes_forget(n);
     assert_int_equal(meter_notes_count(n), 0);
     assert_int_not_equal(meter_notes_epoch(n), epoch);
-    assert_null(meter_notes_find(n, "b", &c));
+    assert_null(meter_notes_find(n, "b", meter_notes_class(&c)));
     meter_notes_free(n);
 }
 
@@ -368,9 +382,9 @@ static void another_class_knows_nothing(void **state)
     strcpy(named.name, "probation");
     for (int i = 0; i < 2; i++) {
         struct meter_notes *n = meter_notes_new(3);
-        assert_non_null(meter_notes_take(n, "a", &c));
-        assert_null(meter_notes_find(n, "a", i ? &named : &limited));
-        assert_null(meter_notes_find(n, "a", &c));
+        assert_non_null(meter_notes_take(n, "a", meter_notes_class(&c)));
+        assert_null(meter_notes_find(n, "a", meter_notes_class(i ? &named : &limited)));
+        assert_null(meter_notes_find(n, "a", meter_notes_class(&c)));
         meter_notes_free(n);
     }
 }

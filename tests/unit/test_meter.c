@@ -5,8 +5,11 @@
 
 #include <cmocka.h>
 
+#include "net/clock.h"
 #include "svc/meter.h"
 #include "svc/meter_local.h"
+#include "svc/meter_notes.h"
+#include "svc/meter_plans.h"
 #include "unit/real_redis.h"
 
 #define DAY_US  86400000000u
@@ -142,15 +145,15 @@ static void leave(
 
 #define OPEN                                                                                       \
     {                                                                                              \
-        QUESTION_SESSION, 0, 0, 0                                                                  \
+        QUESTION_SESSION, 0, 0, 0, true                                                            \
     }
 #define ENVELOPE(m, r, n)                                                                          \
     {                                                                                              \
-        QUESTION_ENVELOPE, m, r, n                                                                 \
+        QUESTION_ENVELOPE, m, r, n, true                                                           \
     }
 #define CHECKPOINT(n)                                                                              \
     {                                                                                              \
-        QUESTION_CHECKPOINT, 0, 0, n                                                               \
+        QUESTION_CHECKPOINT, 0, 0, n, true                                                         \
     }
 
 /* The same story must come out of Redis and of this process alone. */
@@ -206,7 +209,37 @@ static void test_redis(void **state)
     assert_string_equal(
         real_redis_ask(b->base, b->redis, &a, "ZRANGE g25:spread:{a} 0 -1"),
         "[192.0.2.1 192.0.2.2]");
-    assert_string_equal(real_redis_ask(b->base, b->redis, &a, "HLEN g25:meter:{a}"), "5");
+    assert_string_equal(real_redis_ask(b->base, b->redis, &a, "HLEN g25:meter:{a}"), "6");
+}
+
+/* A slot is renewed where the question says so, and only then does `concurrent` concern it. */
+static void test_slots(void **state)
+{
+    struct bench *b = *state;
+    struct real_answer a;
+    struct conf_class class = small_class();
+    struct ask open = {1, "a", OPEN, 1, WHEN_DOWN_LOCAL, 0};
+    struct ask envelope = {1, "a", ENVELOPE(1, 1, 0), 1, WHEN_DOWN_LOCAL, 0};
+
+    assert_int_equal(ask(b, &class, &open)->state, METER_WITHIN);
+    real_redis_ask(b->base, b->redis, &a, "ZADD g25:open:{a} 1 slot-1");
+    envelope.question.slot = false;
+    assert_int_equal(ask(b, &class, &envelope)->state, METER_WITHIN);
+    assert_string_equal(real_redis_ask(b->base, b->redis, &a, "ZSCORE g25:open:{a} slot-1"), "1");
+    envelope.question.slot = true;
+    assert_int_equal(ask(b, &class, &envelope)->state, METER_WITHIN);
+    real_redis_ask(b->base, b->redis, &a, "ZSCORE g25:open:{a} slot-1");
+    assert_true(strtoll(a.text, NULL, 10) > 1000000000000);
+
+    /* A class that limits nothing else: what renews no slot needs no Redis. */
+    struct conf_class slots = {.name = "slots"};
+    slots.limit[LIMIT_CONCURRENT] = (struct limit){1, {{2, 0}}};
+    real_redis_kill(&b->server);
+    assert_true(real_redis_until(b->base, real_redis_is_down, b->redis));
+    envelope.question.slot = false;
+    assert_false(ask(b, &slots, &envelope)->stand_in);
+    envelope.question.slot = true;
+    assert_true(ask(b, &slots, &envelope)->stand_in);
 }
 
 static void test_local(void **state)
@@ -246,7 +279,7 @@ static void test_message_debt(void **state)
     struct bench *b = *state;
     struct conf_class class = {.name = "x"};
     struct question open = OPEN;
-    struct question sent = {QUESTION_CHECKPOINT, 2, 0, 0};
+    struct question sent = {QUESTION_CHECKPOINT, 2, 0, 0, false};
     struct ask session = {1, "a", open, 1, WHEN_DOWN_LOCAL, 0};
     struct ask checkpoint = {1, "a", sent, 1, WHEN_DOWN_LOCAL, 0};
 
@@ -278,7 +311,7 @@ static void test_content(void **state)
     struct bench *b = *state;
     struct conf_class class = {.name = "x"};
     struct question open = OPEN;
-    struct question question = {QUESTION_CONTENT, 1, 0, 0};
+    struct question question = {QUESTION_CONTENT, 1, 0, 0, false};
     struct ask session = {1, "a", open, 1, WHEN_DOWN_LOCAL, 0};
     struct ask content = {1, "a", question, 1, WHEN_DOWN_LOCAL, 0};
 
@@ -691,6 +724,50 @@ static void test_known_but_away(void **state)
     assert_int_equal(ask(b, &class, &open)->state, METER_UNKNOWN);
 }
 
+/* Takes the place of the C library's, to count. */
+static unsigned sends;
+
+ssize_t send(int fd, const void *bytes, size_t len, int flags)
+{
+    sends++;
+    return sendto(fd, bytes, len, flags, NULL, 0);
+}
+
+static bool was_sent(const void *context)
+{
+    return sends > *(const unsigned *)context;
+}
+
+/* A slot is given back at once; the bytes of a session that held none wait for company. */
+static void test_slots_do_not_wait(void **state)
+{
+    struct bench *b = *state;
+    struct conf_class slots = {.name = "slots"}, bytes = {.name = "bytes"};
+
+    slots.limit[LIMIT_CONCURRENT] = (struct limit){1, {{1, DAY_US}}};
+    bytes.limit[LIMIT_BYTES] = (struct limit){1, {{1000, DAY_US}}};
+    assert_int_equal(
+        ask(b, &slots, &(struct ask){1, "a", OPEN, 1, WHEN_DOWN_PASS, 0})->state, METER_WITHIN);
+    unsigned before = sends;
+    leave(b, &slots, "a", 1, 0);
+    event_base_loop(b->base, EVLOOP_NONBLOCK);
+    assert_int_equal(sends, before + 1);
+
+    for (unsigned tries = 0;; tries++) { /* until a turn is shorter than the wait */
+        int64_t since = clock_monotonic_ms();
+        before = sends;
+        leave(b, &bytes, "b", 2, 1);
+        event_base_loop(b->base, EVLOOP_NONBLOCK);
+        unsigned sent = sends - before;
+        if (clock_monotonic_ms() - since < REDIS_TELL_MS) {
+            assert_int_equal(sent, 0);
+            break;
+        }
+        assert_true(tries < 1000);
+        assert_true(real_redis_until(b->base, was_sent, &before));
+    }
+}
+
 static void test_freed_with_questions(void **state)
 {
     struct bench *b = *state;
@@ -718,6 +795,64 @@ static void test_same_period_twice(void **state)
     assert_int_equal(windows.count, 2);
     assert_int_equal(windows.at[0].window, 1);
     assert_int_equal(windows.at[1].window, 3);
+    assert_string_equal(windows.word, "messages 10 86400000000 messages 5 1000");
+    assert_int_equal(windows.len, strlen(windows.word));
+    meter_windows_of(&class, METER_KIND(LIMIT_BYTES), &windows);
+    assert_int_equal(windows.len, 0);
+}
+
+/* The longest that a configuration can make them. */
+static void test_words_of_many_windows(void **state)
+{
+    struct conf_class class = {.name = "x"};
+    struct meter_windows windows;
+
+    (void)state;
+    for (unsigned kind = 0; kind < LIMIT_KINDS; kind++) {
+        class.limit[kind].windows = CONF_WINDOWS;
+        for (unsigned i = 0; i < CONF_WINDOWS; i++) {
+            class.limit[kind].window[i] = (struct rate){UINT64_MAX, UINT64_MAX - i};
+        }
+    }
+    meter_windows_of(&class, METER_ALL_KINDS, &windows);
+    assert_int_equal(windows.count, METER_WINDOWS);
+    assert_int_equal(windows.len, strlen(windows.word));
+    assert_string_equal(
+        windows.word + windows.len - strlen(" 18446744073709551615 18446744073709551612"),
+        " 18446744073709551615 18446744073709551612");
+}
+
+/* A class and a kind of question have one plan; those of a configuration that has gone go when
+ * nobody holds them any more. */
+static void test_plans(void **state)
+{
+    struct conf_class class = small_class(), other = class;
+    struct meter_plans *plans = meter_plans_new();
+
+    (void)state;
+    other.limit[LIMIT_SESSIONS].window[0].count++;
+    uint64_t id = meter_notes_class(&class), other_id = meter_notes_class(&other);
+    struct meter_plan *held = meter_plans_find(plans, &class, id, METER_KIND(LIMIT_SESSIONS));
+    struct meter_plan *same = meter_plans_find(plans, &class, id, METER_KIND(LIMIT_SESSIONS));
+    struct meter_plan *more = meter_plans_find(plans, &class, id, METER_ALL_KINDS);
+    struct meter_plan *others =
+        meter_plans_find(plans, &other, other_id, METER_KIND(LIMIT_SESSIONS));
+
+    assert_ptr_equal(same, held);
+    assert_ptr_not_equal(more, held);
+    assert_ptr_not_equal(others, held);
+    assert_true(others->windows.at[0].rate.count == held->windows.at[0].rate.count + 1);
+    meter_plan_release(same);
+    meter_plan_release(more);
+    meter_plan_release(others);
+    meter_plans_forget(plans);
+    same = meter_plans_find(plans, &class, id, METER_KIND(LIMIT_SESSIONS));
+    assert_ptr_not_equal(same, held);
+    assert_string_equal(same->windows.word, held->windows.word);
+    meter_plan_release(held);
+    meter_plans_free(plans);
+    assert_int_equal(same->windows.count, 1);
+    meter_plan_release(same);
 }
 
 /* The local meter with a clock of the test's own. */
@@ -847,6 +982,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_redis),
+        TEST(test_slots),
         TEST(test_local),
         TEST(test_leave),
         TEST(test_message_debt),
@@ -864,8 +1000,11 @@ int main(void)
         TEST(test_tokens_ahead_of_many),
         TEST(test_forgotten_under_way),
         TEST(test_known_but_away),
+        TEST(test_slots_do_not_wait),
         TEST(test_freed_with_questions),
         cmocka_unit_test(test_same_period_twice),
+        cmocka_unit_test(test_words_of_many_windows),
+        cmocka_unit_test(test_plans),
         cmocka_unit_test(test_local_time),
         cmocka_unit_test(test_local_is_bounded),
     };

@@ -17,11 +17,12 @@
     }
 
 static const struct meter_windows windows = {
-    4,
-    {{LIMIT_SESSIONS, 0, RATE(4)},
-     {LIMIT_MESSAGES, 0, RATE(10)},
-     {LIMIT_MESSAGES, 1, {20, 86400000000u}},
-     {LIMIT_SPREAD, 0, RATE(5)}}};
+    .count = 4,
+    .at = {
+        {LIMIT_SESSIONS, 0, RATE(4)},
+        {LIMIT_MESSAGES, 0, RATE(10)},
+        {LIMIT_MESSAGES, 1, {20, 86400000000u}},
+        {LIMIT_SPREAD, 0, RATE(5)}}};
 static const struct addr mx = {ADDR_IPV4, {192, 0, 2, 1}};
 
 static int start(void **state)

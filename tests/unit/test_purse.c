@@ -27,7 +27,7 @@ static uint64_t random_below(uint64_t n) /* xorshift64* */
     return (seed * 2685821657736338717u >> 11) % n;
 }
 
-static const struct question mail = {QUESTION_ENVELOPE, 1, 0, 0};
+static const struct question mail = {QUESTION_ENVELOPE, 1, 0, 0, false};
 
 static struct conf_class class_of(enum limit_kind kind, struct rate rate)
 {
@@ -37,7 +37,7 @@ static struct conf_class class_of(enum limit_kind kind, struct rate rate)
     return c;
 }
 
-/* One bucket and those who take from it, as functions.lua does. */
+/* One bucket and those who take from it, as meter.lua does. */
 struct world {
     struct conf_class class;
     struct rate rate;
@@ -208,10 +208,10 @@ static void what_is_paid(void **state)
     struct conf_class c = class_of(LIMIT_MESSAGES, rate);
     struct conf_class sessions = class_of(LIMIT_SESSIONS, rate);
     struct question session = {.kind = QUESTION_SESSION};
-    struct question many = {QUESTION_ENVELOPE, 1, 9, 0};
-    struct question dear = {QUESTION_ENVELOPE, 6, 0, 0};
-    struct question content = {QUESTION_CONTENT, 1, 0, 0};
-    struct question large = {QUESTION_ENVELOPE, 1, 0, PURSE_BYTES_MOST + 1};
+    struct question many = {QUESTION_ENVELOPE, 1, 9, 0, false};
+    struct question dear = {QUESTION_ENVELOPE, 6, 0, 0, false};
+    struct question content = {QUESTION_CONTENT, 1, 0, 0, false};
+    struct question large = {QUESTION_ENVELOPE, 1, 0, PURSE_BYTES_MOST + 1, false};
     struct answer a;
     struct purse p = full;
 
