@@ -6,7 +6,12 @@
  *
  * No server is given octets that it may take for commands: behind a BDAT (RFC 3030) which it has a
  * reason to refuse the octets are thrown away, and what has no place between the chunks of a
- * message is answered by the gate; with 503, and the session goes on. */
+ * message is answered by the gate; with 503, and the session goes on.
+ *
+ * A MAIL asks for the token of its first recipient too, named or not; those that are pipelined
+ * behind it are asked for with it, others at their RCPT. What a mail does not use its session's
+ * next one does: so a session pays for one recipient at most that it never names. Where that token
+ * alone is not there, the MAIL goes on, and it is asked for again at RCPT. */
 #ifndef GATE25_CORE_DIALOG_H
 #define GATE25_CORE_DIALOG_H
 
@@ -141,7 +146,7 @@ struct dialog {
     uint64_t chunk_left;
     uint64_t bytes_charged;
     size_t client_seen, server_seen; /* scanned in vain for a line's end */
-    uint32_t granted;                /* recipients granted beyond those forwarded */
+    uint32_t granted;                /* recipients granted beyond those forwarded, see above */
     uint32_t refused;                /* recipients of the same run that `verdict` refuses */
     uint32_t taken;                  /* recipients of the transaction that the server took */
     uint32_t prdr_left;              /* of them: whose own reply behind a 353 is awaited */
@@ -161,6 +166,7 @@ struct dialog {
     bool mail_refused;   /* the gate refused the MAIL, so it answers what belongs to it */
     bool spf_known;      /* of the MAIL at the front of the client's input, or not to be asked */
     bool priced;         /* all that it costs was asked for */
+    bool tentative;      /* the question that is out asks for a recipient that may not come */
     uint8_t paid;        /* its messages that were paid before the question that is out */
     bool swallow;        /* the chunk belongs to a refused MAIL: it is thrown away */
     bool greeted;        /* a line of the reply to the last EHLO has come */

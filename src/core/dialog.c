@@ -152,7 +152,8 @@ static void answer_envelope(struct dialog_turn *t, const struct verdict *v)
     struct dialog *d = t->d;
     const struct answer *answer = &t->event->answer;
     uint32_t wanted = d->question.recipients;
-    bool all = answer->state != METER_WITHIN || v->shadow;
+    /* What shadow lets through has paid for nothing: a recipient to come is asked for again. */
+    bool all = v->shadow ? !d->tentative : answer->state != METER_WITHIN;
     uint32_t granted = all || answer->recipients > wanted ? wanted : answer->recipients;
 
     if (d->question.messages > 0) {
@@ -160,18 +161,17 @@ static void answer_envelope(struct dialog_turn *t, const struct verdict *v)
     }
     if (v->action != VERDICT_FORWARD) {
         d->verdict = *v;
-        d->granted = 0;
         /* A refused MAIL answers for its recipients, see mail_refused. */
         d->refused = d->question.messages > 0 ? 0 : wanted;
         return;
     }
-    d->granted = granted;
+    d->granted += granted;
     d->refused = 0;
-    if (granted < wanted) {
+    if (granted < wanted && !d->tentative) {
         d->verdict = policy_recipients(d->setup->class, answer);
         if (d->verdict.shadow) {
             dialog_record_verdict(t, &d->verdict);
-            d->granted = wanted;
+            d->granted += wanted - granted;
         } else {
             d->refused = wanted - granted;
         }

@@ -89,7 +89,6 @@ static void forget_transaction(struct dialog_turn *t)
     d->chunks_open = false;
     d->in_transaction = false;
     d->mail_refused = false;
-    d->granted = 0;
     d->refused = 0;
     d->decision = DECISION_NONE;
     dialog_renew(t, WORD_TO, SPAN_LITERAL(""));
@@ -116,6 +115,7 @@ static uint32_t count_recipients(struct span in)
 
 static bool ask_envelope(struct dialog_turn *t, uint32_t messages, uint32_t recipients)
 {
+    t->d->tentative = false;
     dialog_ask(
         t, (struct question){
                .kind = QUESTION_ENVELOPE, .messages = messages, .recipients = recipients});

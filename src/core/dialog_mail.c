@@ -12,13 +12,25 @@ static void refuse(struct dialog *d, const struct verdict *v)
 {
     d->decision = DECISION_REFUSED;
     d->verdict = *v;
-    d->granted = 0;
     d->refused = 0;
 }
 
+/* The first recipient's token comes with the message's: to ask again at RCPT would cost a round
+ * trip. A mail that SPF may yet refuse gets no more than that one. What it does not use, its
+ * session's next mail does. */
+static void ask(struct dialog_turn *t, uint32_t messages, uint32_t named)
+{
+    uint32_t held = t->d->granted, wanted = named > 0 ? named : 1;
+    t->d->tentative = named == 0;
+    dialog_ask(
+        t, (struct question){
+               .kind = QUESTION_ENVELOPE,
+               .messages = messages,
+               .recipients = wanted > held ? wanted - held : 0});
+}
+
 /* The limits first: what is over them asks nobody's DNS, and each sender that SPF is asked about
- * has cost a message, so that nobody finds out by trying. Recipients of a mail that SPF may yet
- * refuse are not asked for: they would be lost. */
+ * has cost a message, so that nobody finds out by trying. */
 static bool begin(struct dialog_turn *t, bool plain, uint32_t recipients)
 {
     struct dialog *d = t->d;
@@ -36,9 +48,7 @@ static bool begin(struct dialog_turn *t, bool plain, uint32_t recipients)
         return true;
     }
     bool may_fail = !d->spf_known && use != SPF_USE_LOG;
-    dialog_ask(
-        t, (struct question){
-               .kind = QUESTION_ENVELOPE, .messages = 1, .recipients = may_fail ? 0 : recipients});
+    ask(t, 1, may_fail ? 0 : recipients);
     return false;
 }
 
@@ -53,9 +63,7 @@ static bool surcharge(struct dialog_turn *t, uint32_t recipients)
         return true;
     }
     d->paid = 1;
-    dialog_ask(
-        t, (struct question){
-               .kind = QUESTION_ENVELOPE, .messages = cost - 1, .recipients = recipients});
+    ask(t, cost - 1, recipients);
     return false;
 }
 
