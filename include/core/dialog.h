@@ -53,6 +53,9 @@ struct dialog_event {
     struct answer answer;          /* DIALOG_ANSWER */
     struct spf_answer spf;         /* DIALOG_ANSWER to QUESTION_SPF */
     const char *detail;            /* DIALOG_CONNECT_FAILED */
+    struct verdict refused; /* DIALOG_START: other than FORWARD, refused before anything began */
+    bool likely_over; /* DIALOG_START: the meter will refuse, most likely: no server is bothered
+                       * before it has been asked */
     const char *explanation; /* WORD_EXPLANATION as it was last; NULL: none */
 };
 
@@ -124,8 +127,7 @@ struct dialog_setup {
     const struct conf_class *class;
     const char *subscriber; /* id as text */
     const char *case_id;
-    const char *reason;     /* of the standing, told with a refusal of its class; NULL: none */
-    struct verdict refused; /* other than FORWARD: intercept refused before anything began */
+    const char *reason; /* of the standing, told with a refusal of its class; NULL: none */
 };
 
 /* What the journal tells of a session, beside its words. */

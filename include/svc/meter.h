@@ -39,6 +39,8 @@ void meter_free(struct meter *m); /* answers still due are not delivered; not fr
 int meter_ask(
     struct meter *m, const struct meter_subject *subject, const struct question *question,
     const struct conf_redis *how);
+/* A session of his would be refused now, as far as is known here: what meter_ask() would say. */
+bool meter_is_denied(struct meter *m, const struct meter_subject *subject);
 /* Forgets what is known of Redis's buckets: Redis, or the configuration, is another one. */
 void meter_forget(struct meter *m);
 /* Of how many subscribers Redis does not yet know all that went through while it was away. */

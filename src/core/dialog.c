@@ -88,8 +88,8 @@ static void on_start(struct dialog_turn *t)
 {
     struct dialog *d = t->d;
     dialog_progress(t);
-    if (d->setup->refused.action != VERDICT_FORWARD) {
-        dialog_reject(t, d->setup->refused, PLACE_GREETING, NULL);
+    if (t->event->refused.action != VERDICT_FORWARD) {
+        dialog_reject(t, t->event->refused, PLACE_GREETING, NULL);
         return;
     }
     struct verdict v = policy_admit(d->setup->class);
@@ -104,10 +104,11 @@ static void on_start(struct dialog_turn *t)
     if (v.shadow) {
         dialog_record_verdict(t, &v);
     }
-    if (!policy_may_bridge(d->setup->class)) {
+    bool asks = dialog_is_metered(d);
+    if (!policy_may_bridge(d->setup->class) && !(asks && t->event->likely_over)) {
         connect_to(t, TARGET_ORIGINAL);
     }
-    if (dialog_is_metered(d)) {
+    if (asks) {
         dialog_ask(t, (struct question){.kind = QUESTION_SESSION});
     }
 }

@@ -1,11 +1,9 @@
 #include "session_internal.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "core/passage.h"
+#include "core/policy.h"
 #include "net/clock.h"
 
 #define DETAIL 160
@@ -146,8 +144,7 @@ static void tell_connect_failed(struct session *s)
     (void)tell_dialog(s, &event);
 }
 
-/* Tells the dialog what has happened, until it has nothing more to say to it. */
-static void step(struct session *s, struct dialog_event *event)
+void session_step(struct session *s, struct dialog_event *event)
 {
     if (s->ended) {
         return;
@@ -173,7 +170,7 @@ static void step(struct session *s, struct dialog_event *event)
 static void step_on(struct session *s, enum dialog_event_kind kind)
 {
     struct dialog_event event = {.kind = kind};
-    step(s, &event);
+    session_step(s, &event);
 }
 
 static void on_opaque_input(struct session *s)
@@ -327,7 +324,7 @@ static bool notice_reset(struct session *s)
     return false;
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *context)
+void session_on_timer(evutil_socket_t fd, short what, void *context)
 {
     (void)fd, (void)what;
     struct session *s = context;
@@ -344,116 +341,6 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
     } else {
         step_on(s, DIALOG_TICK);
     }
-}
-
-/* What no gate has sent is nobody's return, whatever its port: a subscriber may well use, to the
- * same server, the port that the kernel gave to a connection of ours. */
-static bool has_returned(struct session *s, int fd, const struct endpoint *server)
-{
-    s->passages = intercept_passages(fd);
-    if (s->passages == 0) {
-        return false;
-    }
-    return s->passages >= PASSAGES_MOST || loopguard_knows(s->gate->loopguard, &s->client, server);
-}
-
-static void identify(struct session *s, int fd)
-{
-    struct gate *g = s->gate;
-    struct admission_facts facts = {
-        .client = s->client,
-        .listen = g->boot->listen,
-        .listen_count = g->boot->listen_count,
-        .own = g->own,
-        .own_count = g->own_count,
-        .mode = g->boot->mode,
-    };
-    facts.server_known = intercept_destination(facts.mode, fd, &s->client, &facts.server);
-    facts.returned =
-        facts.mode == INTERCEPT_TPROXY && facts.server_known && has_returned(s, fd, &facts.server);
-    s->server = facts.server;
-    s->setup.refused = admission_check(s->conf, &facts);
-    if (s->setup.refused.action != VERDICT_FORWARD) {
-        addr_format(&s->client.addr, s->subscriber);
-        addr_format(&s->client.addr, s->line);
-        return;
-    }
-    struct registry_entry entry;
-    registry_find(g->registry, s->conf, &s->client.addr, clock_unix_ms() / 1000, &entry);
-    registry_id(&entry, s->subscriber);
-    prefix_format(&entry.unit, s->line);
-    if (entry.over.addr.family == ADDR_NONE) {
-        registry_id(&entry, s->standing);
-    } else {
-        prefix_format(&entry.over, s->standing);
-    }
-    s->subscriber_known = true;
-    s->setup.class = entry.class;
-}
-
-static void count_start(const struct session *s)
-{
-    struct metrics *m = s->gate->metrics;
-    metrics_add(m, METRIC_SESSIONS_TOTAL, 1);
-    metrics_add(m, METRIC_SESSIONS_OPEN, 1);
-    if (s->setup.class && s->setup.class->action == ACTION_PASS) {
-        metrics_add(m, METRIC_PASSED, 1);
-    }
-    if (s->setup.class && s->setup.class->action == ACTION_METER) {
-        metrics_add(m, METRIC_METERED, 1);
-    }
-}
-
-static int open_session(struct session *s, struct gate *gate, int fd)
-{
-    s->gate = gate;
-    stream_init(&s->stream[SIDE_CLIENT], &gate->streams, s);
-    stream_init(&s->stream[SIDE_SERVER], &gate->streams, s);
-    s->id = sessions_add(&gate->sessions, s);
-    if (s->id == IDMAP_NONE) {
-        return -1;
-    }
-    if (evtimer_assign(&s->timer, gate->base, on_timer, s) < 0 ||
-        stream_open(&s->stream[SIDE_CLIENT], fd) < 0) {
-        sessions_remove(&gate->sessions, s);
-        return -1;
-    }
-    return 0;
-}
-
-/* Whoever is refused for his standing is told its reason. Nothing is read before that is known. */
-static void begin(struct session *s)
-{
-    bool refuses = s->setup.class && s->setup.class->action == ACTION_REFUSE;
-    if (refuses && gate_ask_reason(s->gate, s->id, s->standing) == 0) {
-        stream_rest(&s->stream[SIDE_CLIENT], STREAM_REST_ANSWER, true);
-        return;
-    }
-    step_on(s, DIALOG_START);
-}
-
-int session_start(struct gate *gate, int fd, const struct endpoint *peer)
-{
-    struct session *s = calloc(1, sizeof(*s));
-    if (!s || open_session(s, gate, fd) < 0) {
-        free(s);
-        session_turn_away(gate, fd, peer);
-        close(fd);
-        errno = ENOMEM;
-        return -1;
-    }
-    s->conf = conf_hold(gate->conf);
-    s->client = *peer;
-    s->started_ms = s->active_ms = clock_monotonic_ms();
-    case_format(gate_case(gate), s->case_id);
-    s->setup.conf = s->conf;
-    s->setup.case_id = s->case_id;
-    s->setup.subscriber = s->line;
-    identify(s, fd);
-    count_start(s);
-    dialog_init(&s->dialog, &s->setup);
-    begin(s);
-    return 0;
 }
 
 void session_reason(struct session *s, struct span reason)
@@ -473,7 +360,7 @@ static void step_on_answer(struct session *s, struct dialog_event *event, enum l
     struct metrics *m = s->gate->metrics;
     int64_t now_us = clock_monotonic_us();
     metrics_time(m, asked, now_us - s->question_us);
-    step(s, event);
+    session_step(s, event);
     bool waits = s->dialog.asking && !s->ended;
     if (asked != LATENCY_SPF || !waits) {
         metrics_time(m, LATENCY_VERDICT, now_us - s->verdict_us);

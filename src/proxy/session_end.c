@@ -20,7 +20,7 @@ static struct journal_line start_line(
         .event = event,
         .time_ms = clock_unix_ms(),
         .case_id = s->case_id,
-        .id = s->subscriber_known ? s->subscriber : NULL,
+        .id = s->setup.class ? s->subscriber : NULL,
         .client = s->client,
         .server = s->server,
         .class = s->setup.class,
@@ -46,7 +46,7 @@ static void tally_refusal(const struct session *s, const struct verdict *v)
     enum verdict_action action = v->shadow ? v->would : v->action;
     int64_t now_s = clock_unix_ms() / 1000;
 
-    if (!s->subscriber_known) {
+    if (!s->setup.class) {
         return;
     }
     if (action == VERDICT_DEFER || action == VERDICT_REFUSE) {
@@ -127,7 +127,7 @@ static void tally_session(const struct session *s)
     uint64_t messages = record->messages + (record->tls ? s->dialog.turns.least : 0);
     int64_t now_s = clock_unix_ms() / 1000;
 
-    if (s->subscriber_known) {
+    if (s->setup.class) {
         char destination[ADDR_TEXT];
 
         addr_format(&s->server.addr, destination);

@@ -1,4 +1,4 @@
-/* What session.c, session_act.c and session_end.c share. */
+/* What the files session*.c share. */
 #ifndef GATE25_PROXY_SESSION_INTERNAL_H
 #define GATE25_PROXY_SESSION_INTERNAL_H
 
@@ -36,18 +36,16 @@ struct session {
     int connect_error;
     int passages;        /* core/passage.h */
     bool connect_failed; /* at once: the dialog has yet to hear of it */
-    bool subscriber_known, asked, opaque, ended, dead;
+    bool asked, opaque, ended, dead;
     bool undelivered; /* the client must not think that all it sent has arrived */
     bool ending[2];   /* what that side is sent now, its end follows at once */
     char case_id[CASE_TEXT];
-    char subscriber[REGISTRY_ID]; /* the id */
-    char standing[REGISTRY_ID];   /* whose standing it has */
-    char line[PREFIX_TEXT];       /* what replies call it: nobody is told an account's name */
     char *reason;             /* of a standing that refuses; NULL: none, or not known */
     char *word[DIALOG_WORDS]; /* NULL: none */
     bool words_lost;
     struct dialog_setup setup;
     struct dialog dialog;
+    char subscriber[]; /* the id; without a class the client's address */
 };
 
 static inline enum dialog_side session_other(enum dialog_side side)
@@ -66,6 +64,9 @@ static inline bool session_is_full(const struct session *s, enum dialog_side sid
     return stream_unsent(&s->stream[side]) > SESSION_UNSENT_MOST;
 }
 
+/* Tells the dialog what has happened, until it has nothing more to say to it. */
+void session_step(struct session *s, struct dialog_event *event);
+void session_on_timer(evutil_socket_t fd, short what, void *context);
 /* Moves `count` bytes off the front of `from`'s input to the other side. */
 void session_forward(struct session *s, enum dialog_side from, size_t count);
 /* Carries the dialog's actions out, in their order. */

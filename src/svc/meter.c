@@ -168,6 +168,19 @@ static bool is_known(struct meter *m, struct pending *p, const struct conf_class
            denial_holds(&note->denial, class, q, &p->destination, p->asked_us, &p->answer);
 }
 
+bool meter_is_denied(struct meter *m, const struct meter_subject *subject)
+{
+    static const struct question session = {.kind = QUESTION_SESSION};
+    uint64_t class = meter_notes_class(subject->class);
+    struct meter_note *note =
+        redis_is_up(m->redis) ? meter_notes_find(m->notes, subject->id, class) : NULL;
+    struct answer answer;
+
+    return note &&
+           denial_holds(
+               &note->denial, subject->class, &session, subject->destination, now_us(), &answer);
+}
+
 static void want_ahead(struct meter *m, struct pending *p, const struct conf_class *class)
 {
     const struct question *q = &p->question;

@@ -362,7 +362,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     start(&f);
     configure(&f, data[0]);
     f.modelled = data[1] & 1;
-    struct dialog_setup setup = {&f.conf, &f.class, "10.0.0.1", "CASE000000", NULL, {0}};
+    struct dialog_setup setup = {&f.conf, &f.class, "10.0.0.1", "CASE000000", NULL};
     dialog_init(&f.dialog, &setup);
     step(&f, (struct dialog_event){.kind = DIALOG_START});
     for (size_t at = 2; at + 2 <= size && !f.closed;) {

@@ -5,34 +5,9 @@
 
 #include <cmocka.h>
 
-#include "core/dialog.h"
+#include "unit/dialog_rig.h"
 
 #define FIVE_MINUTES_MS 300000
-
-struct rig {
-    struct conf conf;
-    struct conf_class class;
-    struct dialog_setup setup;
-    struct dialog dialog;
-    struct dialog_actions actions;
-    int64_t now_ms;
-};
-
-static void step(struct rig *r, struct dialog_event e)
-{
-    e.now_ms = e.active_ms = r->now_ms;
-    dialog_step(&r->dialog, &e, &r->actions);
-}
-
-static const struct dialog_action *find(const struct rig *r, enum dialog_action_kind kind)
-{
-    for (unsigned i = 0; i < r->actions.count; i++) {
-        if (r->actions.action[i].kind == kind) {
-            return &r->actions.action[i];
-        }
-    }
-    return NULL;
-}
 
 static bool asks(const struct rig *r, enum question_kind kind)
 {
@@ -57,9 +32,7 @@ static void begin(struct rig *r, enum class_action action, unsigned concurrent)
     }
     r->conf.timeouts = (struct conf_timeouts){30000,  300000, 300000, 300000,  120000, 180000,
                                               600000, 600000, 30000,  3600000, 3000};
-    r->setup = (struct dialog_setup){
-        .conf = &r->conf, .class = &r->class, .subscriber = "10.20.0.7", .case_id = "7M2K9XW4QA"};
-    dialog_init(&r->dialog, &r->setup);
+    rig_start(r);
     step(r, (struct dialog_event){.kind = DIALOG_START});
 }
 

@@ -5,36 +5,7 @@
 
 #include <cmocka.h>
 
-#include "core/dialog.h"
-
-struct rig {
-    struct conf conf;
-    struct conf_class class;
-    struct dialog_setup setup;
-    struct dialog dialog;
-    struct dialog_actions actions;
-    int64_t now_ms, active_ms;
-    uint64_t bytes_up;
-    size_t left; /* of the record that is held */
-};
-
-static void step(struct rig *r, struct dialog_event e)
-{
-    e.now_ms = r->now_ms;
-    e.active_ms = r->active_ms;
-    e.bytes_up = r->bytes_up;
-    dialog_step(&r->dialog, &e, &r->actions);
-}
-
-static const struct dialog_action *find(const struct rig *r, enum dialog_action_kind kind)
-{
-    for (unsigned i = 0; i < r->actions.count; i++) {
-        if (r->actions.action[i].kind == kind) {
-            return &r->actions.action[i];
-        }
-    }
-    return NULL;
-}
+#include "unit/dialog_rig.h"
 
 static const struct dialog_action *must_find(const struct rig *r, enum dialog_action_kind kind)
 {
@@ -55,9 +26,7 @@ static void begin(struct rig *r, const char *bytes)
     r->class.limit[LIMIT_MESSAGES].windows = 1;
     r->conf.timeouts = (struct conf_timeouts){30000,  300000, 300000, 300000,  120000, 180000,
                                               600000, 600000, 30000,  3600000, 3000};
-    r->setup = (struct dialog_setup){
-        .conf = &r->conf, .class = &r->class, .subscriber = "10.20.0.7", .case_id = "7M2K9XW4QA"};
-    dialog_init(&r->dialog, &r->setup);
+    rig_start(r);
     step(r, (struct dialog_event){.kind = DIALOG_START});
     step(r, (struct dialog_event){.kind = DIALOG_CONNECTED});
     step(r, (struct dialog_event){.kind = DIALOG_ANSWER, .answer = {.state = METER_WITHIN}});

@@ -7,9 +7,9 @@
 
 #include <string.h>
 
-#include "core/dialog.h"
 #include "core/proxy_v2.h"
 #include "core/submission.h"
+#include "unit/dialog_rig.h"
 
 static struct endpoint endpoint_at(const char *text)
 {
@@ -93,32 +93,20 @@ static void test_proxy_header(void **state)
     assert_memory_equal(out, v6, sizeof v6);
 }
 
-struct talk {
-    struct conf conf;
-    struct conf_class class;
-    struct dialog_setup setup;
-    struct dialog dialog;
-    struct dialog_actions actions;
-    int64_t now_ms;
-};
-
-static void begin(struct talk *t, enum class_action action, bool enforce)
+static void begin(struct rig *t, enum class_action action, bool enforce)
 {
-    *t = (struct talk){
+    *t = (struct rig){
         .conf = {.timeouts = {.connect_ms = 30000, .submission_ms = 3000, .opaque_ms = 600000}},
         .class = {.name = "c", .action = action, .over = OVER_SUBMIT, .enforce = enforce},
         .now_ms = 1000};
     t->class.limit[LIMIT_SESSIONS] = (struct limit){1, {{3, 3600000000}}};
-    t->setup = (struct dialog_setup){
-        .conf = &t->conf, .class = &t->class, .subscriber = "10.20.0.7", .case_id = "CASE000000"};
-    dialog_init(&t->dialog, &t->setup);
+    rig_start(t);
 }
 
 /* `kinds` ends with -1 and is all that the dialog has to do. */
-static void expect(struct talk *t, struct dialog_event event, const int *kinds)
+static void expect(struct rig *t, struct dialog_event event, const int *kinds)
 {
-    event.now_ms = event.active_ms = t->now_ms;
-    dialog_step(&t->dialog, &event, &t->actions);
+    step(t, event);
     for (unsigned i = 0; i < t->actions.count; i++) {
         assert_int_equal((int)t->actions.action[i].kind, kinds[i]);
     }
@@ -140,7 +128,7 @@ static const struct answer over = {
 static void test_over_waits_for_the_answer(void **state)
 {
     (void)state;
-    static struct talk t;
+    static struct rig t;
     begin(&t, ACTION_METER, true);
     EXPECT(&t, EVENT(.kind = DIALOG_START), DIALOG_ASK);
     t.now_ms += 40;
@@ -165,7 +153,7 @@ static void test_over_waits_for_the_answer(void **state)
 static void test_shadow_bridges_nobody(void **state)
 {
     (void)state;
-    static struct talk t;
+    static struct rig t;
     begin(&t, ACTION_METER, false);
     EXPECT(&t, EVENT(.kind = DIALOG_START), DIALOG_CONNECT, DIALOG_ASK);
     EXPECT(&t, EVENT(.kind = DIALOG_ANSWER, .answer = over), DIALOG_RECORD);
@@ -179,7 +167,7 @@ static void test_shadow_bridges_nobody(void **state)
 static void test_nobody_answers(void **state)
 {
     (void)state;
-    static struct talk t;
+    static struct rig t;
     begin(&t, ACTION_SUBMIT, true);
     EXPECT(&t, EVENT(.kind = DIALOG_START), DIALOG_CONNECT);
     assert_int_equal(t.actions.action[0].target, TARGET_SUBMISSION);
