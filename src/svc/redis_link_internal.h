@@ -33,6 +33,7 @@ struct redis_link {
     bool moving;
     struct conf_redis_place move_to;
     bool reloading;           /* the functions, which Redis has lost */
+    bool outdated;            /* ... but has those of a newer program, which was told */
     char fault[REDIS_REASON]; /* found while replies were handled: give the connection up */
     char told[REDIS_REASON];  /* the last reason logged; each is said once */
 };

@@ -1,5 +1,12 @@
 #!lua name=gate25site
 
+-- As gate25_version in functions.lua of src/svc.
+local LIBRARY_VERSION = 1
+redis.register_function{
+    function_name = 'gate25site_version',
+    callback = function() return LIBRARY_VERSION end,
+    flags = { 'no-writes' } }
+
 -- What the sign-up site must do in one step. Each call touches the keys of one slot.
 
 -- One's own release from quarantine: counted, and the standing's hash removed, if it still is the

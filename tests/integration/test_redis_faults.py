@@ -131,7 +131,10 @@ def test_out_of_memory_and_connected_anew(lab, redis, started):
 
     def break_it():
         redis.cli("config", "set", "maxmemory", "1")
+        redis.cli("function", "flush")
         redis.cli("client", "kill", "type", "normal", "skipme", "yes")
+        wait_for(lambda: gate.text().count("cannot be used: OOM") >= len(gate.workers()), PATIENCE_S,
+                 "each worker to find that it cannot load them")
         wait_store(gate, up=False)
 
     check_away_and_back(lab, redis, gate, "local", break_it, lambda: redis.cli("config", "set", "maxmemory", "0"))
