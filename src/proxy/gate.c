@@ -71,6 +71,9 @@ static void on_redis(void *context, bool up)
     if (g->meter) {
         meter_forget(g->meter);
     }
+    if (g->journal) {
+        journal_forget(g->journal);
+    }
 }
 
 static void find_own_addresses(struct gate *g)
@@ -96,7 +99,7 @@ static int open_services(struct gate *g, int spf)
     }
     g->meter = meter_new(g->base, g->redis, on_answer, g);
     g->registry = registry_new(g->base, g->conf, g->worker == 0);
-    g->journal = journal_new(g->conf, g->redis, g->metrics);
+    g->journal = journal_new(g->base, g->conf, g->redis, g->metrics);
     g->spf = spf_new(g->base, spf, on_spf, g);
     g->tally = tally_new(g->base, g->redis, g->conf->redis.deadline_ms);
     return g->meter && g->registry && g->journal && g->spf && g->tally ? 0 : -1;
@@ -174,6 +177,8 @@ void gate_last_words(struct gate *g)
 {
     tally_write(g->tally);
     meter_last_words(g->meter);
+    journal_flush(g->journal);
+    redis_send(g->redis);
 }
 
 uint64_t gate_case(struct gate *g)

@@ -1,29 +1,32 @@
 #include "svc/journal.h"
 
 #include <errno.h>
+#include <event2/event_struct.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <stdio.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/log.h"
-#include "core/store_keys.h"
 #include "net/clock.h"
 #include "svc/conf_file.h"
+#include "svc/journal_stream.h"
 
 #define OPEN_EVERY_MS  1000
-#define STREAM_LINES   "1000"
 #define COMPLAIN_EVERY 60000 /* ms */
 
 struct journal {
     struct conf *conf;
-    struct redis *redis;
     struct metrics *metrics;
-    int fd;    /* -1: no file, or it cannot be opened */
-    bool torn; /* the file ends within a line */
+    struct journal_stream *stream; /* NULL: there is no Redis */
+    int fd;                        /* -1: no file, or it cannot be opened */
+    size_t at_once;   /* bytes that one write puts there undivided, whoever else writes */
+    bool torn;        /* the file ends within a line */
+    struct buf lines; /* for the file */
+    struct event due;
     int64_t open_again_ms;
     int64_t complain_again_ms;
 };
@@ -39,6 +42,8 @@ static void complain(struct journal *j, const char *why)
     log_error("journal %s: %s; lines are lost", j->conf->journal_file, why);
 }
 
+/* --- the file --- */
+
 static void close_file(struct journal *j)
 {
     if (j->fd >= 0) {
@@ -51,6 +56,7 @@ static void close_file(struct journal *j)
 static void open_file(struct journal *j)
 {
     int64_t now = clock_monotonic_ms();
+    struct stat status;
 
     if (now < j->open_again_ms) {
         return;
@@ -64,73 +70,126 @@ static void open_file(struct journal *j)
         complain(j, strerror(errno));
         return;
     }
-    j->torn = j->torn && lseek(j->fd, 0, SEEK_END) > 0; /* it may be the same file again */
+    bool file = fstat(j->fd, &status) == 0 && S_ISREG(status.st_mode);
+    j->torn = j->torn && file; /* it may be the same file again */
+    j->at_once = file ? SIZE_MAX : PIPE_BUF;
 }
 
-/* False: dropped. */
-static bool write_file(struct journal *j, struct span line)
+/* As many whole lines from the front as may be written at once; one at least. */
+static struct span front_of(struct span lines, size_t most)
+{
+    if (lines.len <= most) {
+        return lines;
+    }
+    const char *end = memrchr(lines.at, '\n', most);
+    if (!end) {
+        end = memchr(lines.at, '\n', lines.len);
+    }
+    return (struct span){lines.at, (size_t)(end - lines.at) + 1};
+}
+
+static uint64_t count_lines(struct span lines)
+{
+    uint64_t count = 0;
+
+    for (size_t i = 0; i < lines.len; i++) {
+        count += lines.at[i] == '\n';
+    }
+    return count;
+}
+
+/* One write. */
+static ssize_t put(struct journal *j, struct span lines)
 {
     struct iovec parts[2] = {{.iov_base = (char[]){'\n'}, .iov_len = j->torn ? 1 : 0}};
-    ssize_t whole = (ssize_t)(parts[0].iov_len + line.len);
     ssize_t n;
 
-    if (j->fd < 0) {
-        open_file(j);
-    }
-    if (j->fd < 0) {
-        return false;
-    }
     /* writev() only reads; its structure has no const. */
-    memcpy(&parts[1].iov_base, &line.at, sizeof(line.at));
-    parts[1].iov_len = line.len;
+    memcpy(&parts[1].iov_base, &lines.at, sizeof(lines.at));
+    parts[1].iov_len = lines.len;
     do {
         n = writev(j->fd, parts, 2);
     } while (n < 0 && errno == EINTR);
-    if (n == whole) {
-        j->torn = false;
-        return true;
-    }
-    if (n > 0) {
-        j->torn = n > (ssize_t)parts[0].iov_len;
-    }
-    complain(j, n < 0 ? strerror(errno) : "a line was written in part (disk full?)");
-    return false;
+    return n;
 }
 
-/* The subscriber's own log; `line` is without its newline. False: dropped. */
-static bool write_stream(struct journal *j, const char *id, struct span line)
+/* Writes from the front, and says how many bytes are done with, one way or the other: of what is
+ * written in part the line that was torn is lost, those behind it are not. */
+static size_t write_some(struct journal *j, struct span lines, uint64_t *lost)
 {
-    char array[STORE_KEY], keep[24];
-    struct span key = store_key(STORE_KEY_LOG, span_of(id), array);
-    const struct span add[] = {
-        SPAN_LITERAL("XADD"),       key,
-        SPAN_LITERAL("MAXLEN"),     SPAN_LITERAL("~"),
-        SPAN_LITERAL(STREAM_LINES), SPAN_LITERAL("*"),
-        SPAN_LITERAL("line"),       line,
-    };
-    uint32_t deadline_ms = j->conf->redis.deadline_ms;
+    j->torn = j->torn && lseek(j->fd, 0, SEEK_END) != 0; /* it may be empty by now */
+    size_t prefix = j->torn ? 1 : 0;
+    struct span front = front_of(lines, j->at_once - prefix);
+    ssize_t n = put(j, front);
 
-    snprintf(keep, sizeof(keep), "%" PRIu64, j->conf->journal_keep_s);
-    const struct span expire[] = {SPAN_LITERAL("EXPIRE"), key, span_of(keep)};
-
-    return redis_call(j->redis, add, sizeof(add) / sizeof(add[0]), deadline_ms, NULL, NULL, 0) ==
-               0 &&
-           redis_call(
-               j->redis, expire, sizeof(expire) / sizeof(expire[0]), deadline_ms, NULL, NULL, 0) ==
-               0;
+    if (n <= 0) {
+        complain(j, n < 0 ? strerror(errno) : "nothing was written");
+        *lost += count_lines(front);
+        return front.len;
+    }
+    size_t written = (size_t)n - prefix;
+    j->torn = written > 0 && front.at[written - 1] != '\n';
+    if (!j->torn) {
+        return written;
+    }
+    complain(j, "a line was written in part (disk full?)");
+    ++*lost;
+    const char *end = memchr(front.at + written, '\n', front.len - written);
+    return (size_t)(end - front.at) + 1;
 }
 
-struct journal *journal_new(struct conf *conf, struct redis *redis, struct metrics *metrics)
+static void flush_file(struct journal *j)
+{
+    struct span lines = buf_span(&j->lines);
+    uint64_t lost = 0;
+
+    event_del(&j->due);
+    if (lines.len > 0 && j->fd < 0) {
+        open_file(j);
+    }
+    if (j->fd < 0) {
+        lost = count_lines(lines);
+        lines.len = 0;
+    }
+    while (lines.len > 0) {
+        lines = span_skip(lines, write_some(j, lines, &lost));
+    }
+    buf_clear(&j->lines);
+    metrics_add(j->metrics, METRIC_JOURNAL_DROPPED, (int64_t)lost);
+}
+
+static void on_due(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    flush_file(context);
+}
+
+/* --- outside --- */
+
+void journal_flush(struct journal *j)
+{
+    flush_file(j);
+    if (j->stream) {
+        journal_stream_flush(j->stream);
+    }
+}
+
+struct journal *journal_new(
+    struct event_base *base, struct conf *conf, struct redis *redis, struct metrics *metrics)
 {
     struct journal *j = calloc(1, sizeof(*j));
 
     if (!j) {
         return NULL;
     }
+    if (redis && !(j->stream = journal_stream_new(base, conf, redis, metrics))) {
+        free(j);
+        return NULL;
+    }
     j->conf = conf_hold(conf);
-    j->redis = redis;
     j->metrics = metrics;
     j->fd = -1;
+    event_assign(&j->due, base, -1, 0, on_due, j);
     if (conf->journal_file) {
         open_file(j);
     }
@@ -142,36 +201,58 @@ void journal_free(struct journal *j)
     if (!j) {
         return;
     }
+    journal_flush(j);
+    journal_stream_free(j->stream);
     close_file(j);
     conf_release(j->conf);
     free(j);
 }
 
+/* `first`: nothing waited before this line. */
+static void gather(struct journal *j, bool first)
+{
+    static const struct timeval later = {.tv_usec = JOURNAL_WAIT_MS * 1000};
+
+    if (!j->conf->journal_file) {
+        buf_clear(&j->lines);
+    } else if (
+        buf_len(&j->lines) >= JOURNAL_WAIT_MOST || (first && event_add(&j->due, &later) < 0)) {
+        flush_file(j);
+    }
+}
+
 void journal_write(struct journal *j, const struct journal_line *line)
 {
-    char *text = journal_format(j->conf, line);
-    struct span whole;
+    size_t before = buf_len(&j->lines);
 
     metrics_add(j->metrics, METRIC_JOURNAL_LINES, 1);
-    if (!text) {
+    if (journal_format(j->conf, line, &j->lines) != 0) {
         metrics_add(j->metrics, METRIC_JOURNAL_DROPPED, 1);
         return;
     }
-    whole = span_of(text);
-    if (j->conf->journal_file && !write_file(j, whole)) {
-        metrics_add(j->metrics, METRIC_JOURNAL_DROPPED, 1);
+    struct span text = span_skip(buf_span(&j->lines), before);
+    text.len--; /* its newline */
+    if (j->stream && line->id) {
+        journal_stream_write(j->stream, line, text);
     }
-    if (j->redis && line->id &&
-        !write_stream(j, line->id, (struct span){whole.at, whole.len - 1})) {
-        metrics_add(j->metrics, METRIC_JOURNAL_DROPPED, 1);
+    gather(j, before == 0);
+}
+
+void journal_forget(struct journal *j)
+{
+    if (j->stream) {
+        journal_stream_forget(j->stream);
     }
-    free(text);
 }
 
 void journal_reopen(struct journal *j, struct conf *conf)
 {
     struct conf *old = j->conf;
 
+    flush_file(j);
+    if (j->stream) {
+        journal_stream_use(j->stream, conf);
+    }
     close_file(j);
     j->conf = conf_hold(conf);
     conf_release(old);

@@ -1,220 +1,301 @@
 #include "svc/journal.h"
 
-#include <jansson.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-/* Room for "\xNN" in place of each byte. */
-#define ESCAPED 4
+#include "base/json_line.h"
+#include "svc/journal_repeats.h"
 
-struct object {
-    json_t *json;
-    bool failed; /* out of memory somewhere */
-};
+/* The keys, numbers, addresses and words of a line: all that is not a text from outside. */
+#define FIXED     2048
+#define TIME_TEXT (NUMBER_DIGITS + sizeof("-00-00T00:00:00.000Z"))
 
-static void put(struct object *o, const char *key, json_t *value)
+/* --- time --- */
+
+static bool is_leap(unsigned year)
 {
-    if (json_object_set_new(o->json, key, value) != 0) {
-        o->failed = true;
-    }
+    return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
 }
 
-/* Bytes of the character at `s` that is fit to print and no backslash; 0: escape the first byte. */
-static size_t printable(struct span s)
+/* Days from the beginning of 1970 to that of `year`. */
+static uint64_t days_before(unsigned year)
 {
-    /* RFC 3629 section 4: the first byte tells the length, and the range of the second byte. */
-    static const struct {
-        uint8_t first, last, length, second_from, second_to;
-    } rows[] = {
-        {0x20, 0x5b, 1, 0, 0},       {0x5d, 0x7e, 1, 0, 0},
-        {0xc2, 0xc2, 2, 0xa0, 0xbf}, /* U+0080 to U+009F are controls */
-        {0xc3, 0xdf, 2, 0x80, 0xbf}, {0xe0, 0xe0, 3, 0xa0, 0xbf},
-        {0xe1, 0xec, 3, 0x80, 0xbf}, {0xed, 0xed, 3, 0x80, 0x9f},
-        {0xee, 0xef, 3, 0x80, 0xbf}, {0xf0, 0xf0, 4, 0x90, 0xbf},
-        {0xf1, 0xf3, 4, 0x80, 0xbf}, {0xf4, 0xf4, 4, 0x80, 0x8f},
+    unsigned whole = year - 1; /* years of the era that have ended */
+    unsigned leap_days_to_1970 = 1969 / 4 - 1969 / 100 + 1969 / 400;
+
+    return 365ull * (year - 1970) + (whole / 4 - whole / 100 + whole / 400) - leap_days_to_1970;
+}
+
+static unsigned year_of(uint64_t days)
+{
+    unsigned year = 1970 + (unsigned)(days / 366);
+
+    while (days_before(year + 1) <= days) {
+        year++;
+    }
+    return year;
+}
+
+/* The month, from 1, of day `*day` of the year, which becomes the day of the month, from 1. */
+static unsigned month_of(unsigned year, unsigned *day)
+{
+    static const uint8_t lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    unsigned month = 0;
+
+    for (;; month++) {
+        unsigned length = lengths[month] + (month == 1 && is_leap(year));
+        if (*day < length) {
+            break;
+        }
+        *day -= length;
+    }
+    ++*day;
+    return month + 1;
+}
+
+/* `n` with leading zeros. Returns what is behind it. */
+static char *write_padded(char *to, unsigned n, unsigned width)
+{
+    for (unsigned i = width; i > 0; n /= 10) {
+        to[--i] = (char)('0' + n % 10);
+    }
+    return to + width;
+}
+
+/* As RFC 3339 has it, in UTC, with milliseconds. What is before 1970 is taken for 1970. The C
+ * library's way asks for the time zone each time. */
+static struct span write_time(int64_t unix_ms, char out[TIME_TEXT])
+{
+    uint64_t ms = unix_ms > 0 ? (uint64_t)unix_ms : 0;
+    uint64_t days = ms / 86400000;
+    unsigned rest = (unsigned)(ms % 86400000);
+    unsigned year = year_of(days);
+    unsigned day = (unsigned)(days - days_before(year));
+    unsigned month = month_of(year, &day);
+    const struct {
+        char before;
+        unsigned n, width;
+    } parts[] = {
+        {'-', month, 2},
+        {'-', day, 2},
+        {'T', rest / 3600000, 2},
+        {':', rest / 60000 % 60, 2},
+        {':', rest / 1000 % 60, 2},
+        {'.', rest % 1000, 3},
     };
-    const uint8_t *at = (const uint8_t *)s.at;
+    char *at = out + number_write(year, out);
 
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        if (at[0] < rows[i].first || at[0] > rows[i].last) {
-            continue;
-        }
-        if (rows[i].length > s.len ||
-            (rows[i].length > 1 && (at[1] < rows[i].second_from || at[1] > rows[i].second_to))) {
-            return 0;
-        }
-        for (size_t k = 2; k < rows[i].length; k++) {
-            if ((at[k] & 0xc0) != 0x80) {
-                return 0;
-            }
-        }
-        return rows[i].length;
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        *at++ = parts[i].before;
+        at = write_padded(at, parts[i].n, parts[i].width);
     }
-    return 0;
+    *at++ = 'Z';
+    return (struct span){out, (size_t)(at - out)};
 }
 
-static json_t *escaped(struct span s)
+/* --- fields --- */
+
+static void put_time(struct json_line *l, struct span key, int64_t unix_ms)
 {
-    char *array = malloc(s.len * ESCAPED + 1);
-    struct text text;
-    json_t *value;
-    size_t n;
+    char text[TIME_TEXT];
 
-    if (!array) {
-        return NULL;
-    }
-    text_init(&text, array, s.len * ESCAPED + 1);
-    for (; s.len > 0; s = span_skip(s, n)) {
-        n = printable(s);
-        if (n > 0) {
-            text_add(&text, (struct span){s.at, n});
-            continue;
-        }
-        text_addf(&text, "\\x%02X", (unsigned)(uint8_t)s.at[0]);
-        n = 1;
-    }
-    value = json_stringn(array, text.len);
-    free(array);
-    return value;
+    json_line_plain(l, key, write_time(unix_ms, text));
 }
 
-/* NULL becomes null. */
-static json_t *string(const char *s)
-{
-    return s ? escaped(span_of(s)) : json_null();
-}
-
-static json_t *endpoint(const struct endpoint *e)
+static void put_endpoint(struct json_line *l, struct span key, const struct endpoint *e)
 {
     char text[ENDPOINT_TEXT];
 
     if (e->addr.family == ADDR_NONE) {
-        return json_null();
+        json_line_null(l, key);
+        return;
     }
     endpoint_format(e, text);
-    return json_string(text);
+    json_line_plain(l, key, span_of(text));
 }
 
-static json_t *timestamp(int64_t ms)
-{
-    time_t seconds = (time_t)(ms / 1000);
-    char text[64];
-    struct tm tm;
-    size_t n;
-
-    if (!gmtime_r(&seconds, &tm)) {
-        return json_null();
-    }
-    n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(text + n, sizeof(text) - n, ".%03uZ", (unsigned)(ms % 1000));
-    return json_string(text);
-}
-
-static json_t *path(const struct conf *conf, const char *mailbox)
+static void put_path(
+    struct json_line *l, struct span key, const struct conf *conf, const char *mailbox)
 {
     const char *at;
 
     if (conf->envelope == ENVELOPE_NONE) {
-        return json_null();
+        json_line_null(l, key);
+        return;
     }
     if (conf->envelope == ENVELOPE_FULL) {
-        return string(mailbox);
+        json_line_string(l, key, mailbox);
+        return;
     }
     at = strrchr(mailbox, '@');
-    return string(at ? at + 1 : "");
+    json_line_string(l, key, at ? at + 1 : "");
 }
 
-static json_t *rule(const struct journal_line *line)
+static void put_number_if(struct json_line *l, struct span key, bool there, uint64_t n)
+{
+    if (there) {
+        json_line_number(l, key, n);
+    } else {
+        json_line_null(l, key);
+    }
+}
+
+static void put_rule(struct json_line *l, struct span key, const struct journal_line *line)
 {
     char array[128];
     struct text text;
 
     if (line->verdict.rule == RULE_NONE) {
-        return json_null();
+        json_line_null(l, key);
+        return;
     }
     text_init(&text, array, sizeof(array));
     verdict_rule_text(&line->verdict, line->class, &text);
-    return json_string(array);
+    json_line_plain(l, key, text_span(&text));
 }
 
-static void put_verdict(struct object *o, const struct journal_line *line)
+static void put_verdict(struct json_line *l, const struct journal_line *line)
 {
     const struct verdict *v = &line->verdict;
+    enum verdict_action action = v->shadow ? v->would : v->action;
 
-    put(o, "class", line->class ? json_string(line->class->name) : json_null());
-    put(o, "verdict", json_string(verdict_action_name(v->shadow ? v->would : v->action)));
-    put(o, "rule", rule(line));
-    put(o, "retry_after_s", v->retry_after_s > 0 ? json_integer(v->retry_after_s) : json_null());
+    json_line_string(l, JSON_KEY("class"), line->class ? line->class->name : NULL);
+    json_line_plain(l, JSON_KEY("verdict"), span_of(verdict_action_name(action)));
+    put_rule(l, JSON_KEY("rule"), line);
+    put_number_if(l, JSON_KEY("retry_after_s"), v->retry_after_s > 0, v->retry_after_s);
 }
 
-static void put_turns(struct object *o, const struct turns *t)
+static void put_turns(struct json_line *l, const struct turns *t)
 {
-    put(o, "turns", t ? json_integer(t->count) : json_null());
-    put(o, "messages_least", t ? json_integer(t->least) : json_null());
-    put(o, "messages_most", t ? json_integer(turns_most(t)) : json_null());
+    put_number_if(l, JSON_KEY("turns"), t, t ? t->count : 0);
+    put_number_if(l, JSON_KEY("messages_least"), t, t ? t->least : 0);
+    put_number_if(l, JSON_KEY("messages_most"), t, t ? turns_most(t) : 0);
 }
 
-static void put_dialog(struct object *o, const struct conf *conf, const struct journal_line *line)
+static void put_dialog(
+    struct json_line *l, const struct conf *conf, const struct journal_line *line)
 {
     static const struct dialog_record nothing;
     const struct dialog_record *d = line->dialog ? line->dialog : &nothing;
 
-    put(o, "helo", string(line->helo && line->helo[0] ? line->helo : NULL));
-    put(o, "from", line->dialog ? path(conf, line->from ? line->from : "") : json_null());
-    put(o, "messages", json_integer(d->messages));
-    put(o, "recipients", json_integer(d->recipients));
-    put(o, "bytes_up", json_integer((json_int_t)line->bytes_up));
-    put(o, "bytes_down", json_integer((json_int_t)line->bytes_down));
-    put(o, "tls", json_boolean(d->tls));
-    put_turns(o, line->turns);
-    put(o, "duration_ms", json_integer(line->duration_ms));
-    put(o, "spf", string(spf_result_name(d->spf)));
-    put(o, "spf_helo", string(spf_result_name(d->spf_helo)));
-    put(o, "node", string(conf->node));
-    if (line->event == JOURNAL_REFUSAL && line->to && line->to[0] && conf->envelope != ENVELOPE_NONE) {
-        put(o, "to", path(conf, line->to));
+    json_line_string(l, JSON_KEY("helo"), line->helo && line->helo[0] ? line->helo : NULL);
+    if (line->dialog) {
+        put_path(l, JSON_KEY("from"), conf, line->from ? line->from : "");
+    } else {
+        json_line_null(l, JSON_KEY("from"));
+    }
+    json_line_number(l, JSON_KEY("messages"), d->messages);
+    json_line_number(l, JSON_KEY("recipients"), d->recipients);
+    json_line_number(l, JSON_KEY("bytes_up"), line->bytes_up);
+    json_line_number(l, JSON_KEY("bytes_down"), line->bytes_down);
+    json_line_bool(l, JSON_KEY("tls"), d->tls);
+    put_turns(l, line->turns);
+    json_line_number(l, JSON_KEY("duration_ms"), (uint64_t)line->duration_ms);
+    json_line_string(l, JSON_KEY("spf"), spf_result_name(d->spf));
+    json_line_string(l, JSON_KEY("spf_helo"), spf_result_name(d->spf_helo));
+    json_line_string(l, JSON_KEY("node"), conf->node);
+    if (line->event == JOURNAL_REFUSAL && line->to && line->to[0] &&
+        conf->envelope != ENVELOPE_NONE) {
+        put_path(l, JSON_KEY("to"), conf, line->to);
     }
     if (line->verdict.cost > 1) {
-        put(o, "cost", json_integer(line->verdict.cost));
+        json_line_number(l, JSON_KEY("cost"), line->verdict.cost);
     }
 }
 
-static char *dump(const json_t *json)
+static void put_line(struct json_line *l, const struct conf *conf, const struct journal_line *line)
 {
-    char *text = json_dumps(json, JSON_COMPACT);
-    char *line = NULL;
+    bool refusal = line->event == JOURNAL_REFUSAL;
 
-    if (text && asprintf(&line, "%s\n", text) < 0) {
-        line = NULL;
-    }
-    free(text);
-    return line;
-}
-
-char *journal_format(const struct conf *conf, const struct journal_line *line)
-{
-    struct object o = {.json = json_object()};
-    char *text = NULL;
-
-    put(&o, "time", timestamp(line->time_ms));
-    put(&o, "event", json_string(line->event == JOURNAL_REFUSAL ? "refusal" : "session"));
-    put(&o, "case", string(line->case_id));
-    put(&o, "id", string(line->id));
-    put(&o, "client", endpoint(&line->client));
-    put(&o, "server", endpoint(&line->server));
-    put_verdict(&o, line);
-    put_dialog(&o, conf, line);
+    put_time(l, JSON_KEY("time"), line->time_ms);
+    json_line_plain(
+        l, JSON_KEY("event"), refusal ? SPAN_LITERAL("refusal") : SPAN_LITERAL("session"));
+    json_line_string(l, JSON_KEY("case"), line->case_id);
+    json_line_string(l, JSON_KEY("id"), line->id);
+    put_endpoint(l, JSON_KEY("client"), &line->client);
+    put_endpoint(l, JSON_KEY("server"), &line->server);
+    put_verdict(l, line);
+    put_dialog(l, conf, line);
     if (line->detail) {
-        put(&o, "detail", string(line->detail));
+        json_line_string(l, JSON_KEY("detail"), line->detail);
     }
     if (line->verdict.shadow) {
-        put(&o, "shadow", json_true());
+        json_line_bool(l, JSON_KEY("shadow"), true);
     }
-    if (!o.failed) {
-        text = dump(o.json);
+    json_line_end(l);
+}
+
+/* --- outside --- */
+
+/* More than a line can be. */
+static size_t most_of(const struct conf *conf, const struct journal_line *line)
+{
+    const char *const texts[] = {
+        line->case_id, line->id,   line->detail, line->class ? line->class->name : NULL,
+        line->helo,    line->from, line->to,     conf->node,
+    };
+    size_t most = FIXED;
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        most += texts[i] ? JSON_LINE_GROWTH * strlen(texts[i]) : 0;
     }
-    json_decref(o.json);
-    return text;
+    return most;
+}
+
+int journal_format(const struct conf *conf, const struct journal_line *line, struct buf *out)
+{
+    size_t most = most_of(conf, line);
+    char *array = buf_reserve(out, most);
+    struct json_line l;
+    struct text text;
+
+    if (!array) {
+        return -1;
+    }
+    text_init(&text, array, most);
+    json_line_begin(&l, &text);
+    put_line(&l, conf, line);
+    if (text.cut) {
+        return -1;
+    }
+    buf_grow(out, text.len);
+    return 0;
+}
+
+/* Where there is but one it is the line's own. */
+static void put_servers(struct json_line *l, const struct journal_repeat *repeat)
+{
+    char text[ENDPOINT_TEXT];
+
+    if (repeat->server_count < 2) {
+        return;
+    }
+    json_line_list(l, JSON_KEY("servers"));
+    for (size_t i = 0; i < repeat->server_count; i++) {
+        endpoint_format(&repeat->servers[i], text);
+        json_line_item(l, text);
+    }
+    json_line_list_end(l);
+}
+
+struct span journal_format_repeat(const struct journal_repeat *repeat, char out[JOURNAL_ENTRY])
+{
+    char since[TIME_TEXT];
+    struct json_line l;
+    struct text text;
+
+    if (repeat->times == 1) {
+        return repeat->line;
+    }
+    text_init(&text, out, JOURNAL_ENTRY);
+    json_line_go_on(&l, &text, repeat->line);
+    json_line_number(&l, JSON_KEY("times"), repeat->times);
+    json_line_plain(&l, JSON_KEY("since"), write_time(repeat->since_ms, since));
+    json_line_list(&l, JSON_KEY("cases"));
+    for (size_t i = 0; i < repeat->case_count; i++) {
+        json_line_item(&l, repeat->cases[i]);
+    }
+    json_line_list_end(&l);
+    put_servers(&l, repeat);
+    json_line_end(&l);
+    return (struct span){text.at, text.len - 1}; /* without its newline */
 }

@@ -217,6 +217,8 @@ def test_what_comes_from_the_wire_is_escaped(lab, gate, sink):
     escaped = r"\x1B[2J\x07\x9B31m\x5C\xFF\x7F"
     assert entry["helo"] == f"pc{escaped}"
     running.wait_journal(event="session")
+    # The file has the lines; Redis has them soon.
+    wait_for(lambda: len(running.ctl("log", "10.20.83.3", "--json", check=False).stdout.splitlines()) == 2)
     for arguments in (["log", "10.20.83.3"], ["log", "10.20.83.3", "--json"]):
         said = running.ctl(*arguments).stdout
         assert "pc" in said

@@ -1,5 +1,6 @@
 """How the daemon starts, stops and reads its configuration anew."""
 
+import json
 import os
 import signal
 
@@ -69,6 +70,20 @@ def test_sigterm_lets_transactions_finish(lab, gate, sink):
     assert running.process.wait(10) == 0
     assert len(server.messages()) == 2
     assert len(running.journal(event="session")) == 3
+
+
+def test_the_last_line_is_not_lost(lab, gate, redis, sink):
+    """What waits for company, for the file or for Redis, leaves before the worker ends."""
+    sink()
+    running = gate(FREE)
+    with Client(lab, "10.20.50.8").greet() as client:
+        running.signal(signal.SIGTERM)
+        assert client.reply().startswith("421 4.3.2 ")
+        assert client.ended()
+    assert running.process.wait(10) == 0
+    line, = running.journal(event="session", rule="shutdown")
+    kept = redis.cli("xrange", "g25:log:{10.20.50.8}", "-", "+")
+    assert [json.loads(fields["line"]) for _, fields in kept] == [line]
 
 
 def test_a_second_sigterm_ends_at_once(lab, gate, sink):

@@ -123,6 +123,7 @@ def test_out_of_memory(lab, redis, started, when_down):
     check_away_and_back(lab, redis, gate, when_down, lambda: redis.cli("config", "set", "maxmemory", "1"),
                         lambda: redis.cli("config", "set", "maxmemory", "0"))
     assert "OOM command not allowed" in gate.text()
+    assert gate.ctl_json("status")["counters"]["journal_dropped_total"] > 0, "lines of the streams"
 
 
 def test_out_of_memory_and_connected_anew(lab, redis, started):

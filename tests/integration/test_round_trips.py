@@ -1,7 +1,9 @@
 """How seldom Redis has to be asked, counted by the Redis server itself."""
 
 import contextlib
+import json
 import re
+import signal
 import threading
 import time
 
@@ -59,6 +61,23 @@ def case_of(reply):
     return re.search(r"\(case (\w{10})\)", reply)[1]
 
 
+def kept(running, source):
+    """The subscriber's stream, oldest first."""
+    return [json.loads(line) for line in running.ctl("log", source, "--json", "-n", "1000").stdout.splitlines()]
+
+
+def gathered(running, source):
+    """The same: event, lines and cases of each entry."""
+    return [(entry["event"], entry.get("times", 1), entry.get("cases", [entry["case"]]))
+            for entry in kept(running, source)]
+
+
+def told(running, source):
+    """Of how many refusals and sessions the stream tells."""
+    entries = gathered(running, source)
+    return tuple(sum(times for kind, times, _ in entries if kind == event) for event in ("refusal", "session"))
+
+
 def tally(redis, kind, name):
     return sum(int(redis.cli("zscore", key, name) or 0) for key in redis.cli("keys", f"g25:tally:*:{kind}"))
 
@@ -67,31 +86,139 @@ def tally(redis, kind, name):
 
 
 def test_denied_sessions(lab, gate, redis, sink):
-    """Every one is told limit, time and a case of its own, is in journal and tally; and Redis is not asked."""
-    sink()
+    """Every one is told limit, time and a case of its own, is in journal and tally; neither Redis nor a server
+    is asked."""
+    server = sink()
     running = gate({**ONE, "class ordinary": {"sessions": ["3/1h"], "spread": ["50/1d"], "bytes": ["1M/1h"],
                                               "messages": ["100/1d"], "concurrent": 20}})
     source = "10.20.86.1"
     replies = [first_reply(lab, source) for _ in range(4)]
     assert [reply[:4] for reply in replies] == ["220 "] * 3 + ["421 "]
     wait_for(lambda: redis.cli("zcard", f"g25:open:{{{source}}}") == 0, 30, "those who passed have left")
+    wait_for(lambda: len(server.events("close")) == len(server.events("connect")), 30, "the server has seen them all")
+    before = len(server.events("connect"))
     with Watch(redis) as watch:
         denied = [first_reply(lab, source) for _ in range(20)]
         assert first_reply(lab, "10.20.86.2").startswith("220 "), "somebody else is asked for, and passes"
         wait_for(lambda: len(watch.decisions()) == 2, 30, "his token, and his leave")
         running.wait_journal(21, event="refusal", id=source)
         assert watch.decisions() == ["gate25_take", "gate25_leave"]
+    assert {event["peer"] for event in server.events("connect")[before:]} == {"10.20.86.2"}
     assert all("has reached its limit of 3 sessions in 1 hour; retry in" in reply for reply in denied)
     times = [retry_of(reply) for reply in (replies[3], *denied)]
     assert times == sorted(times, reverse=True) and 1000 < times[-1] <= times[0] <= 1200
     cases = {case_of(reply) for reply in denied}
     assert len(cases) == 20
-    lines = running.journal(event="refusal", id=source)
+    # Workers write their lines when each of them has some.
+    lines = sorted(running.journal(event="refusal", id=source), key=lambda line: line["time"])
     assert cases < {line["case"] for line in lines} and {line["rule"] for line in lines} == {"sessions:3/1h"}
     assert [line["retry_after_s"] for line in lines] == times
     wait_for(lambda: tally(redis, "deferrals", source) == 21, 30, "the tally has each")
     assert running.ctl_json("status")["counters"]["denials_remembered_total"] == 20
     assert redis.cli("zcard", f"g25:open:{{{source}}}") == 0, "nobody who was turned away holds a slot"
+
+
+def test_a_flood_of_denied_sessions(lab, gate, redis, sink):
+    """Hardly costs Redis anything: what repeats takes an entry a second, which names 64 cases; the file has all."""
+    sink()
+    running = gate({**ONE, "class ordinary": {"sessions": ["1/1h"]}})
+    source, flood = "10.20.86.10", 300
+    for code in ("220 ", "421 "):
+        assert first_reply(lab, source).startswith(code)
+    running.wait_journal(2, event="session", id=source)
+    log = f"g25:log:{{{source}}}"
+    began = time.monotonic()
+    with Watch(redis) as watch:
+        cases = {case_of(first_reply(lab, source)) for _ in range(flood)}
+        running.wait_journal(flood + 2, event="session", id=source)
+        waits = time.monotonic() - began + 2
+        wait_for(lambda: told(running, source) == (flood + 1, flood + 2), 30, "the stream counts each")
+        assert watch.decisions() == []
+        entries = [words for words in watch.words if words.startswith("XADD ") and log in words]
+    assert len(cases) == flood
+    # Refusals, and ends of sessions.
+    assert len(entries) <= 2 * (1 + waits), f"{len(entries)} entries for {flood} sessions"
+    for event in ("refusal", "session"):
+        assert cases <= {line["case"] for line in running.journal(event=event, id=source)}, f"the file has each {event}"
+    times = [entry["time"] for entry in kept(running, source)]
+    assert times == sorted(times), "a stream is in order"
+    several = [entry for entry in kept(running, source) if "times" in entry]
+    assert several
+    for entry in several:
+        assert len(entry["cases"]) == len(set(entry["cases"])) == min(entry["times"], 64)
+        assert set(entry["cases"]) <= cases
+        assert entry["since"] <= entry["time"] and entry["case"] == entry["cases"][-1]
+        first = next(line for line in running.journal(event=entry["event"], case=entry["cases"][0]))
+        last = next(line for line in running.journal(event=entry["event"], case=entry["case"]))
+        assert first["time"] == entry["since"]
+        assert {**last, **{key: entry[key] for key in ("times", "since", "cases")}} == entry
+    assert "times since 20" in running.ctl("log", source).stdout
+    counters = running.ctl_json("status")["counters"]
+    assert (counters["journal_lines_total"], counters["journal_dropped_total"]) == (len(running.journal()), 0)
+
+
+def test_a_flood_of_refused_mail(lab, gate, redis, sink):
+    """The same of sessions that say EHLO, MAIL and QUIT: what they have sent pushes nothing out of its entry."""
+    sink()
+    running = gate({**ONE, "class ordinary": {"messages": ["1/1h"]}})
+    source, flood = "10.20.86.12", 200
+    send(lab, source)
+    running.wait_journal(1, event="session", id=source)
+    began = time.monotonic()
+    for _ in range(flood):
+        with Client(lab, source) as client:
+            client.greet()
+            client.expect("MAIL FROM:<me@home.example>", 450)
+            client.expect("QUIT", 221)
+    running.wait_journal(flood + 1, event="session", id=source)
+    waits = time.monotonic() - began + 2
+    wait_for(lambda: told(running, source) == (flood, flood + 1), 30, "the stream counts each")
+    entries = kept(running, source)
+    assert len(entries) <= 1 + 2 * (1 + waits), f"{len(entries)} entries for {flood} sessions"
+    several = [entry for entry in entries if "times" in entry]
+    assert {entry["event"] for entry in several} == {"refusal", "session"}
+    for entry in several:
+        line, = (line for line in running.journal(event=entry["event"], case=entry["case"]))
+        assert {**line, **{key: entry[key] for key in ("times", "since", "cases")}} == entry, "the newest's bytes"
+        assert entry["event"] == "refusal" or 0 < entry["bytes_up"] <= 1024
+    ends = [entry for entry in entries if entry["event"] == "session"]
+    assert (ends[0]["messages"], "times" in ends[0]) == (1, False), "what carried a message has an entry of its own"
+
+
+def test_a_scanner_is_shown_with_its_servers(lab, gate, redis, sink):
+    """Over its spread it asks one server after the other: an entry names them, the newest's own among them."""
+    servers = [f"198.51.100.{number}" for number in range(10, 16)]
+    sink(servers)
+    running = gate({**ONE, "class ordinary": {"spread": ["1/1h"]}})
+    source = "10.20.86.13"
+    assert first_reply(lab, source, servers[0]).startswith("220 ")
+    for server in servers[1:] * 3:
+        assert first_reply(lab, source, server).startswith("421 ")
+
+    def refusals():
+        found = [entry for entry in kept(running, source) if entry["event"] == "refusal"]
+        return sum(entry.get("times", 1) for entry in found) == 15 and found
+
+    entries = wait_for(refusals, 30, "the stream counts each")
+    several = [entry for entry in entries if "servers" in entry]
+    assert several and len(entries) < 8
+    for entry in several:
+        assert len(entry["servers"]) == len(set(entry["servers"])) > 1 and entry["server"] in entry["servers"]
+    told = {server for entry in entries for server in entry.get("servers", [entry["server"]])}
+    assert told == {f"{server}:25" for server in servers[1:]}
+    assert re.search(r"times since \S+, to \d servers", running.ctl("log", source).stdout)
+
+
+def test_what_waits_leaves_with_the_worker(lab, gate, redis, sink):
+    sink()
+    running = gate({**ONE, "class ordinary": {"sessions": ["1/1h"]}})
+    source = "10.20.86.11"
+    cases = [case_of(reply) for reply in (first_reply(lab, source) for _ in range(12)) if reply.startswith("421 ")]
+    running.signal(signal.SIGTERM)
+    assert running.process.wait(30) == 0
+    entries = [json.loads(fields["line"]) for _, fields in redis.cli("xrange", f"g25:log:{{{source}}}", "-", "+")]
+    told = [case for entry in entries if entry["event"] == "refusal" for case in entry.get("cases", [entry["case"]])]
+    assert told == cases
 
 
 def test_denied_mail_and_its_bytes(lab, gate, redis, sink):
