@@ -129,6 +129,31 @@ static void add_what_happened(struct text *out, const json_t *o)
     }
 }
 
+/* An entry may stand for several lines: the newest's case is told, and how many others there are.
+ */
+static void add_repeats(struct text *out, const json_t *o)
+{
+    size_t servers = json_array_size(json_object_get(o, "servers"));
+
+    if (integer(o, "times") > 1) {
+        text_addf(out, ", %" JSON_INTEGER_FORMAT " times", integer(o, "times"));
+        add_text(out, " since ", o, "since");
+    }
+    if (servers > 1) {
+        text_addf(out, ", to %zu servers", servers);
+    }
+}
+
+static void add_cases(struct text *out, const json_t *o)
+{
+    size_t cases = json_array_size(json_object_get(o, "cases"));
+
+    add_text(out, ", case ", o, "case");
+    if (cases > 1) {
+        text_addf(out, " and %zu other%s", cases - 1, cases == 2 ? "" : "s");
+    }
+}
+
 void ctl_log_line(struct span line, struct text *out)
 {
     json_t *o = json_loadb(line.at, line.len, 0, NULL);
@@ -141,6 +166,7 @@ void ctl_log_line(struct span line, struct text *out)
     ctl_text_escape(string(o, "time"), out);
     add_text(out, "  ", o, "event");
     add_what_happened(out, o);
+    add_repeats(out, o);
     add_text(out, "  ", o, "client");
     add_text(out, " -> ", o, "server");
     add_text(out, ", class ", o, "class");
@@ -155,6 +181,6 @@ void ctl_log_line(struct span line, struct text *out)
         add_bounds(out, o);
     }
     add_text(out, ", ", o, "detail");
-    add_text(out, ", case ", o, "case");
+    add_cases(out, o);
     json_decref(o);
 }

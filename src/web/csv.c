@@ -34,6 +34,25 @@ static int add_cell(struct buf *out, struct span s)
     return rc | add(out, SPAN_LITERAL("\""));
 }
 
+/* Of strings: joined by blanks. */
+static int add_list(struct buf *out, const json_t *list)
+{
+    struct buf joined = BUF_INIT;
+    int rc = 0;
+
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *one = json_array_get(list, i);
+
+        if (json_is_string(one)) {
+            rc |= buf_len(&joined) > 0 ? add(&joined, SPAN_LITERAL(" ")) : 0;
+            rc |= add(&joined, (struct span){json_string_value(one), json_string_length(one)});
+        }
+    }
+    rc |= add_cell(out, buf_span(&joined));
+    buf_clear(&joined);
+    return rc;
+}
+
 static int add_value(struct buf *out, const json_t *value)
 {
     char array[32];
@@ -44,6 +63,9 @@ static int add_value(struct buf *out, const json_t *value)
     }
     if (json_is_string(value)) {
         return add_cell(out, (struct span){json_string_value(value), json_string_length(value)});
+    }
+    if (json_is_array(value)) {
+        return add_list(out, value);
     }
     text_init(&t, array, sizeof(array));
     if (json_is_integer(value)) {

@@ -72,7 +72,8 @@ static void send_log(struct visit *v)
         "server",        "class",       "verdict",    "rule",   "shadow",
         "retry_after_s", "helo",        "from",       "to",     "messages",
         "recipients",    "bytes_up",    "bytes_down", "tls",    "turns",
-        "spf",           "duration_ms", "node",       "detail", NULL};
+        "spf",           "duration_ms", "node",       "detail", "times",
+        "since",         "cases",       "servers",    NULL};
 
     desk_export(v, json_incref(json_object_get(desk_view(v)->page, "lines")), columns, "log");
 }

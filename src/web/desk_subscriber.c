@@ -145,8 +145,7 @@ static void take_log(struct visit *v, const struct redis_reply *reply)
 
         if (json_is_object(line)) {
             json_t *entry = subscriber_entry(v, line);
-            const char *name = json_string_value(json_object_get(line, "case"));
-            bool found = name && span_equal(span_of(name), form_value(&v->query, "case"));
+            bool found = subscriber_has_case(line, form_value(&v->query, "case"));
 
             json_object_set_new(entry, "found", json_boolean(found));
             json_object_set_new(entry, "anchor", json_boolean(found && !anchored));

@@ -39,8 +39,14 @@ void subscriber_ask_log(struct visit *v, unsigned count, const char *from, visit
  * share a log). `position` (may be NULL) is where it is in the log. */
 json_t *subscriber_line(
     const struct visit *v, const struct redis_reply *reply, size_t i, struct span *position);
+/* It has this case, or stands for one that has (svc/journal.h). */
+bool subscriber_has_case(const json_t *line, struct span case_id);
+/* Lines of the journal that it stands for. */
+json_int_t subscriber_times(const json_t *line);
 /* The line for people: {time, event, done (forward, defer, refuse, submit), shadow, rule, limit
- * {kind, count, period}, wait, case, server, from, to, helo, messages, recipients, bytes, tls}. */
+ * {kind, count, period}, wait, case, server, from, to, helo, messages, recipients, bytes, tls}, and
+ * where it stands for several: times, since (as time), others {count, one, cases}, its own case not
+ * among them, and other_servers {count, one, servers} likewise. */
 json_t *subscriber_entry(const struct visit *v, const json_t *line);
 
 void subscriber_home(struct visit *v);

@@ -92,9 +92,9 @@ static void copy(json_t *to, const json_t *from, const char *const *names)
 }
 
 /* "2026-11-28T17:42:23.123Z" without its milliseconds: as the other times of the site. */
-static json_t *time_of(const json_t *line)
+static json_t *time_of(const json_t *line, const char *name)
 {
-    const char *iso = json_string_value(json_object_get(line, "time"));
+    const char *iso = json_string_value(json_object_get(line, name));
 
     if (!iso || strlen(iso) < 19) {
         return json_null();
@@ -102,6 +102,66 @@ static json_t *time_of(const json_t *line)
     return json_pack(
         "{s:s, s:o, s:o}", "iso", iso, "text", json_sprintf("%.10s %.8s UTC", iso, iso + 11),
         "date", json_sprintf("%.10s", iso));
+}
+
+bool subscriber_has_case(const json_t *line, struct span case_id)
+{
+    const json_t *cases = json_object_get(line, "cases");
+    const char *own = json_string_value(json_object_get(line, "case"));
+    bool found = own && span_equal(span_of(own), case_id);
+
+    for (size_t i = 0; !found && i < json_array_size(cases); i++) {
+        const char *one = json_string_value(json_array_get(cases, i));
+
+        found = one && span_equal(span_of(one), case_id);
+    }
+    return found;
+}
+
+json_int_t subscriber_times(const json_t *line)
+{
+    json_int_t times = json_integer_value(json_object_get(line, "times"));
+
+    return times > 1 ? times : 1;
+}
+
+/* The cases (servers) of `names` but the line's own, which the newest of them has. */
+static json_t *others_of(const json_t *line, const char *name, const char *names)
+{
+    const json_t *all = json_object_get(line, names), *own = json_object_get(line, name);
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < json_array_size(all); i++) {
+        json_t *one = json_array_get(all, i);
+
+        if (json_is_string(one) && !json_equal(one, own)) {
+            json_array_append(list, one);
+        }
+    }
+    size_t count = json_array_size(list);
+
+    return json_pack("{s:I, s:b, s:o}", "count", (json_int_t)count, "one", count == 1, names, list);
+}
+
+static void put_others(
+    json_t *entry, const char *key, const json_t *line, const char *name, const char *names)
+{
+    json_t *others = others_of(line, name, names);
+
+    if (json_array_size(json_object_get(others, names)) > 0) {
+        json_object_set(entry, key, others);
+    }
+    json_decref(others);
+}
+
+static void put_repeats(json_t *entry, const json_t *line)
+{
+    if (subscriber_times(line) > 1) {
+        json_object_set_new(entry, "times", json_integer(subscriber_times(line)));
+        json_object_set_new(entry, "since", time_of(line, "since"));
+    }
+    put_others(entry, "others", line, "case", "cases");
+    put_others(entry, "other_servers", line, "server", "servers");
 }
 
 json_t *subscriber_entry(const struct visit *v, const json_t *line)
@@ -116,7 +176,8 @@ json_t *subscriber_entry(const struct visit *v, const json_t *line)
     json_t *limit = rule ? limit_of(v, span_of(rule)) : NULL;
 
     copy(entry, line, names);
-    json_object_set_new(entry, "time", time_of(line));
+    json_object_set_new(entry, "time", time_of(line, "time"));
+    put_repeats(entry, line);
     json_object_set(entry, "done", json_object_get(line, "verdict"));
     json_object_set_new(
         entry, "bytes", subscriber_amount(LIMIT_BYTES, bytes > 0 ? (uint64_t)bytes : 0));
@@ -156,6 +217,19 @@ static bool contains(const json_t *line, const char *name, struct span words)
     return value && span_contains_nocase(span_of(value), words);
 }
 
+/* The line's own is in `case`, or `server`, too. */
+static bool one_contains(const json_t *list, struct span words)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *value = json_string_value(json_array_get(list, i));
+
+        if (value && span_contains_nocase(span_of(value), words)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool is_wanted(const struct filter *f, const json_t *line)
 {
     static const char *const names[] = {"server", "from", "to", "case", "helo"};
@@ -170,7 +244,22 @@ static bool is_wanted(const struct filter *f, const json_t *line)
             return true;
         }
     }
-    return false;
+    return one_contains(json_object_get(line, "cases"), f->words) ||
+           one_contains(json_object_get(line, "servers"), f->words);
+}
+
+static json_t *shown(const struct visit *v, const struct filter *f, const json_t *line)
+{
+    json_t *entry = subscriber_entry(v, line);
+    const json_t *cases = json_object_get(json_object_get(entry, "others"), "cases");
+    const json_t *servers = json_object_get(json_object_get(entry, "other_servers"), "servers");
+    bool looks = f->words.len > 0;
+
+    /* Who looks for one of them wants to see it. */
+    json_object_set_new(entry, "found", json_boolean(looks && one_contains(cases, f->words)));
+    json_object_set_new(
+        entry, "found_server", json_boolean(looks && one_contains(servers, f->words)));
+    return entry;
 }
 
 static void take_entries(struct visit *v, const struct redis_reply *reply)
@@ -190,8 +279,7 @@ static void take_entries(struct visit *v, const struct redis_reply *reply)
                 snprintf(f->next, POSITION, "%.*s", (int)position.len, position.at);
                 return;
             }
-            json_array_append_new(
-                f->entries, f->json ? json_incref(line) : subscriber_entry(v, line));
+            json_array_append_new(f->entries, f->json ? json_incref(line) : shown(v, f, line));
         }
         json_decref(line);
     }

@@ -20,12 +20,23 @@ struct counts {
 
 /* --- what was seen --- */
 
-static void add_to_set(json_t *set, const json_t *line, const char *name)
+static void add_to_set(json_t *set, const json_t *text)
 {
-    const char *value = json_string_value(json_object_get(line, name));
+    const char *value = json_string_value(text);
 
     if (value && value[0] && json_object_size(set) < SERVERS_MOST) {
         json_object_set_new(set, value, json_true());
+    }
+}
+
+/* Where an entry stands for several lines, of all of them. */
+static void add_servers(json_t *set, const json_t *line)
+{
+    const json_t *servers = json_object_get(line, "servers");
+
+    add_to_set(set, json_object_get(line, "server"));
+    for (size_t i = 0; i < json_array_size(servers); i++) {
+        add_to_set(set, json_array_get(servers, i));
     }
 }
 
@@ -39,15 +50,23 @@ static void count_line(const struct visit *v, struct counts *c, const json_t *li
     }
     json_decref(c->first);
     c->first = subscriber_entry(v, line);
-    add_to_set(c->servers, line, "server");
-    add_to_set(c->senders, line, "from");
-    c->refusals += refusal;
+    add_servers(c->servers, line);
+    add_to_set(c->senders, json_object_get(line, "from"));
+    c->refusals += refusal ? subscriber_times(line) : 0;
     if (!refusal) {
-        c->sessions++;
+        c->sessions += subscriber_times(line);
         c->messages += json_integer_value(json_object_get(line, "messages"));
         c->recipients += json_integer_value(json_object_get(line, "recipients"));
         c->bytes += json_integer_value(json_object_get(line, "bytes_up"));
     }
+}
+
+/* An entry that stands for several lines is as old as the first of them. */
+static json_t *first_time(const struct counts *c)
+{
+    json_t *since = json_object_get(c->first, "since");
+
+    return since ? since : json_object_get(c->first, "time");
 }
 
 static void take_log(struct visit *v, const struct redis_reply *reply)
@@ -71,8 +90,8 @@ static void take_log(struct visit *v, const struct redis_reply *reply)
                 c.messages, "recipients", c.recipients, "refusals", c.refusals, "bytes",
                 subscriber_amount(LIMIT_BYTES, (uint64_t)c.bytes), "servers",
                 (json_int_t)json_object_size(c.servers), "senders",
-                (json_int_t)json_object_size(c.senders), "first", json_object_get(c.first, "time"),
-                "last", json_object_get(c.last, "time")));
+                (json_int_t)json_object_size(c.senders), "first", first_time(&c), "last",
+                json_object_get(c.last, "time")));
     }
     json_decref(c.first);
     json_decref(c.last);

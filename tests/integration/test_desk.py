@@ -648,6 +648,48 @@ def test_the_whole_picture(lab, gate, site, site_redis, sink):
     assert [(row["id"], row["sessions"], row["deferrals"]) for row in exported] == [("10.20.66.6", 4, 2)]
 
 
+def test_a_case_among_many(lab, gate, site, site_redis, sink):
+    """From a real gate: what stands for several is found by each of its cases, and exported with them."""
+    sink()
+    running = gate({"class ordinary": {"sessions": ["1/1h"]}, "intercept": {"workers": 1}}, redis=site_redis)
+    web = site({}, beside=running)
+    desk.add_operators(web)
+    replies = [first_reply(lab, "10.20.66.6") for _ in range(40)]
+    cases = [re.search(r"\(case (\w{10})\)", reply)[1] for reply in replies if reply.startswith("421 ")]
+    agent, subscribers_own = logged_in(web, "agent"), web.browser("10.20.66.6")
+
+    def exported():
+        text = agent.get("/desk/export/log?id=10.20.66.6&format=csv").text
+        rows = [row for row in csv.DictReader(io.StringIO(text)) if row["event"] == "refusal"]
+        return sum(int(row["times"] or 1) for row in rows) == len(cases) and rows
+
+    rows = wait_for(exported, 20, "all of them are in the log")
+    assert len(rows) < len(cases) / 4
+    assert [case for row in rows for case in (row["cases"] or row["case"]).split()] == cases
+    assert all(row["since"] for row in rows if row["times"])
+    assert re.search(r"\d+ times since 20\d\d-\d\d-\d\d", agent.get("/desk/subscriber?id=10.20.66.6").words)
+    for case in cases:
+        page = agent.get(f"/desk/subscriber?id=10.20.66.6&case={case}")
+        assert page.text.count('id="case"') == 1
+        found = re.search(r'<tr id="case" class="found" >.*?</tr>', page.text, re.DOTALL)[0]
+        assert case in found
+        assert case in subscribers_own.get(f"/activity?search={case}").words.partition("Case id")[2]
+    assert agent.get(f"/desk/search?q={cases[1]}").header("Location").endswith(f"&case={cases[1]}#case")
+
+
+def test_all_servers_of_several_are_told(web, site_redis):
+    """On the page and in the table: whoever scans is shown by whom he asked."""
+    line = {"time": "2026-11-28T17:42:23.123Z", "event": "refusal", "case": "CWF5T8D795", "server": "192.0.2.1:25",
+            "verdict": "defer", "times": 3, "since": "2026-11-28T17:42:22.500Z",
+            "cases": ["CWF5T8D795"], "servers": ["[2001:db8::1]:25", "192.0.2.1:25"]}
+    site_redis.cli("xadd", "g25:log:{10.20.66.6}", "*", "line", json.dumps(line))
+    browser = logged_in(web, "agent")
+    words = browser.get("/desk/subscriber?id=10.20.66.6").words
+    assert "192.0.2.1:25 and 1 other" in words and "[2001:db8::1]:25" in words
+    row = next(csv.DictReader(io.StringIO(browser.get("/desk/export/log?id=10.20.66.6&format=csv").text)))
+    assert row["servers"] == "[2001:db8::1]:25 192.0.2.1:25"
+
+
 def test_the_gate_follows_the_desk(lab, gate, site, site_redis, sink):
     sink()
     running = gate(FREE, redis=site_redis)

@@ -477,6 +477,70 @@ def test_activity_filters_and_pages(site, site_redis):
         assert browser.get(f"/activity?{odd}").status == 200
 
 
+REPEATED = {"times": 57, "since": "2026-11-28T09:59:59.100Z", "cases": ["AAAAAAAAAA", "BBBBBBBBBB", "CCCCCCCCCC"],
+            "case": "CCCCCCCCCC", "rule": "sessions:3/1h"}
+SERVERS = ["[2001:db8:ffff::9]:25", "192.0.2.25:25", "198.51.100.10:25"]  # the last is the line's own
+
+
+def test_what_stands_for_several_is_told_so(site, site_redis):
+    """How many, since when, and each case: found by search, and counted."""
+    web = site()
+    put_line(site_redis, LINE)
+    put_line(site_redis, LINE, **REPEATED)
+    put_line(site_redis, LINE, **{**REPEATED, "event": "session", "times": 2, "cases": ["DDDDDDDDDD", "EEEEEEEEEE"],
+                                  "case": "EEEEEEEEEE"})
+    browser = web.browser(LINE)
+    page = browser.get("/activity")
+    assert "57 times since 2026-11-28 09:59:59 UTC" in page.words and "CCCCCCCCCC and 2 others" in page.words
+    assert "EEEEEEEEEE and 1 other" in page.words and "<details open" not in page.text
+    for case in REPEATED["cases"]:
+        page = browser.get(f"/activity?search={case.lower()}")
+        assert case in page.words and "DDDDDDDDDD" not in page.words and "0123456789" not in page.words
+        assert ("<details open" in page.text) == (case != "CCCCCCCCCC"), "what was looked for is seen"
+        line, = json.loads(browser.get(f"/activity.json?search={case}").body)
+        assert {name: line[name] for name in REPEATED} == REPEATED
+    page = browser.get("/activity?search=FFFFFFFFFF")
+    assert "Nothing with “FFFFFFFFFF”" in page.words and "may take a second" in page.words
+    assert "not every case id is kept" in page.words and "all its case ids" not in page.words
+    german = web.browser(LINE, headers={"Accept-Language": "de"}).get("/activity?search=FFFFFFFFFF").words
+    assert "nicht jede Fallnummer" in german and "allen Fallnummern" not in german
+    home = browser.get("/").words
+    assert "57 times since 2026-11-28 09:59:59 UTC" in home and "CCCCCCCCCC and 2 others" in home
+    put_standing(site_redis, LINE)
+    seen = quarantined_page(browser).words
+    assert "Held back 58" in seen and "Connections 2" in seen and "From 2026-11-28 10:00:00 UTC" in seen
+
+
+def test_all_servers_of_several_are_told(site, site_redis):
+    """Who spreads or scans is shown by them: each is found, and counted."""
+    web = site()
+    put_line(site_redis, LINE, server="203.0.113.7:25")
+    put_line(site_redis, LINE, **REPEATED, servers=SERVERS)
+    put_line(site_redis, LINE, **{**REPEATED, "case": "DDDDDDDDDD", "cases": ["DDDDDDDDDD"]}, servers=SERVERS[1:])
+    browser = web.browser(LINE)
+    for path in ("/activity", "/"):
+        words = browser.get(path).words
+        assert "198.51.100.10:25 and 2 others" in words and "198.51.100.10:25 and 1 other" in words
+    page = browser.get("/activity")
+    assert "203.0.113.7:25 and" not in page.words and "<details open" not in page.text
+    page = browser.get("/activity?search=2001:DB8:ffff::9")
+    assert SERVERS[0] in page.words and "203.0.113.7" not in page.words and "DDDDDDDDDD" not in page.words
+    assert page.text.count("<details open") == 1, "the servers, not the cases"
+    assert len(json.loads(browser.get("/activity.json?search=192.0.2.25").body)) == 2
+    put_standing(site_redis, LINE)
+    assert "Mail servers 4" in quarantined_page(browser).words
+
+
+@pytest.mark.parametrize("odd", [{"times": "x"}, {"times": -1}, {"times": 3, "since": None, "cases": "x"},
+                                 {"times": 3, "since": 7, "cases": [1, None, {}, "A"]}, {"cases": {"a": "b"}},
+                                 {"times": 3, "servers": [1, None, {}, "A"]}, {"servers": {"a": "b"}}])
+def test_odd_repeats_break_no_page(site, site_redis, odd):
+    browser = site().browser(LINE)
+    put_line(site_redis, LINE, **odd)
+    for path in ("/", "/activity", "/activity?search=a", "/activity.json?search=a", "/quarantine"):
+        assert browser.get(path).status == 200
+
+
 def test_the_policy_is_the_configuration(gate, site, site_redis):
     running = gate({"class ordinary": {"messages": ["7/1h"], "bytes": ["100M/1d"], "concurrent": 5, "enforce": False},
                     "class slow": {"action": "meter", "sessions": ["3/2m"], "over": "refuse", "starttls": "refuse"}},

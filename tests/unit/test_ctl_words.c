@@ -184,6 +184,23 @@ static void tells_log_lines_in_words(void **state)
         {"{\"time\":\"t\",\"event\":\"session\",\"tls\":true,\"turns\":9,\"messages_least\":3,"
          "\"messages_most\":5}",
          "t  session, TLS, 3 to 5 messages in 9 turns"},
+        {"{\"time\":\"t\",\"event\":\"refusal\",\"verdict\":\"defer\",\"rule\":\"sessions:3/1h\","
+         "\"case\":\"C\",\"times\":57,\"since\":\"s\",\"cases\":[\"A\",\"B\",\"C\"]}",
+         "t  refusal  deferred: sessions:3/1h, 57 times since s, case C and 2 others"},
+        {"{\"time\":\"t\",\"event\":\"session\",\"case\":\"C\",\"times\":2,\"since\":\"\\u001b\","
+         "\"cases\":[\"B\",\"C\"]}",
+         "t  session, 2 times since \\x1b, case C and 1 other"},
+        {"{\"time\":\"t\",\"event\":\"refusal\",\"case\":\"C\",\"times\":9,\"since\":\"s\","
+         "\"cases\":[\"C\"]}",
+         "t  refusal, 9 times since s, case C"},
+        {"{\"time\":\"t\",\"event\":\"refusal\",\"case\":\"C\",\"times\":9,\"since\":\"s\","
+         "\"client\":\"a\",\"server\":\"b\",\"cases\":[\"C\"],\"servers\":[\"a\",\"b\"]}",
+         "t  refusal, 9 times since s, to 2 servers  a -> b, case C"},
+        {"{\"time\":\"t\",\"event\":\"refusal\",\"case\":\"C\",\"servers\":[\"a\"]}",
+         "t  refusal, case C"},
+        {"{\"time\":\"t\",\"event\":\"session\",\"case\":\"C\",\"times\":\"x\",\"cases\":{\"a\":1}"
+         "}",
+         "t  session, case C"},
         {"{\"time\":\"\\u001b[2J\"}", "\\x1b[2J"},
         {"not JSON \x1b", "not JSON \\x1b"},
         {"[1]", "[1]"},
