@@ -38,6 +38,7 @@ enum dialog_event_kind {
     DIALOG_TICK,           /* the deadline has come; or, opaque, a checkpoint is due */
     DIALOG_TURN,           /* opaque: `turns` holds what the client sends */
     DIALOG_SHUTDOWN,       /* the gate is being stopped: end between commands */
+    DIALOG_STANDING,       /* the subscriber may less than when it began: the same */
 };
 
 struct dialog_event {
@@ -160,7 +161,7 @@ struct dialog {
     uint8_t pending_first, pending_count;
     bool connecting, connected, asking, barrier, ended;
     bool client_finished, server_finished;
-    bool shutdown, paused;
+    bool shutdown, standing_changed, paused;
     bool in_transaction; /* a MAIL was forwarded and its transaction has not ended */
     bool chunks_open;    /* a BDAT without LAST was forwarded, and its message goes on */
     bool prdr;           /* the server took the transaction's MAIL, which asked for PRDR */

@@ -11,6 +11,11 @@
  * the meter be asked. */
 struct verdict policy_admit(const struct conf_class *class);
 
+/* The line's class has become `now` while a session of `was` is open. True: it may not go on: the
+ * line would be refused now, or is no longer to pass unmetered. What else has changed is for its
+ * next session. */
+bool policy_ends(const struct conf_class *was, const struct conf_class *now);
+
 /* The client asks for STARTTLS. */
 struct verdict policy_starttls(const struct conf_class *class);
 

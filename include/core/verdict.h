@@ -32,6 +32,7 @@ enum rule {
     RULE_NO_STARTTLS, /* the class's sessions may not be encrypted */
     RULE_REPLY,       /* the server's words are no SMTP */
     RULE_SHUTDOWN,    /* the gate is being stopped */
+    RULE_STANDING,    /* the subscriber's standing has changed while the session was open */
     RULE_RESOURCES,   /* out of memory or descriptors */
     RULE_HALF_CLOSE,  /* a direction ended before what it carried was complete */
     RULE_SENDER,      /* MAIL names a sender that servers disagree on */

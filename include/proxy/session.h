@@ -17,7 +17,10 @@ void session_answer(struct session *s, const struct answer *answer); /* the mete
 void session_spf(struct session *s, const struct spf_answer *answer);
 void session_reason(struct session *s, struct span reason); /* of its standing; empty: unknown */
 void session_shut_down(struct session *s);                  /* asks it to end between commands */
-void session_abort(struct session *s);                      /* ends it at once */
+/* Standings have changed: a session that would now be refused, or no longer passed, ends between
+ * transactions; one that nobody reads ends at once. */
+void session_look_again(struct session *s);
+void session_abort(struct session *s); /* ends it at once */
 
 /* For the container alone. */
 void session_free(struct session *s);

@@ -34,7 +34,8 @@ void sessions_remove(struct sessions *all, struct session *s);
 void sessions_bury(struct sessions *all, struct session *s);
 size_t sessions_count(const struct sessions *all);
 
-void sessions_shut_down(struct sessions *all); /* asks all to end between commands */
-void sessions_abort(struct sessions *all);     /* ends all at once */
+void sessions_shut_down(struct sessions *all);  /* asks all to end between commands */
+void sessions_look_again(struct sessions *all); /* standings have changed */
+void sessions_abort(struct sessions *all);      /* ends all at once */
 
 #endif

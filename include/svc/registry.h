@@ -46,6 +46,9 @@ void registry_id(const struct registry_entry *e, char out[REGISTRY_ID]);
 
 /* --- for who keeps something made of the standings --- */
 
+/* Grows whenever any may have changed. */
+uint64_t registry_changes(const struct registry *r);
+
 /* Called from the loop when the standing of `unit` has changed; NULL: any may have. */
 typedef void (*registry_changed_cb)(void *context, const struct prefix *unit);
 void registry_watch(struct registry *r, registry_changed_cb changed, void *context);

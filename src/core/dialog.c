@@ -253,6 +253,15 @@ static void on_shutdown(struct dialog_turn *t)
     t->d->shutdown = true;
 }
 
+/* Where nobody reads what is said there is no better moment than this one. */
+static void on_standing(struct dialog_turn *t)
+{
+    t->d->standing_changed = true;
+    if (t->d->phase == PHASE_OPAQUE) {
+        dialog_end_standing(t);
+    }
+}
+
 static void on_bytes(struct dialog_turn *t)
 {
     (void)t;
@@ -263,7 +272,7 @@ static bool may_shut_down(const struct dialog *d)
 {
     bool idle = d->phase == PHASE_GREETING ||
                 (d->phase == PHASE_COMMAND && d->pending_count == 0 && !d->in_transaction);
-    return d->shutdown && idle && !d->asking;
+    return (d->shutdown || d->standing_changed) && idle && !d->asking;
 }
 
 static bool has_room(const struct dialog_actions *out)
@@ -296,10 +305,11 @@ void dialog_init(struct dialog *d, const struct dialog_setup *setup)
 void dialog_step(struct dialog *d, const struct dialog_event *event, struct dialog_actions *actions)
 {
     static void (*const handlers[])(struct dialog_turn *) = {
-        [DIALOG_START] = on_start,      [DIALOG_CONNECTED] = on_connected,
-        [DIALOG_BYTES] = on_bytes,      [DIALOG_CONNECT_FAILED] = on_connect_failed,
-        [DIALOG_ANSWER] = on_answer,    [DIALOG_TICK] = on_tick,
-        [DIALOG_TURN] = dialog_on_turn, [DIALOG_SHUTDOWN] = on_shutdown,
+        [DIALOG_START] = on_start,       [DIALOG_CONNECTED] = on_connected,
+        [DIALOG_BYTES] = on_bytes,       [DIALOG_CONNECT_FAILED] = on_connect_failed,
+        [DIALOG_ANSWER] = on_answer,     [DIALOG_TICK] = on_tick,
+        [DIALOG_TURN] = dialog_on_turn,  [DIALOG_SHUTDOWN] = on_shutdown,
+        [DIALOG_STANDING] = on_standing,
     };
     actions->count = 0;
     actions->more = false;
@@ -323,9 +333,9 @@ void dialog_step(struct dialog *d, const struct dialog_event *event, struct dial
         return;
     }
     if (may_shut_down(d)) {
+        enum rule rule = d->standing_changed ? RULE_STANDING : RULE_SHUTDOWN;
         dialog_reject(
-            &t, (struct verdict){.action = VERDICT_DEFER, .rule = RULE_SHUTDOWN}, PLACE_SESSION,
-            NULL);
+            &t, (struct verdict){.action = VERDICT_DEFER, .rule = rule}, PLACE_SESSION, NULL);
         return;
     }
     if (!d->connected || d->asking) {

@@ -143,10 +143,16 @@ void dialog_end(struct dialog_turn *t, struct verdict v)
     dialog_act(t, DIALOG_CLOSE)->verdict = v;
 }
 
+void dialog_end_standing(struct dialog_turn *t)
+{
+    dialog_end(t, (struct verdict){.action = VERDICT_DEFER, .rule = RULE_STANDING});
+}
+
 /* What the network or the hour brought about is told in the session's own line alone. */
 static bool is_recorded(enum rule rule)
 {
-    return rule != RULE_CONNECT && rule != RULE_TIMEOUT && rule != RULE_SHUTDOWN;
+    return rule != RULE_CONNECT && rule != RULE_TIMEOUT && rule != RULE_SHUTDOWN &&
+           rule != RULE_STANDING;
 }
 
 void dialog_reject(

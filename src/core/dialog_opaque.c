@@ -34,6 +34,9 @@ void dialog_go_opaque(struct dialog_turn *t)
         dialog_is_bridged(t->d) ? CHECKPOINT_BYTES_NEVER : checkpoint_bytes(t->d->setup->class);
     t->d->wake_ms =
         t->event->now_ms + earlier(CHECKPOINT_MS, t->d->setup->conf->timeouts.opaque_ms);
+    if (t->d->standing_changed) { /* while STARTTLS was awaited */
+        dialog_end_standing(t);
+    }
 }
 
 /* How long the bucket that refuses takes to fill by what was sent since the last checkpoint. */

@@ -63,6 +63,13 @@ struct verdict policy_admit(const struct conf_class *class)
     return soften(class, v);
 }
 
+bool policy_ends(const struct conf_class *was, const struct conf_class *now)
+{
+    bool refused = now->action == ACTION_REFUSE && now->enforce;
+    bool passed = was->action == ACTION_PASS && now->action != ACTION_PASS;
+    return now != was && (refused || passed);
+}
+
 struct verdict policy_starttls(const struct conf_class *class)
 {
     struct verdict v = {.action = VERDICT_FORWARD};

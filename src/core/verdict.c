@@ -29,6 +29,9 @@ static const struct {
     [RULE_NO_STARTTLS] = {"no-starttls", "7.1", 554, "may not use STARTTLS on port 25"},
     [RULE_REPLY] = {"reply", "5.0", 421, "reached a server whose replies are no SMTP"},
     [RULE_SHUTDOWN] = {"shutdown", "3.2", 421, "can connect again at once: the gate is restarting"},
+    [RULE_STANDING] =
+        {"standing", "7.1", 421,
+         "has another standing since this session began: the next one is told more"},
     [RULE_RESOURCES] = {"resources", "3.1", 421, "finds the gate out of resources"},
     [RULE_HALF_CLOSE] = {"half-close", "4.2", 421, "ended its connection within a line"},
     [RULE_SENDER] =

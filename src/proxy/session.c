@@ -394,6 +394,18 @@ void session_shut_down(struct session *s)
     step_on(s, DIALOG_SHUTDOWN);
 }
 
+void session_look_again(struct session *s)
+{
+    struct registry_entry now;
+    if (s->ended || !s->setup.class) {
+        return;
+    }
+    registry_find(s->gate->registry, s->conf, &s->client.addr, clock_unix_ms() / 1000, &now);
+    if (policy_ends(s->setup.class, now.class)) {
+        step_on(s, DIALOG_STANDING);
+    }
+}
+
 void session_free(struct session *s)
 {
     conf_release(s->conf);

@@ -75,6 +75,12 @@ static void shut_down_one(void *session, void *context)
     session_shut_down(session);
 }
 
+static void look_again_one(void *session, void *context)
+{
+    (void)context;
+    session_look_again(session);
+}
+
 static void abort_one(void *session, void *context)
 {
     (void)context;
@@ -84,6 +90,11 @@ static void abort_one(void *session, void *context)
 void sessions_shut_down(struct sessions *all)
 {
     idmap_each(&all->map, shut_down_one, NULL);
+}
+
+void sessions_look_again(struct sessions *all)
+{
+    idmap_each(&all->map, look_again_one, NULL);
 }
 
 void sessions_abort(struct sessions *all)

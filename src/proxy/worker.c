@@ -33,6 +33,7 @@ struct worker {
     int64_t started_ms;
     size_t most_sessions;
     int64_t logged_ms;
+    uint64_t standings_seen; /* registry_changes() when the sessions were last looked at */
     bool held, draining, failed;
     bool retired; /* ends with its last session */
 };
@@ -171,11 +172,21 @@ static void on_reload(evutil_socket_t signal, short what, void *context)
     hold_listeners(w, sessions_count(&w->gate.sessions) >= w->most_sessions);
 }
 
+static void look_at_standings(struct worker *w)
+{
+    uint64_t changes = registry_changes(w->gate.registry);
+    if (changes != w->standings_seen) {
+        w->standings_seen = changes;
+        sessions_look_again(&w->gate.sessions);
+    }
+}
+
 static void on_second(evutil_socket_t fd, short what, void *context)
 {
     (void)fd, (void)what;
     struct worker *w = context;
     gate_tell_store(&w->gate);
+    look_at_standings(w);
     metrics_set(w->setup->metrics, METRIC_STANDINGS, registry_size(w->gate.registry));
     metrics_set(w->setup->metrics, METRIC_LEASES, registry_leases(w->gate.registry));
     metrics_set(w->setup->metrics, METRIC_STANDINGS_KEPT, registry_kept(w->gate.registry));

@@ -82,6 +82,7 @@ static void on_changes(void *context, uint64_t round, const struct redis_reply *
     if (r->copy != NULL) {
         registry_copy_changed(r->copy, false);
     }
+    r->changes++;
     registry_tell(r, reply);
     follow(r);
 }
@@ -165,6 +166,7 @@ void registry_mirrored(struct registry *r)
     r->complained = false;
     r->deviation = 0;
     wake_in(r->check, CHECK_MS);
+    r->changes++;
     registry_tell(r, NULL);
     follow(r);
 }

@@ -31,6 +31,7 @@ struct registry {
     int64_t aside;                /* entries in Redis that the map does not hold: no ids */
     int64_t kept;                 /* in force although Redis has lost them */
     int64_t deviation;            /* in the number of entries, at the last check */
+    uint64_t changes;             /* of `map`, so far */
     registry_changed_cb changed;  /* NULL: nobody wants to know */
     void *changed_context;
 };

@@ -9,6 +9,11 @@ void registry_watch(struct registry *r, registry_changed_cb changed, void *conte
     r->changed_context = context;
 }
 
+uint64_t registry_changes(const struct registry *r)
+{
+    return r->changes;
+}
+
 /* Ids that are no prefixes are no units. */
 static void tell_one(const struct registry *r, const struct redis_reply *fields)
 {

@@ -47,6 +47,53 @@ def test_registered_within_a_second(lab, gate, sink, source, unit, address):
     wait_for(lambda: send(lab, source, address).startswith("450 4.7.1 "), 5)
 
 
+CHANGED = "421 4.7.1 {} has another standing since this session began: the next one is told more"
+
+
+@pytest.mark.parametrize("source, unit, address", BOTH)
+def test_a_quarantine_ends_what_is_open(lab, gate, sink, source, unit, address):
+    """Between transactions, with the reason; one that nobody reads at once."""
+    server = sink()
+    running = gate({**FREE, "class registered": {"action": "pass"}})
+    with Client(lab, source, address, timeout=60).greet() as idle, Client(lab, source, address, timeout=60) as busy:
+        busy.greet()
+        busy.envelope()
+        running.ctl("quarantine", source, "--reason", "sends spam")
+        began = time.monotonic()
+        assert idle.reply().startswith(CHANGED.format(unit))
+        assert time.monotonic() - began < 20, "not only when it asks again"
+        assert idle.line() == ""
+        assert busy.body().startswith("250 "), "what has begun is ended"
+        assert busy.reply().startswith(CHANGED.format(unit))
+    entries = running.wait_journal(2, event="session", rule="standing", id=unit)
+    assert {entry["verdict"] for entry in entries} == {"defer"}
+    assert len(server.messages()) == 1
+    running.ctl("release", source)
+    running.ctl("register", source)
+    wait_for(lambda: (send(lab, source, address), running.journal(**{"class": "registered"}, id=unit))[1], 20)
+    with Client(lab, source, address, timeout=60).greet() as passed:
+        running.ctl("quarantine", source, "--reason", "sends spam")
+        assert passed.line() == "", "nobody reads it, so nobody can say why"
+    becomes(lab, source, "554 5.7.1 ", address)
+
+
+def test_what_a_change_allows_is_for_the_next_session(lab, gate, sink):
+    sink()
+    running = gate(FREE)
+    with Client(lab, "10.20.80.6", timeout=60).greet() as open_one, Client(lab, "10.20.80.7").greet() as neighbour:
+        running.ctl("register", "10.20.80.6")
+        wait_for(lambda: (send(lab, "10.20.80.6"), running.journal(**{"class": "registered"}))[1], 20)
+        running.ctl("quarantine", "10.20.80.8")
+        becomes(lab, "10.20.80.8", "554 ")
+        time.sleep(1.5)  # a worker looks at its sessions once a second
+        for client in (open_one, neighbour):
+            client.envelope()
+            assert client.body().startswith("250 ")
+    with Client(lab, "10.20.80.6", timeout=60).greet() as passed:
+        running.ctl("unregister", "10.20.80.6")
+        assert passed.line() == "", "it is passed no longer"
+
+
 @pytest.mark.parametrize("source, unit, address", BOTH)
 def test_quarantine_refuses_and_says_why(lab, gate, sink, source, unit, address):
     server = sink()

@@ -369,6 +369,30 @@ static void test_opaque_messages_off(void **state)
     }
 }
 
+/* Its standing may no longer be what it was: at once, and however far STARTTLS has come. */
+static void test_another_standing_ends_it(void **state)
+{
+    (void)state;
+    struct rig r;
+    begin(&r, "100M/1h");
+    step(&r, (struct dialog_event){.kind = DIALOG_STANDING});
+    assert_int_equal(must_find(&r, DIALOG_CLOSE)->verdict.rule, RULE_STANDING);
+    assert_false(has(&r, DIALOG_SEND));
+
+    begin(&r, "100M/1h");
+    dialog_init(&r.dialog, &r.setup);
+    step(&r, (struct dialog_event){.kind = DIALOG_START});
+    step(&r, (struct dialog_event){.kind = DIALOG_CONNECTED});
+    step(&r, (struct dialog_event){.kind = DIALOG_ANSWER, .answer = {.state = METER_WITHIN}});
+    step(&r, (struct dialog_event){.kind = DIALOG_BYTES, .server = SPAN_LITERAL("220 mx\r\n")});
+    step(&r, (struct dialog_event){.kind = DIALOG_BYTES, .client = SPAN_LITERAL("STARTTLS\r\n")});
+    step(&r, (struct dialog_event){.kind = DIALOG_STANDING});
+    assert_false(has(&r, DIALOG_CLOSE));
+    step(&r, (struct dialog_event){.kind = DIALOG_BYTES, .server = SPAN_LITERAL("220 go\r\n")});
+    step(&r, (struct dialog_event){.kind = DIALOG_BYTES, .client = SPAN_LITERAL("\x16\x03")});
+    assert_int_equal(must_find(&r, DIALOG_CLOSE)->verdict.rule, RULE_STANDING);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -386,6 +410,7 @@ int main(void)
         cmocka_unit_test(test_no_silence_is_longer_than_a_server_waits),
         cmocka_unit_test(test_silence_of_its_own_ends_it),
         cmocka_unit_test(test_shadow_and_no_answer_slow_nobody),
+        cmocka_unit_test(test_another_standing_ends_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -421,6 +421,30 @@ static void test_rest_of_a_price(void **state)
     assert_int_equal(v.cost, 0);
 }
 
+/* What a change of the line's class means to a session that is open. */
+static void test_what_ends_a_session(void **state)
+{
+    (void)state;
+    static const struct {
+        enum class_action was, now;
+        bool enforce, ends;
+    } rows[] = {
+        {ACTION_METER, ACTION_REFUSE, true, true},  {ACTION_PASS, ACTION_REFUSE, true, true},
+        {ACTION_SUBMIT, ACTION_REFUSE, true, true}, {ACTION_METER, ACTION_REFUSE, false, false},
+        {ACTION_PASS, ACTION_REFUSE, false, true},  {ACTION_PASS, ACTION_METER, true, true},
+        {ACTION_PASS, ACTION_PASS, true, false},    {ACTION_METER, ACTION_PASS, true, false},
+        {ACTION_METER, ACTION_SUBMIT, true, false}, {ACTION_METER, ACTION_METER, true, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct conf_class was = make_class(OVER_DEFER, true);
+        struct conf_class now = make_class(OVER_DEFER, rows[i].enforce);
+        was.action = rows[i].was;
+        now.action = rows[i].now;
+        assert_int_equal(policy_ends(&was, &now), rows[i].ends);
+        assert_false(policy_ends(&was, &was));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -438,6 +462,7 @@ int main(void)
         cmocka_unit_test(test_spf),
         cmocka_unit_test(test_sender),
         cmocka_unit_test(test_rest_of_a_price),
+        cmocka_unit_test(test_what_ends_a_session),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
