@@ -25,7 +25,8 @@ struct control_verb {
 
 /* Listens on the unix socket `path` (mode 0660; one left behind by a dead process is replaced).
  * `verbs` outlives the control. NULL: `error` says why. An unknown verb is answered with
- * {"error": ...} that names the known ones; slow and silent clients are dropped after a while. */
+ * {"error": ...} that names the known ones; slow and silent clients are dropped after a while,
+ * and when others come. */
 struct control *control_new(
     struct event_base *base, const char *path, const struct control_verb *verbs, size_t count,
     void *context, struct text *error) __attribute__((warn_unused_result));

@@ -25,6 +25,9 @@ struct http_options {
     unsigned connections;            /* above it new ones wait in the listen queue */
     unsigned
         connections_each; /* of one IPv4 address or IPv6 /56; more are closed. Not of proxies */
+    /* What is idle longest is closed for a new connection, of all or of the same address, instead
+     * of letting the new one wait, or closing it: for pages that must never be shut out. */
+    bool replace_idle;
     /* From the connection, or from the end of the answer before, until the answer has left: then
      * the connection is closed, whatever its state. */
     uint32_t deadline_ms;

@@ -79,6 +79,7 @@ struct bypass_http *bypass_http_new(
         .header_bytes = HEADER_BYTES,
         .connections = CONNECTIONS,
         .connections_each = EACH,
+        .replace_idle = true,
         .deadline_ms = DEADLINE_MS,
     };
 

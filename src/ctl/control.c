@@ -183,6 +183,19 @@ static void on_deadline(evutil_socket_t fd, short what, void *context)
     client_free(context);
 }
 
+/* Whoever has asked nothing for longest makes room: an operator must not have to wait for him. */
+static void drop_idle(struct control *c)
+{
+    struct client *client = TAILQ_FIRST(&c->clients);
+
+    while (client != NULL && client->asked) {
+        client = TAILQ_NEXT(client, next);
+    }
+    if (client != NULL) {
+        client_free(client);
+    }
+}
+
 static void on_accept(
     struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *peer, int len,
     void *context)
@@ -199,6 +212,9 @@ static void on_accept(
     }
     client->control = c;
     client->ticket = ++c->tickets;
+    if (c->client_count + 1 >= CLIENTS_MOST) {
+        drop_idle(c);
+    }
     TAILQ_INSERT_TAIL(&c->clients, client, next);
     if (++c->client_count >= CLIENTS_MOST) {
         evconnlistener_disable(listener);

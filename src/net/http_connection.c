@@ -16,6 +16,7 @@ static void connection_free(struct http_connection *c)
 
     TAILQ_REMOVE(&s->connections, c, next);
     s->count--;
+    s->cut -= c->cut;
     if (c->stream) {
         bufferevent_decref(c->stream);
     }
@@ -43,6 +44,8 @@ static void cut(struct http_connection *c)
     int fd = bufferevent_getfd(evhttp_connection_get_bufferevent(c->evhttp));
 
     (void)shutdown(fd, SHUT_RDWR);
+    c->server->cut += !c->cut;
+    c->cut = true;
 }
 
 static void on_deadline(evutil_socket_t fd, short what, void *context)
@@ -68,9 +71,40 @@ static unsigned count_unit(const struct http_connection *mine)
 
     TAILQ_FOREACH(c, &mine->server->connections, next)
     {
-        n += c->evhttp && prefix_equal(&c->unit, &mine->unit);
+        n += c->evhttp && !c->cut && prefix_equal(&c->unit, &mine->unit);
     }
     return n;
+}
+
+/* Closes the connection that has been idle longest; with `unit`, of that one's. */
+static void cut_idle(struct http_server *s, const struct prefix *unit)
+{
+    struct http_connection *c;
+
+    TAILQ_FOREACH(c, &s->connections, next)
+    {
+        if (c->evhttp && !c->cut && (!unit || prefix_equal(&c->unit, unit))) {
+            cut(c);
+            return;
+        }
+    }
+}
+
+/* Is there room for it? It is not counted yet, having no evhttp. */
+static bool make_room(struct http_connection *c)
+{
+    struct http_server *s = c->server;
+    bool fits = c->proxy || count_unit(c) < s->options.connections_each;
+
+    if (!s->options.replace_idle) {
+        return fits;
+    }
+    if (!fits) {
+        cut_idle(s, &c->unit);
+    } else if (s->count - s->cut > s->options.connections) {
+        cut_idle(s, NULL);
+    }
+    return true;
 }
 
 static bool find_peer(struct http_connection *c)
@@ -104,7 +138,7 @@ static void on_begin(evutil_socket_t fd, short what, void *context)
         connection_free(c);
         return;
     }
-    fits = find_peer(c) && (c->proxy || count_unit(c) < c->server->options.connections_each);
+    fits = find_peer(c) && make_room(c);
     c->evhttp = evhttp;
     bufferevent_decref(c->stream);
     c->stream = NULL;
@@ -176,6 +210,8 @@ void http_connection_extend(struct http_connection *c)
     struct timeval deadline = http_after(c->server->options.deadline_ms);
 
     (void)evtimer_add(c->deadline, &deadline);
+    TAILQ_REMOVE(&c->server->connections, c, next);
+    TAILQ_INSERT_TAIL(&c->server->connections, c, next);
 }
 
 void http_connections_free(struct http_server *s)

@@ -19,8 +19,10 @@ struct http_connection {
     struct addr peer;
     unsigned requests;
     bool proxy;
+    bool cut; /* it is being closed, and counts no more */
 };
 
+/* Those that have been idle longest are first. */
 TAILQ_HEAD(http_connections, http_connection);
 
 struct http_door {
@@ -38,7 +40,7 @@ struct http_server {
     struct http_door *doors;
     struct event *rest;
     struct http_connections connections;
-    unsigned count;
+    unsigned count, cut; /* all of them; those that are being closed */
     bool full, held, closing;
 };
 

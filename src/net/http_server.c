@@ -13,6 +13,8 @@
 
 #define BACKLOG 512
 #define REST_MS 100 /* when descriptors or memory are short */
+/* Where others are closed for new ones: so many times the limit until those are gone. */
+#define MOST_AT_ONCE 4
 
 static void set_listeners(struct http_server *s)
 {
@@ -27,7 +29,8 @@ static void set_listeners(struct http_server *s)
 
 void http_server_count(struct http_server *s)
 {
-    bool full = s->count >= s->options.connections;
+    unsigned most = s->options.connections * (s->options.replace_idle ? MOST_AT_ONCE : 1);
+    bool full = s->count >= most;
 
     if (full != s->full) {
         s->full = full;

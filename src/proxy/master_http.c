@@ -68,6 +68,7 @@ int master_http_open(struct master *m, struct text *error)
         .header_bytes = HTTP_HEADER_BYTES,
         .connections = HTTP_CONNECTIONS,
         .connections_each = HTTP_EACH,
+        .replace_idle = true,
         .deadline_ms = HTTP_DEADLINE_MS,
     };
     m->http = http_server_new(m->base, &options);

@@ -1,5 +1,6 @@
 """What operators have of gate25-bypassd: figures, rights, command line, many subscribers."""
 
+import contextlib
 import re
 import shutil
 import signal
@@ -7,10 +8,10 @@ import signal
 import pytest
 
 from tests.integration.let_by import LIMITS, LINE4, LINE6, register, sessions, store_of, unregister
-from tests.integration.wire import MX6, send
+from tests.integration.wire import MX6, first_reply, send
 from tests.lab import gate as gate_module
 from tests.lab import redis_fleet, sandbox, servers, topology
-from tests.lab.bypass import TABLE, Bypass
+from tests.lab.bypass import METRICS_PORT, TABLE, Bypass
 from tests.lab.process import PARTS, wait_for
 
 CAP_NET_ADMIN = 1 << 12
@@ -68,6 +69,14 @@ def test_operators_see_it(lab, sink, bypass):
     assert health.stdout.startswith("impaired: bypass: gate25-bypassd does not answer: "), health.stdout
     assert "error" in b.gate.ctl_json("status")["bypass"]
     assert "gate25-bypassd does not answer" in b.gate.ctl("show", LINE4).stdout
+
+
+def test_silent_connections_do_not_keep_its_page_from_others(bypass):
+    b = bypass()
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(b.host.connect("127.0.0.1", port=METRICS_PORT, timeout=20))
+        assert b.metrics()["gate25_bypass_table_stands"] == 1
 
 
 def test_rules_and_dashboard_ask_for_what_there_is(lab, bypass, sink):
