@@ -253,6 +253,11 @@ failover: deps
 	@$(MAKE) --no-print-directory $(PARALLEL) all
 	SWITCHES=$(or $(SWITCHES),10) tests/lab/lab exec /usr/bin/python3 tests/bench/failover.py
 
+# How soon a killed worker is replaced: what the README says.
+replacement: deps
+	@$(MAKE) --no-print-directory $(PARALLEL) all
+	KILLS=$(or $(KILLS),40) tests/lab/lab exec /usr/bin/python3 tests/bench/replacement.py
+
 # A million registered subscribers in the kernel's sets: what the README says.
 bypass-million: deps
 	@$(MAKE) --no-print-directory $(PARALLEL) all

@@ -35,7 +35,8 @@ enum metric {
     METRIC_SPF_ASKED,
     METRIC_SPF_FAILED,    /* the address may not send for the sender */
     METRIC_SPF_UNKNOWN,   /* no answer in time, or no gate25-spfd */
-    METRIC_ACCEPT_PAUSED, /* times the listener rested: no descriptors or no memory */
+    METRIC_BEAT,          /* monotonic ms when the worker last had a turn of its own */
+    METRIC_ACCEPT_PAUSED, /* times new connections waited: descriptors, memory, max-sessions */
     METRIC_COUNT
 };
 
@@ -64,6 +65,8 @@ struct metric_row {
 
 /* The row of `m`; the names are a stable interface. */
 const struct metric_row *metric_row(enum metric m);
+/* False: a time that means something to this gate's processes alone. */
+bool metric_is_told(enum metric m);
 /* Blocks for `workers` processes in memory that children share. NULL: out of memory. */
 struct metrics *metrics_new(unsigned workers);
 void metrics_free(struct metrics *blocks, unsigned workers);

@@ -2,6 +2,8 @@
 #ifndef GATE25_PROXY_HEALTH_H
 #define GATE25_PROXY_HEALTH_H
 
+#include <stdint.h>
+
 #include "base/str.h"
 
 enum health {
@@ -12,7 +14,8 @@ enum health {
 
 struct health_facts {
     unsigned workers, running; /* that there should be, and that there are */
-    bool listening;            /* each worker has said so once */
+    const char *silent; /* numbers of workers that do not answer; NULL or empty: there is none */
+    bool listening;     /* each worker has said so once */
     bool stopping;
     bool drained;          /* an operator wants no more traffic sent here */
     unsigned with_store;   /* workers whose connection to Redis works */
@@ -22,6 +25,22 @@ struct health_facts {
 };
 
 #define HEALTH_MIRROR_MOST_MS 10000
+
+/* A worker that has had no turn of its own for so long is said to hang ... */
+#define WORKER_SILENT_S 10
+/* ... and is ended after this time, unless it waits for the processor, for the disk or for a
+ * debugger. One that runs all the while is ended once it has used so much of the processor: on a
+ * machine that is very busy that takes longer. */
+#define WORKER_HANGS_S  30
+#define WORKER_SPINS_MS 15000
+
+struct worker_facts {
+    unsigned silent_s;
+    char state;     /* as in /proc/PID/stat; 0: nobody knows */
+    int64_t cpu_ms; /* that it has used since */
+};
+
+bool worker_is_to_end(const struct worker_facts *f);
 
 const char *health_name(enum health h); /* good impaired bad */
 /* Adds what is wrong, "; " between. */

@@ -12,9 +12,12 @@ struct metrics_page {
     const struct metrics *metrics; /* a block for each of `workers` */
     const struct verdict_counts *verdicts;
     unsigned workers, running;  /* that there should be, and that there are */
+    unsigned silent;            /* of these, that do not answer */
+    uint64_t deaths;            /* of workers, that nobody had asked for */
     int64_t now_ms, started_ms; /* monotonic */
     bool reload_failed;         /* the configuration in use is not what the file says */
     bool stopping;
+    bool drained; /* gate25ctl drain */
     bool spf_wanted, spf_running;
 };
 

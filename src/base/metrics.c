@@ -47,7 +47,11 @@ static const struct metric_row rows[METRIC_COUNT] = {
     [METRIC_SPF_FAILED] = {"spf_fail_total", "senders that SPF forbids the subscriber", METRIC_SUM},
     [METRIC_SPF_UNKNOWN] =
         {"spf_unknown_total", "SPF questions that were not answered in time", METRIC_SUM},
-    [METRIC_ACCEPT_PAUSED] = {"accept_paused_total", "times a listener rested", METRIC_SUM},
+    [METRIC_BEAT] = {"beat_ms", "monotonic clock when every worker last had a turn", METRIC_LEAST},
+    [METRIC_ACCEPT_PAUSED] =
+        {"accept_paused_total",
+         "times a worker let new connections wait: no descriptors, no memory, or max-sessions",
+         METRIC_SUM},
 };
 
 static const struct metric_row latencies[LATENCY_COUNT] = {
@@ -62,6 +66,11 @@ static const struct metric_row latencies[LATENCY_COUNT] = {
 const struct metric_row *metric_row(enum metric m)
 {
     return &rows[m];
+}
+
+bool metric_is_told(enum metric m)
+{
+    return m != METRIC_MIRROR_SEEN && m != METRIC_BEAT;
 }
 
 struct metrics *metrics_new(unsigned workers)

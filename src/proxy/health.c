@@ -1,5 +1,7 @@
 #include "proxy/health.h"
 
+#include <stddef.h>
+
 const char *health_name(enum health h)
 {
     static const char *const names[] = {
@@ -32,6 +34,11 @@ static bool lacks_workers(const struct health_facts *f)
     return f->running > 0 && f->running < f->workers && !f->stopping;
 }
 
+static bool has_silent_workers(const struct health_facts *f)
+{
+    return f->silent != NULL && f->silent[0] != '\0';
+}
+
 static bool lacks_store(const struct health_facts *f)
 {
     return f->with_store < f->running;
@@ -62,12 +69,20 @@ static const struct {
     {has_not_begun, HEALTH_BAD, "it does not listen yet"},
     {has_no_worker, HEALTH_BAD, "no worker runs"},
     {lacks_workers, HEALTH_IMPAIRED, "a worker is missing"},
+    {has_silent_workers, HEALTH_IMPAIRED, "workers that do not answer: "},
     {lacks_store, HEALTH_IMPAIRED, "Redis does not answer"},
     {has_old_mirror, HEALTH_IMPAIRED, "the standings have not been followed for over 10 seconds"},
     {lacks_spf, HEALTH_IMPAIRED, "gate25-spfd does not run"},
     {has_old_configuration, HEALTH_IMPAIRED,
      "the configuration's file is bad, an older one is used"},
 };
+
+bool worker_is_to_end(const struct worker_facts *f)
+{
+    bool waits = f->state == 'D' || f->state == 't';
+    bool runs = f->state == 'R';
+    return f->silent_s >= WORKER_HANGS_S && !waits && (!runs || f->cpu_ms >= WORKER_SPINS_MS);
+}
 
 enum health health_judge(const struct health_facts *f, struct text *reasons)
 {
@@ -76,7 +91,9 @@ enum health health_judge(const struct health_facts *f, struct text *reasons)
         if (!rules[i].holds(f)) {
             continue;
         }
-        text_addf(reasons, "%s%s", reasons->len > 0 ? "; " : "", rules[i].reason);
+        text_addf(
+            reasons, "%s%s%s", reasons->len > 0 ? "; " : "", rules[i].reason,
+            rules[i].holds == has_silent_workers ? f->silent : "");
         worst = rules[i].then > worst ? rules[i].then : worst;
     }
     return worst;

@@ -212,7 +212,7 @@ static int open_all(struct master *m, struct text *error)
     m->loopguard = loopguard_new(m->worker_count, m->conf->max_sessions, LOOPGUARD_WAIT_MS);
     if (!m->base || !m->metrics || !m->verdicts || !m->loopguard || open_events(m) < 0 ||
         master_spf_open(m) < 0 || inherited_read(&m->inherited, m->conf->mode, error) < 0 ||
-        master_upgrade_open(m) < 0) {
+        master_upgrade_open(m) < 0 || master_watch_open(m) < 0) {
         if (error->len == 0) {
             text_addf(error, "cannot start: %s", strerror(errno));
         }

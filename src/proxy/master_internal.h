@@ -26,6 +26,10 @@ struct master_worker {
     unsigned early_ends; /* in a row: it died within its first second */
     bool ready;
     struct event restart;
+    /* master_watch.c: */
+    uint64_t beat;         /* METRIC_BEAT at the last tick */
+    unsigned silent;       /* ticks in a row without another beat */
+    int64_t silent_cpu_ms; /* that it had used when they began */
 };
 
 /* gate25-spfd, and the ways to it: pairs of sockets that outlive whoever is at their ends. */
@@ -70,7 +74,7 @@ struct master {
     unsigned worker_count;
     unsigned ready_count;
     int ready[2]; /* the workers' way to say that they listen */
-    struct event signals[4], ready_event, kill_timer;
+    struct event signals[4], ready_event, kill_timer, watch;
     struct master_spf spf;
     struct inherited inherited;
     struct master_upgrade upgrade;
@@ -78,6 +82,7 @@ struct master {
     struct http_server *http; /* NULL: the configuration names no place */
     int64_t started_ms;
     unsigned stops;     /* times it was asked to stop */
+    uint64_t deaths;    /* of workers, that nobody had asked for */
     bool retired;       /* a younger gate has taken over; the workers end with their sessions */
     bool drained;       /* the operator wants no more traffic sent here */
     bool reload_failed; /* the last one; an older configuration is in use */
@@ -111,6 +116,11 @@ void master_reap(struct master *m);
 void master_stop(struct master *m);
 /* Every worker listens, and the doors are open: says so to whoever waits for it. */
 void master_say_ready(const struct master *m);
+
+/* Looks at every worker's beat from now on, and kills those that hang. -1: out of memory. */
+int master_watch_open(struct master *m) __attribute__((warn_unused_result));
+/* Workers that have not answered for WORKER_SILENT_S; appends their numbers. */
+unsigned master_silent_workers(const struct master *m, struct text *numbers);
 
 /* Takes the inherited listening sockets, opens what is missing. -1: `error` says why. */
 int master_open_listeners(struct master *m, struct text *error) __attribute__((warn_unused_result));

@@ -22,7 +22,7 @@ static json_t *counters(const struct master *m)
     json_t *all = json_object();
     for (unsigned i = 0; i < METRIC_COUNT; i++) {
         uint64_t sum = metrics_total(m->metrics, m->worker_count, i);
-        if (i != METRIC_MIRROR_SEEN) { /* a time that means something to this process alone */
+        if (metric_is_told(i)) {
             json_object_set_new(all, metric_row(i)->name, json_integer((json_int_t)sum));
         }
     }
@@ -37,9 +37,14 @@ static int64_t mirror_age_ms(const struct master *m)
 
 enum health master_health(const struct master *m, struct text *reasons)
 {
+    char array[MASTER_ERROR];
+    struct text silent;
+    text_init(&silent, array, sizeof(array));
+    (void)master_silent_workers(m, &silent);
     struct health_facts facts = {
         .workers = m->worker_count,
         .running = master_running_workers(m),
+        .silent = array,
         .listening = m->ready_count == m->worker_count,
         .stopping = m->stops > 0,
         .drained = m->drained,
@@ -83,15 +88,21 @@ char *master_health_json(void *master)
 
 int master_metrics(const struct master *m, struct buf *out)
 {
+    char array[MASTER_ERROR];
+    struct text silent;
+    text_init(&silent, array, sizeof(array));
     struct metrics_page page = {
         .metrics = m->metrics,
         .verdicts = m->verdicts,
         .workers = m->worker_count,
         .running = master_running_workers(m),
+        .silent = master_silent_workers(m, &silent),
+        .deaths = m->deaths,
         .now_ms = clock_monotonic_ms(),
         .started_ms = m->started_ms,
         .reload_failed = m->reload_failed,
         .stopping = m->stops > 0,
+        .drained = m->drained,
         .spf_wanted = m->conf->spf.use != SPF_USE_OFF,
         .spf_running = m->spf.pid > 0,
     };

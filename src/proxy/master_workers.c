@@ -159,11 +159,13 @@ static void on_end(struct master_worker *w, int status)
     struct master *m = w->master;
     pid_t pid = w->pid;
     w->pid = 0;
+    w->silent = 0;
     forget_present(w);
     if (m->stops > 0 || m->retired) {
         return;
     }
     log_end(w, pid, status);
+    m->deaths++;
     if (!w->ready) { /* it never came up: trying again would not mend it */
         m->status = EXIT_FAILURE;
         master_stop(m);

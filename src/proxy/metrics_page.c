@@ -8,7 +8,7 @@ static void add_counters(struct metrics_text *w, const struct metrics_page *p)
 {
     for (enum metric m = 0; m < METRIC_COUNT; m++) {
         const struct metric_row *row = metric_row(m);
-        if (m != METRIC_MIRROR_SEEN) {
+        if (metric_is_told(m)) {
             metrics_text_value(w, row->name, row->help, metrics_total(p->metrics, p->workers, m));
         }
     }
@@ -93,6 +93,9 @@ static void add_states(struct metrics_text *w, const struct metrics_page *p)
         w, "gate25_uptime_seconds %.3f\n", seconds((uint64_t)(p->now_ms - p->started_ms) * 1000));
     metrics_text_value(w, "workers", "worker processes there should be", p->workers);
     metrics_text_value(w, "workers_running", "worker processes there are", p->running);
+    metrics_text_value(w, "workers_silent", "worker processes that do not answer", p->silent);
+    metrics_text_value(w, "worker_deaths_total", "workers that ended by themselves", p->deaths);
+    metrics_text_value(w, "drained", "1 while gate25ctl drain is in force", p->drained);
     metrics_text_value(w, "stopping", "1 while the gate is being stopped", p->stopping);
     metrics_text_value(
         w, "reload_failed", "1 while the file of the configuration is bad and an older one in use",

@@ -185,6 +185,7 @@ static void on_second(evutil_socket_t fd, short what, void *context)
 {
     (void)fd, (void)what;
     struct worker *w = context;
+    metrics_set(w->setup->metrics, METRIC_BEAT, (uint64_t)clock_monotonic_ms());
     gate_tell_store(&w->gate);
     look_at_standings(w);
     metrics_set(w->setup->metrics, METRIC_STANDINGS, registry_size(w->gate.registry));

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import resource
 import select
 import signal
@@ -175,6 +176,7 @@ def test_the_most_sessions_that_are_configured(lab, gate, sink):
     running = gate({**FREE, "intercept": {"workers": 1, "max-sessions": 10}})
     replies = crowd_and_measure(lab, running, 40)
     assert all(reply.startswith("220 ") for reply in replies)
+    assert running.ctl_json("status")["counters"]["accept_paused_total"] >= 1
 
 
 # --- a dead worker -------------------------------------------------------------------------------
@@ -210,6 +212,40 @@ def test_a_killed_worker_is_replaced(lab, gate, sink):
              "what the dead one counted is forgotten")
     for number in range(8):
         assert send(lab, f"10.20.62.{number}").startswith("250 ")
+
+
+def test_a_worker_that_hangs_is_replaced(lab, gate, sink):
+    sink()
+    running = gate(FREE)
+    wait_for(lambda: running.ctl("health").stdout == "good\n", 30, "good health")
+    first, second = running.workers()
+    with contextlib.ExitStack() as stack:
+        os.kill(first, signal.SIGSTOP)
+        queued = [stack.enter_context(Client(lab, f"10.20.67.{number}")) for number in range(20)]
+        wait_for(lambda: re.match(r"impaired: (.*; )?workers that do not answer: [01]\b", running.ctl("health").stdout),
+                 60, "who hangs")
+        assert running.workers() == [first, second], "a worker that rests for a while is left alone"
+        wait_for(lambda: first not in running.workers() and len(running.workers()) == 2, 180, "another in its place")
+        for client in queued:
+            assert client.reply().startswith("220 "), "no connection in the queue is lost"
+    assert second in running.workers()
+    wait_for(lambda: running.ctl("health").stdout == "good\n", 60, "good health again")
+    said = [line for line in running.text().splitlines() if f"(pid {first})" in line]
+    assert len(said) == 3, said
+    for line, words in zip(said, ("has not answered for 10 seconds", "hangs: ", "was killed by signal 9")):
+        assert words in line
+
+
+def test_a_worker_that_was_away_for_a_moment_is_kept(lab, gate, sink):
+    sink()
+    running = gate(FREE)
+    first, _ = workers = running.workers()
+    os.kill(first, signal.SIGSTOP)
+    wait_for(lambda: "has not answered for 10 seconds" in running.text(), 60, "it is missed")
+    os.kill(first, signal.SIGCONT)
+    wait_for(lambda: f"(pid {first}) answers again" in running.text(), 60, "it is back")
+    wait_for(lambda: running.ctl("health").stdout == "good\n", 60, "good health again")
+    assert running.workers() == workers
 
 
 def test_a_refusal_names_no_earlier_recipient(lab, gate, sink):

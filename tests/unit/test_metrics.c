@@ -142,6 +142,9 @@ static void test_page(void **state)
         "gate25_verdict_seconds_sum 60.000400\ngate25_verdict_seconds_count 3\n",
         "gate25_refusals_total{class=\"ordinary\",verdict=\"defer\",rule=\"messages\"} 1\n",
         "gate25_reload_failed 1\n",
+        "gate25_workers_silent 1\n",
+        "# TYPE gate25_worker_deaths_total counter\ngate25_worker_deaths_total 7\n",
+        "gate25_drained 1\n",
     };
     struct metrics *metrics = metrics_new(2);
     struct verdict_counts *verdicts = verdict_counts_new(2);
@@ -165,6 +168,9 @@ static void test_page(void **state)
         .now_ms = 10000,
         .started_ms = 2000,
         .reload_failed = true,
+        .silent = 1,
+        .deaths = 7,
+        .drained = true,
     };
     struct buf out = BUF_INIT;
     assert_int_equal(metrics_page_write(&page, &out), 0);
@@ -180,14 +186,34 @@ static void test_page(void **state)
     verdict_counts_free(verdicts, 2);
 }
 
+static void test_only_workers_that_hang_are_ended(void **state)
+{
+    (void)state;
+    static const struct {
+        struct worker_facts facts;
+        bool ends;
+    } rows[] = {
+        {{0, 'S', 0}, false},        {{29, 'T', 0}, false},   {{30, 'T', 0}, true},
+        {{30, 'S', 3}, true}, /* waits for something that does not come */
+        {{30, 0, 0}, true},          {{9999, 'D', 0}, false}, /* the disk; nothing ends it anyway */
+        {{9999, 't', 0}, false},                              /* a debugger */
+        {{9999, 'R', 14999}, false},                          /* would run, but others do */
+        {{30, 'R', 15000}, true},                             /* turns round and round */
+        {{29, 'R', 29000}, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_int_equal(worker_is_to_end(&rows[i].facts), rows[i].ends);
+    }
+}
+
 static const struct health_facts good = {
     .workers = 2, .running = 2, .listening = true, .with_store = 2};
 
 static void test_health(void **state)
 {
     (void)state;
-    struct health_facts facts[8];
-    for (size_t i = 0; i < 8; i++) {
+    struct health_facts facts[10];
+    for (size_t i = 0; i < 10; i++) {
         facts[i] = good;
     }
     facts[1].stopping = true;
@@ -212,7 +238,7 @@ static void test_health(void **state)
         {HEALTH_IMPAIRED, "gate25-spfd does not run"},
         {HEALTH_BAD, "it is being stopped; the configuration's file is bad, an older one is used"},
     };
-    for (size_t i = 0; i < 8; i++) {
+    for (size_t i = 0; i < 10; i++) {
         char array[512];
         struct text reasons;
         text_init(&reasons, array, sizeof array);
@@ -228,6 +254,7 @@ int main(void)
         cmocka_unit_test(test_verdicts_are_summed_over_workers),
         cmocka_unit_test(test_classes_beyond_the_room_count_together),
         cmocka_unit_test(test_page),
+        cmocka_unit_test(test_only_workers_that_hang_are_ended),
         cmocka_unit_test(test_health),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
