@@ -23,6 +23,7 @@ enum metric {
     METRIC_TIMED_OUT,
     METRIC_STORE_UP, /* 1 while Redis answers this worker */
     METRIC_STORE_FAILURES,
+    METRIC_STORE_MISSED, /* monotonic ms when Redis last failed to answer a question; 0: never */
     METRIC_DENIALS_REMEMBERED,
     METRIC_PAID_AHEAD,
     METRIC_STORE_OWED,

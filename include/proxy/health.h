@@ -19,12 +19,15 @@ struct health_facts {
     bool stopping;
     bool drained;          /* an operator wants no more traffic sent here */
     unsigned with_store;   /* workers whose connection to Redis works */
+    bool store_missed;     /* within HEALTH_STORE_MISSED_MS a question was answered without Redis */
     int64_t mirror_age_ms; /* since the standings of all workers were Redis's */
     bool spf_wanted, spf_running;
     bool reload_failed;
 };
 
 #define HEALTH_MIRROR_MOST_MS 10000
+/* A gate with little to ask is not to be called good between two questions. */
+#define HEALTH_STORE_MISSED_MS 60000
 
 /* A worker that has had no turn of its own for so long is said to hang ... */
 #define WORKER_SILENT_S 10

@@ -24,6 +24,8 @@ static const struct metric_row rows[METRIC_COUNT] = {
     [METRIC_STORE_UP] = {"store_up", "workers that Redis answers", METRIC_SUM},
     [METRIC_STORE_FAILURES] =
         {"store_failures_total", "questions that Redis did not answer", METRIC_SUM},
+    [METRIC_STORE_MISSED] =
+        {"store_missed_ms", "monotonic clock when Redis last failed to answer", METRIC_MOST},
     [METRIC_DENIALS_REMEMBERED] =
         {"denials_remembered_total", "refusals that were known without asking Redis", METRIC_SUM},
     [METRIC_PAID_AHEAD] =
@@ -70,7 +72,7 @@ const struct metric_row *metric_row(enum metric m)
 
 bool metric_is_told(enum metric m)
 {
-    return m != METRIC_MIRROR_SEEN && m != METRIC_BEAT;
+    return m != METRIC_MIRROR_SEEN && m != METRIC_STORE_MISSED && m != METRIC_BEAT;
 }
 
 struct metrics *metrics_new(unsigned workers)

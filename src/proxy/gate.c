@@ -5,6 +5,7 @@
 #include <sys/random.h>
 
 #include "base/log.h"
+#include "net/clock.h"
 #include "proxy/session.h"
 #include "svc/standings.h"
 
@@ -22,6 +23,7 @@ static void on_answer(void *context, uint64_t id, const struct answer *answer)
     metrics_add(g->metrics, METRIC_PAID_AHEAD, answer->uncharged && answer->state == METER_WITHIN);
     if (answer->stand_in) {
         metrics_add(g->metrics, METRIC_STORE_FAILURES, 1);
+        metrics_set(g->metrics, METRIC_STORE_MISSED, (uint64_t)clock_monotonic_ms());
         gate_tell_store(g);
     }
     struct session *s = sessions_get(&g->sessions, id);

@@ -44,6 +44,11 @@ static bool lacks_store(const struct health_facts *f)
     return f->with_store < f->running;
 }
 
+static bool has_missed_store(const struct health_facts *f)
+{
+    return f->store_missed;
+}
+
 static bool has_old_mirror(const struct health_facts *f)
 {
     return f->mirror_age_ms > HEALTH_MIRROR_MOST_MS;
@@ -71,6 +76,8 @@ static const struct {
     {lacks_workers, HEALTH_IMPAIRED, "a worker is missing"},
     {has_silent_workers, HEALTH_IMPAIRED, "workers that do not answer: "},
     {lacks_store, HEALTH_IMPAIRED, "Redis does not answer"},
+    {has_missed_store, HEALTH_IMPAIRED,
+     "within the last minute metered questions were answered without Redis"},
     {has_old_mirror, HEALTH_IMPAIRED, "the standings have not been followed for over 10 seconds"},
     {lacks_spf, HEALTH_IMPAIRED, "gate25-spfd does not run"},
     {has_old_configuration, HEALTH_IMPAIRED,

@@ -35,6 +35,12 @@ static int64_t mirror_age_ms(const struct master *m)
     return clock_monotonic_ms() - (seen_ms > 0 ? seen_ms : m->started_ms);
 }
 
+static bool missed_store(const struct master *m)
+{
+    int64_t at_ms = (int64_t)metrics_total(m->metrics, m->worker_count, METRIC_STORE_MISSED);
+    return at_ms > 0 && clock_monotonic_ms() - at_ms <= HEALTH_STORE_MISSED_MS;
+}
+
 enum health master_health(const struct master *m, struct text *reasons)
 {
     char array[MASTER_ERROR];
@@ -49,6 +55,7 @@ enum health master_health(const struct master *m, struct text *reasons)
         .stopping = m->stops > 0,
         .drained = m->drained,
         .with_store = (unsigned)metrics_total(m->metrics, m->worker_count, METRIC_STORE_UP),
+        .store_missed = missed_store(m),
         .mirror_age_ms = mirror_age_ms(m),
         .spf_wanted = m->conf->spf.use != SPF_USE_OFF,
         .spf_running = m->spf.pid > 0,

@@ -1,8 +1,11 @@
 """What the gate tells of itself: metrics for Prometheus, health for load balancers."""
 
+import contextlib
 import json
+import os
 import re
 import signal
+import urllib.parse
 
 import pytest
 
@@ -83,6 +86,21 @@ def test_nothing_else_is_served(lab, gate, path, method, status):
     assert fetch(lab, path, method)[0] == status
 
 
+def test_alerts_fire_when_they_should(lab):
+    tested = promtool(lab, "test", "rules", PROJECT / "tests" / "alerts.yml", check=False)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
+def test_the_page_at_several_addresses(lab, gate):
+    gate({**FREE, "metrics": {"listen": [f"127.0.0.1:{PORT}", f"[::1]:{PORT}"]}})
+    for address in ("127.0.0.1", "::1"):
+        with lab.gate.connect(address, port=PORT, timeout=20) as connection:
+            connection.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            page = connection.makefile().read()
+        assert "# HELP gate25_accept_paused_total times a worker let new connections wait: no descriptors, no memory, " \
+               "or max-sessions\n" in page
+
+
 def health(lab, running):
     """What the page and gate25ctl say, which must agree: status, exit code, text."""
     status, body = fetch(lab, "/health")
@@ -108,6 +126,84 @@ def test_health(lab, started, gate):
     wait_for(lambda: health(lab, running)[3] == "good\n", 30, "good health with a good file")
 
 
+@pytest.mark.parametrize("harm, cure", [
+    (("acl", "setuser", "default", "-fcall"), ("acl", "setuser", "default", "+fcall")),
+    (("config", "set", "maxmemory", "1"), ("config", "set", "maxmemory", "0"))], ids=["no right", "no memory"])
+def test_answers_without_redis_are_no_good_health(lab, started, gate, sink, harm, cure):
+    """However Redis fails to answer: it is connected, and the standings are followed."""
+    sink()
+    own = started(servers.Redis(lab.gate))
+    running = gate({**FREE, **PAGE}, redis=own)
+    send(lab, "10.20.90.3")
+    wait_for(lambda: health(lab, running) == (200, 0, "good\n", "good\n"), 30, "good health")
+    own.cli(*harm)
+    try:
+        send(lab, "10.20.90.3")
+        said = "impaired: within the last minute metered questions were answered without Redis\n"
+        wait_for(lambda: health(lab, running) == (200, 0, said, said), 30, "the reason")
+        assert running.ctl_json("status")["counters"]["store_up"] == 2
+    finally:
+        own.cli(*cure)
+    send(lab, "10.20.90.3")
+    assert "without Redis" in health(lab, running)[2], "for a minute"
+    wait_for(lambda: health(lab, running)[3] == "good\n", 120, "good health again")
+
+
+@contextlib.contextmanager
+def silent_connections(host, port, count):
+    """Connections that say nothing."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(host.connect("127.0.0.1", port=port, timeout=20)) for _ in range(count)]
+
+
+def probe(connection):
+    """A request of one who keeps his connection; the status, or None: it was closed."""
+    try:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: gate\r\n\r\n")
+        answer = b""
+        while b"good\n" not in answer:
+            more = connection.recv(4096)
+            if not more:
+                return None
+            answer += more
+        return int(answer.split()[1])
+    except (BrokenPipeError, ConnectionResetError):
+        return None
+
+
+def test_silent_connections_shut_nobody_out(lab, gate):
+    running = gate({**FREE, **PAGE})
+    wait_for(lambda: health(lab, running)[2] == "good\n", 30, "good health")
+    for count in (16, 100):
+        with silent_connections(lab.gate, PORT, count):
+            assert fetch(lab, "/health") == (200, "good\n")
+            assert fetch(lab, "/metrics")[0] == 200
+    with silent_connections(lab.gate, PORT, 30) as probers:
+        # Each is served; whoever was closed in between comes again, as HTTP clients do.
+        for number in [*range(30), *range(30)]:
+            if probe(probers[number]) is None:
+                with lab.gate.connect("127.0.0.1", port=PORT, timeout=20) as again:
+                    assert probe(again) == 200
+    with silent_connections(lab.gate, PORT, 16) as silent:
+        assert fetch(lab, "/health") == (200, "good\n")
+        assert silent[0].recv(10) == b"", "the one that was idle longest was closed"
+
+
+def test_deaths_and_a_drain_are_on_the_page(lab, gate):
+    running = gate({**FREE, **PAGE})
+    before = samples(lab)
+    assert (before["gate25_worker_deaths_total"], before["gate25_drained"], before["gate25_workers_silent"]) == (0, 0, 0)
+    for _ in range(2):
+        pid = running.workers()[0]
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: pid not in running.workers() and 0 not in running.workers(), 30, "another worker")
+    assert samples(lab)["gate25_worker_deaths_total"] == 2
+    running.ctl("drain")
+    assert samples(lab)["gate25_drained"] == 1
+    running.ctl("undrain")
+    assert samples(lab)["gate25_drained"] == 0
+
+
 def test_a_gate_that_is_stopped_is_bad(lab, gate, sink):
     sink()
     running = gate({**FREE, **PAGE})
@@ -126,11 +222,15 @@ def names_in(text):
     return {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"gate25_(?!bypass)\w+", text)}
 
 
+def dashboard_queries():
+    dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))
+    return [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+
+
 def test_rules_and_dashboard_ask_for_what_there_is(lab, gate):
     gate({**FREE, **PAGE})
     there = names_in("\n".join(line for line in fetch(lab, "/metrics")[1].splitlines() if line.startswith("# TYPE")))
-    dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))
-    asked = names_in("\n".join(target["expr"] for panel in dashboard["panels"] for target in panel["targets"]))
+    asked = names_in("\n".join(dashboard_queries()))
     assert asked and asked <= there, asked - there
     expressions = re.findall(r"expr: (.*(?:\n {12}.*)*)", RULES.read_text(encoding="utf-8"))
     ruled = names_in("\n".join(expressions))
@@ -174,3 +274,7 @@ def test_a_real_prometheus_reads_it(lab, gate, started):
     rules = wait_for(lambda: [rule for group in prometheus.ask("rules")["groups"] for rule in group["rules"]
                               if rule["health"] != "unknown"], 60, "evaluated rules")
     assert {rule["health"] for rule in rules} == {"ok"}, rules
+    for query in dashboard_queries():
+        words = query.replace("$__rate_interval", "1m").replace("$instance", ".*")  # as Grafana does it
+        assert "$" not in words, query
+        assert "result" in prometheus.ask("query?" + urllib.parse.urlencode({"query": words})), query

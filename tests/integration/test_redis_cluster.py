@@ -118,6 +118,27 @@ def test_node_lost(lab, cluster, make, desk, started, key, frozen):
     check_rights(cluster)
 
 
+def test_a_part_that_is_away_for_good_is_no_good_health(lab, cluster, make, started):
+    """A master and its replica: the others are well, and those on theirs are metered by each worker alone."""
+    gate = started(make(redis={"when-down": "local"}))
+    wait_up(gate)
+    wait_for(lambda: gate.ctl("health").stdout == "good\n", PATIENCE_S, "good health")
+    needed = {cluster.owner("g25:standings"), cluster.owner("g25:changes")}
+    victim = next(node for node in cluster.nodes if node.is_master() and node not in needed)
+    source = next(strangers_of(cluster, victim))
+    replicas = [node for node in cluster.nodes
+                if (role := node.cli("role"))[0] == "slave" and int(role[2]) == victim.port]
+    for node in [*replicas, victim]:
+        node.kill()
+    assert attempt(lab, source, MX4).code == 250
+    wait_for(lambda: "metered questions were answered without Redis" in gate.ctl("health").stdout, PATIENCE_S,
+             "the health says so")
+    assert gate.ctl("health").stdout.startswith("impaired: ")
+    for node in [victim, *replicas]:
+        node.start()
+    cluster.wait_whole()
+
+
 class Load:
     """Messages from one subscriber, session after session, until the limit says no."""
 

@@ -181,6 +181,7 @@ static void test_page(void **state)
         }
     }
     assert_null(strstr(buf_span(&out).at, "mirror_seen_ms"));
+    assert_null(strstr(buf_span(&out).at, "store_missed_ms"));
     buf_clear(&out);
     metrics_free(metrics, 2);
     verdict_counts_free(verdicts, 2);
@@ -224,6 +225,9 @@ static void test_health(void **state)
     facts[5].mirror_age_ms = HEALTH_MIRROR_MOST_MS + 1;
     facts[6].spf_wanted = true;
     facts[7].stopping = facts[7].reload_failed = true;
+    facts[8].store_missed = true;
+    facts[9].silent = "1, 3";
+    facts[9].reload_failed = true;
     static const struct {
         enum health health;
         const char *reasons;
