@@ -30,9 +30,19 @@ struct control_verb {
 struct control *control_new(
     struct event_base *base, const char *path, const struct control_verb *verbs, size_t count,
     void *context, struct text *error) __attribute__((warn_unused_result));
-/* Removes the socket and takes no more clients; those that are there are answered. */
-void control_close_door(struct control *c);
-/* Removes the socket; but not in a forked child, which only lets go of it. */
+/* The same with a socket that the process before this one listens with. Where it is another path's,
+ * or none (-1), one is opened. Nobody is served before control_begin(). */
+struct control *control_adopt(
+    struct event_base *base, const char *path, int fd, const struct control_verb *verbs,
+    size_t count, void *context, struct text *error) __attribute__((warn_unused_result));
+/* The process before this one serves no more clients. */
+void control_begin(struct control *c);
+/* That other processes may go on with; -1: there is none. */
+int control_socket(const struct control *c);
+/* Leaves the socket to another process and takes no more clients; those that are there are
+ * answered. */
+void control_leave(struct control *c);
+/* Removes the socket, unless it was left; but not in a forked child, which only lets go of it. */
 void control_free(struct control *c);
 
 /* The client's side, blocking: asks and waits for the answer (free it). -1: `error` says why. */

@@ -48,6 +48,15 @@ void http_server_set(struct http_server *s, const struct http_options *options);
 int http_server_listen(
     struct http_server *s, const struct endpoint *where, const struct tls_server *tls,
     unsigned door, struct text *error) __attribute__((warn_unused_result));
+/* The same with a socket that listens already, which the server takes over, be it that it fails. */
+int http_server_listen_on(
+    struct http_server *s, int fd, const struct tls_server *tls, unsigned door, struct text *error)
+    __attribute__((warn_unused_result));
+/* The listening sockets into `out`, as many as there is room for; their number. */
+size_t http_server_sockets(const struct http_server *s, int *out, size_t room);
+/* Leaves the doors to another process; the connections that are there end with their next answer.
+ */
+void http_server_leave(struct http_server *s);
 /* While held, new connections wait in the kernel's queue. */
 void http_server_hold(struct http_server *s, bool hold);
 /* New connections at the doors that have TLS get this certificate; it outlives the server. */

@@ -8,11 +8,14 @@
 
 struct master;
 
-/* What else this process serves (the control socket), for which there is one place: it is opened
- * once this gate is the one, and closed when another has taken over. */
+/* What else this process serves (the control socket), for which there is one place: nobody is
+ * served before this gate is the one, nor when another has taken over. */
 struct master_doors {
-    int (*open)(void *context, struct text *error); /* -1: `error` says why */
-    void (*close)(void *context);
+    /* `fd` is the older gate's listening socket, taken over; -1: there is none. -1: `error`. */
+    int (*open)(void *context, int fd, struct text *error);
+    void (*begin)(void *context);
+    int (*socket)(void *context); /* to hand on; -1: there is none */
+    void (*leave)(void *context);
     void *context;
 };
 

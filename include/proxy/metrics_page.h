@@ -19,6 +19,8 @@ struct metrics_page {
     bool stopping;
     bool drained; /* gate25ctl drain */
     bool spf_wanted, spf_running;
+    unsigned older_gates; /* that were taken over from and still have sessions: */
+    uint64_t older_sessions;
 };
 
 /* Appends the page. -1: out of memory. */

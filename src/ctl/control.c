@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "ctl/control_socket.h"
 
 #define CLIENTS_MOST  32
 #define CLIENT_MS     5000 /* from its connection until it has its answer */
@@ -40,7 +41,9 @@ struct control {
     void *context;
     char *path;
     struct stat made; /* the socket, so as to remove no other */
+    int before;       /* the socket of the process before this one, if it is at another path; -1 */
     pid_t maker;      /* a forked child leaves it alone */
+    bool left;        /* it is another process' */
     struct clients clients;
     size_t client_count;
     uint64_t tickets;
@@ -257,74 +260,17 @@ static void on_rested(evutil_socket_t fd, short what, void *context)
 
 /* --- the socket --- */
 
-static bool address_of(const char *path, struct sockaddr_un *out, struct text *error)
-{
-    *out = (struct sockaddr_un){.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof(out->sun_path)) {
-        text_addf(
-            error, "%s: longer than the %zu bytes that a socket's path may have", path,
-            sizeof(out->sun_path) - 1);
-        return false;
-    }
-    memcpy(out->sun_path, path, strlen(path) + 1);
-    return true;
-}
-
-/* Removes a socket that nobody listens to any more. */
-static void remove_dead(const struct sockaddr_un *address)
-{
-    struct stat st;
-    int fd;
-
-    if (lstat(address->sun_path, &st) != 0 || !S_ISSOCK(st.st_mode)) {
-        return;
-    }
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) {
-        return;
-    }
-    if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) != 0 &&
-        errno == ECONNREFUSED) {
-        unlink(address->sun_path);
-    }
-    close(fd);
-}
-
-static int open_socket(const char *path, struct stat *made, struct text *error)
-{
-    struct sockaddr_un address;
-    mode_t mask;
-    int fd, failed;
-
-    if (!address_of(path, &address, error)) {
-        return -1;
-    }
-    remove_dead(&address);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd >= 0) {
-        mask = umask(0117);
-        failed = bind(fd, (const struct sockaddr *)&address, sizeof(address));
-        umask(mask);
-        if (failed == 0 && listen(fd, CLIENTS_MOST) == 0 && lstat(path, made) == 0) {
-            return fd;
-        }
-    }
-    text_addf(error, "%s: %s", path, strerror(errno));
-    if (fd >= 0) {
-        close(fd);
-    }
-    return -1;
-}
-
-struct control *control_new(
-    struct event_base *base, const char *path, const struct control_verb *verbs, size_t count,
-    void *context, struct text *error)
+/* With `fd`, which it takes over. */
+static struct control *new_on(
+    struct event_base *base, const char *path, int fd, const struct control_verb *verbs,
+    size_t count, void *context, struct text *error)
 {
     struct control *c = calloc(1, sizeof(*c));
     struct stat made = {0};
-    int fd = c == NULL ? -1 : open_socket(path, &made, error);
 
-    if (fd < 0) {
+    if (c == NULL || lstat(path, &made) != 0) {
+        text_addf(error, "%s: %s", path, strerror(errno));
+        close(fd);
         free(c);
         return NULL;
     }
@@ -334,6 +280,7 @@ struct control *control_new(
         .verb_count = count,
         .context = context,
         .made = made,
+        .before = -1,
         .maker = getpid()};
     TAILQ_INIT(&c->clients);
     c->path = strdup(path);
@@ -352,18 +299,108 @@ struct control *control_new(
     return c;
 }
 
-void control_close_door(struct control *c)
+struct control *control_new(
+    struct event_base *base, const char *path, const struct control_verb *verbs, size_t count,
+    void *context, struct text *error)
+{
+    int fd = control_socket_open(path, error);
+
+    return fd < 0 ? NULL : new_on(base, path, fd, verbs, count, context, error);
+}
+
+/* --- from one process to the next --- */
+
+struct control *control_adopt(
+    struct event_base *base, const char *path, int fd, const struct control_verb *verbs,
+    size_t count, void *context, struct text *error)
+{
+    struct sockaddr_un address;
+    bool same = control_socket_path(fd, &address) && strcmp(address.sun_path, path) == 0;
+    struct control *c = same ? new_on(base, path, fd, verbs, count, context, error)
+                             : control_new(base, path, verbs, count, context, error);
+
+    if (c != NULL) {
+        c->before = same ? -1 : fd;
+        c->left = same;
+        evconnlistener_disable(c->listener);
+    }
+    return c;
+}
+
+/* The process before this one was ended meanwhile, and has removed its socket. */
+static void renew_door(struct control *c)
+{
+    char why[256];
+    struct text error;
+    int fd;
+
+    text_init(&error, why, sizeof(why));
+    fd = control_socket_open(c->path, &error);
+    if (fd < 0 || lstat(c->path, &c->made) != 0) {
+        log_error("%s", fd < 0 ? why : c->path);
+        if (fd >= 0) {
+            close(fd);
+        }
+        return;
+    }
+    evconnlistener_free(c->listener);
+    c->listener = evconnlistener_new(
+        c->base, on_accept, c, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+    if (c->listener == NULL) {
+        close(fd);
+        log_error("%s: out of memory", c->path);
+        return;
+    }
+    evconnlistener_set_error_cb(c->listener, on_accept_error);
+}
+
+static bool is_there(const struct control *c)
 {
     struct stat st;
 
-    if (c->path != NULL && c->maker == getpid() && lstat(c->path, &st) == 0 &&
-        st.st_dev == c->made.st_dev && st.st_ino == c->made.st_ino) {
-        unlink(c->path);
+    return lstat(c->path, &st) == 0 && st.st_dev == c->made.st_dev && st.st_ino == c->made.st_ino;
+}
+
+void control_begin(struct control *c)
+{
+    if (!is_there(c)) {
+        renew_door(c);
     }
+    c->left = false;
+    if (c->before >= 0) {
+        control_socket_remove(c->before);
+        c->before = -1;
+    }
+    if (c->listener != NULL) {
+        evconnlistener_enable(c->listener);
+    }
+}
+
+int control_socket(const struct control *c)
+{
+    return c->listener != NULL ? evconnlistener_get_fd(c->listener) : -1;
+}
+
+static void close_listener(struct control *c)
+{
     if (c->listener != NULL) {
         evconnlistener_free(c->listener);
         c->listener = NULL;
     }
+}
+
+void control_leave(struct control *c)
+{
+    c->left = true;
+    close_listener(c);
+}
+
+static void close_door(struct control *c)
+{
+    if (c->path != NULL && !c->left && c->maker == getpid() && is_there(c)) {
+        unlink(c->path);
+    }
+    close_listener(c);
 }
 
 void control_free(struct control *c)
@@ -377,7 +414,10 @@ void control_free(struct control *c)
         next = TAILQ_NEXT(client, next);
         client_free(client);
     }
-    control_close_door(c);
+    close_door(c);
+    if (c->before >= 0) {
+        close(c->before);
+    }
     if (c->rest != NULL) {
         event_free(c->rest);
     }

@@ -217,7 +217,7 @@ void http_answer(
     for (size_t i = 0; i < count; i++) {
         (void)evhttp_add_header(out, headers[i].name, headers[i].value);
     }
-    if (!c || c->requests >= HTTP_REQUESTS) {
+    if (!c || c->requests >= HTTP_REQUESTS || x->server->left) {
         (void)evhttp_add_header(out, "Connection", "close");
     }
     if (!content || !add_body(x, status, content, body)) {

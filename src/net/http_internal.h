@@ -29,7 +29,8 @@ struct http_door {
     struct http_door *next;
     struct http_server *server;
     struct evhttp *evhttp;
-    struct evconnlistener *listener;
+    struct evconnlistener *listener; /* NULL: another process serves it */
+    struct evhttp_bound_socket *bound;
     const struct tls_server *tls;
     unsigned number;
 };
@@ -41,7 +42,7 @@ struct http_server {
     struct event *rest;
     struct http_connections connections;
     unsigned count, cut; /* all of them; those that are being closed */
-    bool full, held, closing;
+    bool full, held, left, closing;
 };
 
 static inline struct timeval http_after(uint32_t ms)

@@ -19,6 +19,9 @@
 static void set_listeners(struct http_server *s)
 {
     for (struct http_door *d = s->doors; d; d = d->next) {
+        if (!d->listener) {
+            continue;
+        }
         if (s->full || s->held) {
             evconnlistener_disable(d->listener);
         } else {
@@ -120,6 +123,7 @@ static struct http_door *door_new(struct http_server *s, int fd)
     struct http_door *d = calloc(1, sizeof(*d));
 
     if (!d) {
+        close(fd);
         return NULL;
     }
     d->server = s;
@@ -128,9 +132,12 @@ static struct http_door *door_new(struct http_server *s, int fd)
         d->evhttp ? evconnlistener_new(
                         s->base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd)
                   : NULL;
-    if (!d->listener || !evhttp_bind_listener(d->evhttp, d->listener)) {
+    d->bound = d->listener ? evhttp_bind_listener(d->evhttp, d->listener) : NULL;
+    if (!d->bound) {
         if (d->listener) {
             evconnlistener_free(d->listener);
+        } else {
+            close(fd);
         }
         if (d->evhttp) {
             evhttp_free(d->evhttp);
@@ -147,11 +154,24 @@ int http_server_listen(
 {
     char address[ENDPOINT_TEXT];
     int fd = open_socket(where);
-    struct http_door *d = fd < 0 ? NULL : door_new(s, fd);
+
+    if (fd < 0) {
+        int fault = errno;
+
+        endpoint_format(where, address);
+        text_addf(error, "cannot listen on %s: %s", address, strerror(fault));
+        return -1;
+    }
+    return http_server_listen_on(s, fd, tls, door, error);
+}
+
+int http_server_listen_on(
+    struct http_server *s, int fd, const struct tls_server *tls, unsigned door, struct text *error)
+{
+    struct http_door *d = door_new(s, fd);
 
     if (!d) {
-        endpoint_format(where, address);
-        text_addf(error, "cannot listen on %s: %s", address, strerror(fd < 0 ? errno : ENOMEM));
+        text_addf(error, "cannot serve HTTP: out of memory");
         return -1;
     }
     d->tls = tls;
@@ -165,6 +185,29 @@ int http_server_listen(
     apply(d);
     set_listeners(s);
     return 0;
+}
+
+size_t http_server_sockets(const struct http_server *s, int *out, size_t room)
+{
+    size_t count = 0;
+
+    for (struct http_door *d = s->doors; d && count < room; d = d->next) {
+        if (d->listener) {
+            out[count++] = evconnlistener_get_fd(d->listener);
+        }
+    }
+    return count;
+}
+
+void http_server_leave(struct http_server *s)
+{
+    s->left = true;
+    for (struct http_door *d = s->doors; d; d = d->next) {
+        if (d->listener) {
+            evhttp_del_accept_socket(d->evhttp, d->bound); /* which closes our copy of it */
+            d->listener = NULL;
+        }
+    }
 }
 
 void http_server_hold(struct http_server *s, bool hold)

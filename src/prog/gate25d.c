@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "ctl/control.h"
+#include "ctl/control_socket.h"
 #include "proxy/master.h"
 #include "svc/conf_file.h"
 #include "svc/conf_warnings.h"
@@ -36,26 +37,44 @@ static const struct control_verb verbs[] = {
 struct daemon {
     struct conf *conf;
     struct master *master;
-    struct control *control; /* NULL: closed, or the configuration names none */
+    struct control *control; /* NULL: the configuration names none */
+    int left_over;           /* the older gate's, where that is so; -1 */
 };
 
-static int open_control(void *context, struct text *error)
+static int open_control(void *context, int fd, struct text *error)
 {
     struct daemon *d = context;
     if (!d->conf->control_socket) {
+        d->left_over = fd;
         return 0;
     }
-    d->control = control_new(
-        master_base(d->master), d->conf->control_socket, verbs, sizeof(verbs) / sizeof(verbs[0]),
-        d->master, error);
+    d->control = control_adopt(
+        master_base(d->master), d->conf->control_socket, fd, verbs,
+        sizeof(verbs) / sizeof(verbs[0]), d->master, error);
     return d->control ? 0 : -1;
 }
 
-static void close_control(void *context)
+static void begin_control(void *context)
 {
     struct daemon *d = context;
     if (d->control) {
-        control_close_door(d->control);
+        control_begin(d->control);
+    } else if (d->left_over >= 0) {
+        control_socket_remove(d->left_over);
+    }
+}
+
+static int hand_control_on(void *context)
+{
+    const struct daemon *d = context;
+    return d->control ? control_socket(d->control) : -1;
+}
+
+static void leave_control(void *context)
+{
+    struct daemon *d = context;
+    if (d->control) {
+        control_leave(d->control);
     }
 }
 
@@ -64,8 +83,9 @@ static int run(struct conf *conf, const char *file)
     char array[ERROR_TEXT];
     struct text error;
     text_init(&error, array, sizeof(array));
-    struct daemon d = {.conf = conf};
-    const struct master_doors doors = {open_control, close_control, &d};
+    struct daemon d = {.conf = conf, .left_over = -1};
+    const struct master_doors doors = {
+        open_control, begin_control, hand_control_on, leave_control, &d};
     d.master = master_new(conf, file, &doors, &error);
     if (!d.master) {
         log_error("%s", array);

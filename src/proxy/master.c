@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
@@ -26,12 +27,20 @@ static void arm_kill(struct master *m, int64_t ms)
     event_add(&m->kill_timer, &wait);
 }
 
+/* systemd hears of the gate that has taken over. */
+static void notify(const struct master *m, const char *state)
+{
+    if (!m->retired) {
+        sd_notify(0, state);
+    }
+}
+
 void master_stop(struct master *m)
 {
     m->stops++;
     if (m->stops == 1) {
         log_info("stopping");
-        sd_notify(0, "STOPPING=1");
+        notify(m, "STOPPING=1");
         master_close_listeners(m);
         arm_kill(m, m->conf->timeouts.drain_ms + KILL_GRACE_MS);
     } else {
@@ -75,7 +84,11 @@ static void log_a_warning(void *context, const char *words)
 /* False: the old configuration stays and `error` says why. */
 static bool reload(struct master *m, struct text *error, struct text *restart)
 {
-    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_monotonic_ms() * 1000);
+    char begun[64];
+    (void)snprintf(
+        begun, sizeof(begun), "RELOADING=1\nMONOTONIC_USEC=%lld",
+        (long long)clock_monotonic_ms() * 1000);
+    notify(m, begun);
     struct conf *conf = conf_file_read(m->conf_file, error);
     m->reload_failed = !conf;
     if (conf) {
@@ -86,6 +99,7 @@ static bool reload(struct master *m, struct text *error, struct text *restart)
         master_spf_apply(m);
     }
     master_signal_workers(m, SIGHUP); /* a bad file too: the journal is to be opened anew */
+    master_older_reload(m);
     if (!conf) {
         log_error("the old configuration stays: %s", error->at);
     } else if (restart->len > 0) {
@@ -93,18 +107,23 @@ static bool reload(struct master *m, struct text *error, struct text *restart)
     } else {
         log_info("configuration read anew");
     }
-    sd_notify(0, "READY=1");
+    notify(m, "READY=1");
     return conf != NULL;
+}
+
+void master_reload(struct master *m)
+{
+    char error_array[MASTER_ERROR], restart_array[MASTER_ERROR];
+    struct text error, restart;
+    text_init(&error, error_array, sizeof(error_array));
+    text_init(&restart, restart_array, sizeof(restart_array));
+    (void)reload(m, &error, &restart);
 }
 
 static void on_reload(evutil_socket_t signal, short what, void *context)
 {
     (void)signal, (void)what;
-    char error_array[MASTER_ERROR], restart_array[MASTER_ERROR];
-    struct text error, restart;
-    text_init(&error, error_array, sizeof(error_array));
-    text_init(&restart, restart_array, sizeof(restart_array));
-    (void)reload(context, &error, &restart);
+    master_reload(context);
 }
 
 char *master_reload_json(void *master)
@@ -211,7 +230,7 @@ static int open_all(struct master *m, struct text *error)
     m->verdicts = verdict_counts_new(m->worker_count);
     m->loopguard = loopguard_new(m->worker_count, m->conf->max_sessions, LOOPGUARD_WAIT_MS);
     if (!m->base || !m->metrics || !m->verdicts || !m->loopguard || open_events(m) < 0 ||
-        master_spf_open(m) < 0 || inherited_read(&m->inherited, m->conf->mode, error) < 0 ||
+        master_spf_open(m) < 0 || inherited_read(&m->inherited, m->conf, error) < 0 ||
         master_upgrade_open(m) < 0 || master_watch_open(m) < 0) {
         if (error->len == 0) {
             text_addf(error, "cannot start: %s", strerror(errno));
@@ -239,6 +258,7 @@ struct master *master_new(
     m->doors = *doors;
     privileges_raise_descriptors();
     if (open_all(m, error) < 0) {
+        master_tell_elder_why(m, error);
         master_free(m);
         return NULL;
     }
@@ -255,6 +275,8 @@ void master_free(struct master *m)
     }
     master_http_close(m);
     master_spf_close(m);
+    master_older_close(m);
+    inherited_fini(&m->inherited);
     if (m->base) {
         event_base_free(m->base);
     }
@@ -271,20 +293,28 @@ struct event_base *master_base(struct master *m)
     return m->base;
 }
 
+static int give_up(const struct master *m, const struct text *error)
+{
+    log_error("%s", error->at);
+    master_tell_elder_why(m, error);
+    return EXIT_FAILURE;
+}
+
 int master_run(struct master *m)
 {
     char array[MASTER_ERROR];
     struct text error;
     text_init(&error, array, sizeof(array));
-    if (!master_takes_over(m) && master_open_doors(m, &error) < 0) {
-        log_error("%s", array);
-        return EXIT_FAILURE;
+    if (master_open_doors(m, &error) < 0) {
+        return give_up(m, &error);
     }
     if (privileges_drop(
             m->boot->mode == INTERCEPT_TPROXY ? PRIVILEGE_NET_RAW : PRIVILEGE_NONE,
             "mode = \"tproxy\"", &error) < 0) {
-        log_error("%s", array);
-        return EXIT_FAILURE;
+        return give_up(m, &error);
+    }
+    if (!master_takes_over(m)) {
+        master_begin_doors(m);
     }
     for (unsigned i = 0; i < m->worker_count; i++) {
         master_start_worker(&m->workers[i]);

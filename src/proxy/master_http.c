@@ -76,12 +76,22 @@ int master_http_open(struct master *m, struct text *error)
         text_addf(error, "out of memory");
         return -1;
     }
+    http_server_hold(m->http, true);
     for (size_t i = 0; i < m->boot->metrics.count; i++) {
-        if (http_server_listen(m->http, &m->boot->metrics.at[i], NULL, 0, error) < 0) {
+        const struct endpoint *at = &m->boot->metrics.at[i];
+        int fd = inherited_take(&m->inherited, INHERITED_PAGES, at);
+        int rc = fd >= 0 ? http_server_listen_on(m->http, fd, NULL, 0, error)
+                         : http_server_listen(m->http, at, NULL, 0, error);
+        if (rc < 0) {
             return -1;
         }
     }
     return 0;
+}
+
+size_t master_http_sockets(const struct master *m, int *out, size_t room)
+{
+    return m->http ? http_server_sockets(m->http, out, room) : 0;
 }
 
 void master_http_close(struct master *m)

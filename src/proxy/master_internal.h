@@ -52,12 +52,23 @@ struct master_spf {
     void *answer_context;
 };
 
+/* A gate that was taken over from and still has sessions, and the way to it. The last one is the
+ * elder until it has closed its doors. */
+struct master_older {
+    struct master *master;
+    struct master_older *next;
+    int fd;
+    pid_t pid; /* 0: it has not said yet */
+    uint64_t sessions;
+    struct event heard;
+};
+
 /* The handing over to a younger gate, and from an older one. */
 struct master_upgrade {
     char program[PATH_MAX]; /* where this one was started from: a newer one may lie there now */
     pid_t pid;              /* the younger; 0: there is none */
-    int younger;            /* the way to it until it serves; -1 */
-    struct event heard, deadline, limit;
+    int younger;            /* the way to it, which has not taken over yet unless `retired`; -1 */
+    struct event heard, deadline, limit, report;
     master_answer_cb answer; /* who asked for it */
     void *answer_context;
     uint64_t ticket;
@@ -78,6 +89,7 @@ struct master {
     struct master_spf spf;
     struct inherited inherited;
     struct master_upgrade upgrade;
+    struct master_older *older;
     struct master_doors doors;
     struct http_server *http; /* NULL: the configuration names no place */
     int64_t started_ms;
@@ -114,6 +126,8 @@ bool master_has_workers(const struct master *m);
 /* Looks for workers that have ended, and starts them again unless the master is stopping. */
 void master_reap(struct master *m);
 void master_stop(struct master *m);
+/* Reads the configuration anew, has the workers do so, and the older gates. */
+void master_reload(struct master *m);
 /* Every worker listens, and the doors are open: says so to whoever waits for it. */
 void master_say_ready(const struct master *m);
 
@@ -132,14 +146,41 @@ size_t master_listeners(const struct master *m, int *out, size_t room);
 int master_upgrade_open(struct master *m) __attribute__((warn_unused_result));
 bool master_takes_over(const struct master *m); /* and the older gate still has its doors open */
 void master_tell_elder(struct master *m);       /* that every worker listens */
+/* The older gate serves no more, or is gone: this one is the one. */
+void master_took_over(struct master *m, bool drained);
+/* That this gate cannot take over; nothing where there is no older one. */
+void master_tell_elder_why(const struct master *m, const struct text *error);
 bool master_upgrade_reap(struct master *m, pid_t pid, int status); /* false: not the younger gate */
 
 /* Serves what metrics.listen asks for. -1: `error` says why. */
 int master_http_open(struct master *m, struct text *error) __attribute__((warn_unused_result));
 void master_http_close(struct master *m);
-/* These pages, and what else there is one place for. -1: `error` says why. */
+/* The listening sockets into `out`, as many as there is room for; their number. */
+size_t master_http_sockets(const struct master *m, int *out, size_t room);
+/* These pages, and what else there is one place for, of which nobody is served before they begin.
+ * -1: `error` says why. */
 int master_open_doors(struct master *m, struct text *error) __attribute__((warn_unused_result));
-void master_close_doors(struct master *m);
+void master_begin_doors(struct master *m);
+void master_leave_doors(struct master *m);
+
+/* What gates of one chain of upgrades say to one another, a message each. */
+#define MASTER_SERVING 'S' /* the younger: it accepts connections */
+#define MASTER_REFUSES 'R' /* the younger: it cannot; the reason follows */
+#define MASTER_RELOAD  'L' /* the younger: the configuration is to be read anew */
+#define MASTER_CLOSED  'C' /* the older: the doors are the younger's; MASTER_DRAINED may follow */
+#define MASTER_DRAINED 'D'
+#define MASTER_REPORT  'N' /* the older: its pid and sessions follow */
+#define MASTER_WORDS   512 /* bytes of the longest, with a NUL */
+
+/* Takes in the ways to the older gates that this one was started with. -1: out of memory. */
+int master_older_open(struct master *m) __attribute__((warn_unused_result));
+/* They speak to this gate from now on. */
+void master_older_listen(struct master *m);
+void master_older_close(struct master *m);
+/* They write to the journal's file too. */
+void master_older_reload(struct master *m);
+unsigned master_older_count(const struct master *m);
+uint64_t master_older_sessions(const struct master *m);
 
 /* Adds why, "; " between. */
 enum health master_health(const struct master *m, struct text *reasons);

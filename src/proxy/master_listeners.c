@@ -44,7 +44,7 @@ static int share_inherited(struct master *m, const struct endpoint *at, size_t *
     size_t count = 0, least = m->worker_count;
     int *found = calloc(m->inherited.count + 1, sizeof(*found));
     int result = found ? 0 : -1;
-    for (int fd; found && (fd = inherited_take(&m->inherited, at)) >= 0;) {
+    for (int fd; found && (fd = inherited_take(&m->inherited, INHERITED_LISTEN, at)) >= 0;) {
         found[count++] = fd;
     }
     for (size_t i = 0; i < (count > least ? count : least) && count > 0 && result == 0; i++) {
@@ -93,7 +93,9 @@ int master_open_listeners(struct master *m, struct text *error)
             explain(m, at, error);
         }
     }
-    inherited_fini(&m->inherited);
+    if (result == 0) {
+        inherited_warn(&m->inherited);
+    }
     return result;
 }
 

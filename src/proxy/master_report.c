@@ -17,11 +17,25 @@ static json_t *worker_pids(const struct master *m)
     return list;
 }
 
+static json_t *older_gates(const struct master *m)
+{
+    json_t *list = json_array();
+    for (const struct master_older *o = m->older; o; o = o->next) {
+        json_t *one =
+            json_pack("{s:i, s:I}", "pid", (int)o->pid, "sessions", (json_int_t)o->sessions);
+        json_array_append_new(list, one);
+    }
+    return list;
+}
+
 static json_t *counters(const struct master *m)
 {
     json_t *all = json_object();
     for (unsigned i = 0; i < METRIC_COUNT; i++) {
         uint64_t sum = metrics_total(m->metrics, m->worker_count, i);
+        if (i == METRIC_SESSIONS_OPEN) { /* those too that an upgrade has left where they were */
+            sum += master_older_sessions(m);
+        }
         if (metric_is_told(i)) {
             json_object_set_new(all, metric_row(i)->name, json_integer((json_int_t)sum));
         }
@@ -112,6 +126,8 @@ int master_metrics(const struct master *m, struct buf *out)
         .drained = m->drained,
         .spf_wanted = m->conf->spf.use != SPF_USE_OFF,
         .spf_running = m->spf.pid > 0,
+        .older_gates = master_older_count(m),
+        .older_sessions = master_older_sessions(m),
     };
     return metrics_page_write(&page, out);
 }
@@ -124,11 +140,11 @@ char *master_status_json(void *master)
 
     conf_policy_digest(m->conf, policy);
     json_t *status = json_pack(
-        "{s:s, s:s, s:i, s:s, s:I, s:s, s:o, s:I, s:I, s:o}", "version", GATE25_VERSION, "policy",
-        policy, "pid", (int)getpid(), "node", m->conf->node, "uptime_s",
+        "{s:s, s:s, s:i, s:s, s:I, s:s, s:o, s:o, s:I, s:I, s:o}", "version", GATE25_VERSION,
+        "policy", policy, "pid", (int)getpid(), "node", m->conf->node, "uptime_s",
         (json_int_t)((clock_monotonic_ms() - m->started_ms) / 1000), "config", m->conf_file,
-        "workers", worker_pids(m), "workers_with_store", (json_int_t)up, "mirror_age_ms",
-        (json_int_t)mirror_age_ms(m), "counters", counters(m));
+        "workers", worker_pids(m), "older_gates", older_gates(m), "workers_with_store",
+        (json_int_t)up, "mirror_age_ms", (json_int_t)mirror_age_ms(m), "counters", counters(m));
     char *text = status ? json_dumps(status, JSON_COMPACT) : NULL;
     json_decref(status);
     return text;

@@ -8,8 +8,12 @@ static void add_counters(struct metrics_text *w, const struct metrics_page *p)
 {
     for (enum metric m = 0; m < METRIC_COUNT; m++) {
         const struct metric_row *row = metric_row(m);
+        uint64_t total = metrics_total(p->metrics, p->workers, m);
+        if (m == METRIC_SESSIONS_OPEN) {
+            total += p->older_sessions;
+        }
         if (metric_is_told(m)) {
-            metrics_text_value(w, row->name, row->help, metrics_total(p->metrics, p->workers, m));
+            metrics_text_value(w, row->name, row->help, total);
         }
     }
 }
@@ -97,6 +101,11 @@ static void add_states(struct metrics_text *w, const struct metrics_page *p)
     metrics_text_value(w, "worker_deaths_total", "workers that ended by themselves", p->deaths);
     metrics_text_value(w, "drained", "1 while gate25ctl drain is in force", p->drained);
     metrics_text_value(w, "stopping", "1 while the gate is being stopped", p->stopping);
+    metrics_text_value(
+        w, "older_gates", "gates that were upgraded and still have sessions", p->older_gates);
+    metrics_text_value(
+        w, "older_gates_sessions", "connections open in these, and counted in sessions_open",
+        p->older_sessions);
     metrics_text_value(
         w, "reload_failed", "1 while the file of the configuration is bad and an older one in use",
         p->reload_failed);

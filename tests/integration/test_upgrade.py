@@ -1,7 +1,11 @@
 """One gate takes over from another: upgrades, socket activation, and taking a node out of service."""
 
+import contextlib
+import json
 import os
 import shutil
+import signal
+import socket
 import sys
 
 import pytest
@@ -15,6 +19,8 @@ from tests.lab.process import wait_for
 UPGRADES = 100 if os.environ.get("SOAK") else 4
 LOAD = 6  # sessions at a time
 NET_RAW = 1 << 13
+PAGES_PORT = 9125
+PAGES = {"metrics": {"listen": f"127.0.0.1:{PAGES_PORT}"}}
 
 
 @pytest.fixture(name="installed")
@@ -71,6 +77,87 @@ def test_a_gate_of_an_ordinary_user(lab, redis, sink, started):
     for number in range(3):
         running.upgrade()
         assert send(lab, f"10.20.80.{10 + number}").startswith("250 ")
+
+
+def talk(connection, question):
+    """Everything that is answered to it."""
+    connection.sendall(question)
+    answer = b""
+    while more := connection.recv(65536):
+        answer += more
+    return answer.decode()
+
+
+def fetch(lab, path):
+    with lab.gate.connect("127.0.0.1", port=PAGES_PORT, timeout=30) as connection:
+        return talk(connection, f"GET {path} HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n".encode())
+
+
+class Probes(Load):
+    """Asks for the health, again and again, by one of its two ways in each thread."""
+
+    def __init__(self, lab, control):
+        super().__init__(2)
+        self.lab, self.control, self.done, self.failed = lab, control, [0, 0], []
+
+    def by_control(self):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(30)
+            connection.connect(str(self.control))
+            return talk(connection, b"health\n")
+
+    def one(self, number, turn):
+        try:
+            answer = fetch(self.lab, "/health") if number == 0 else self.by_control()
+        except OSError as error:
+            answer = f"way {number}, turn {turn}: {error!r}"
+        with self.lock:
+            self.done[number] += 1
+            if '"health":"good"' not in answer and "good" not in answer.splitlines():
+                self.failed.append(answer)
+
+    def more(self, count):
+        until = [done + count for done in self.done]
+        wait_for(lambda: all(done >= wanted for done, wanted in zip(self.done, until)), 120, f"{count} more answers")
+
+
+def test_no_probe_is_lost(lab, gate):
+    """A router that is refused takes the node out."""
+    running = gate({**FREE, **PAGES})
+    with Probes(lab, running.control) as probes:
+        probes.more(20)
+        for _ in range(UPGRADES):
+            running.upgrade()
+            probes.more(20)
+    assert not probes.failed, probes.failed[:10]
+
+
+def test_other_doors(lab, gate):
+    """The control socket and the pages may move with an upgrade; a place that is taken stops it."""
+    running = gate({**FREE, **PAGES})
+    taken = lab.gate.listen("127.0.0.1", PAGES_PORT + 1)
+    before, old = running.pid, running.control
+    moved = running.folder / "moved.sock"
+    config = running.config.read_text(encoding="utf-8")
+    running.configure({"metrics": {"listen": f"127.0.0.1:{PAGES_PORT + 1}"}})
+    result = running.ctl("upgrade", check=False)
+    assert result.returncode == 1 and f"cannot listen on 127.0.0.1:{PAGES_PORT + 1}: Address already" in result.stderr
+    taken.close()
+    assert running.ctl_json("status")["pid"] == before and " 200 " in fetch(lab, "/health")
+    running.config.write_text(config.replace(str(old), str(moved)), encoding="utf-8")
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(60)
+        connection.connect(str(old))
+        younger = json.loads(talk(connection, b"upgrade\n"))["pid"]
+    running.successors.append(younger)
+    wait_for(lambda: not old.exists(), 30, "the old control socket's end")
+    running.configure({"control": {"socket": moved}, **PAGES})
+    assert running.ctl_json("status")["pid"] == younger and " 200 " in fetch(lab, "/health")
+    running.configure({"metrics": None})
+    running.upgrade()
+    with pytest.raises(ConnectionRefusedError):
+        fetch(lab, "/health")
+    assert running.end() == 0 and not moved.exists()
 
 
 class Sessions(Load):
@@ -160,6 +247,57 @@ def test_a_bad_configuration_stops_the_upgrade_alone(lab, gate, sink):
     assert lives(before) and send(lab, "10.20.82.3").startswith("250 ")
 
 
+OTHER_PORT = topology.GATE_PORT + 1
+
+
+@pytest.mark.parametrize("intercept, said", [
+    ({"mode": "redirect"}, 'intercept.mode has changed from "tproxy" to "redirect"'),
+    ({"listen": [f"127.0.0.1:{OTHER_PORT}", f"[::1]:{topology.GATE_PORT}"]},
+     f"intercept.listen has changed (127.0.0.1:{OTHER_PORT} is new)"),
+    ({"listen": [f"[::1]:{topology.GATE_PORT}"]},
+     f"intercept.listen has changed (127.0.0.1:{topology.GATE_PORT} is missing)"),
+    ({"listen": [f"127.0.0.1:{topology.GATE_PORT}", f"[::1]:{topology.GATE_PORT}", f"[::1]:{OTHER_PORT}"]},
+     f"intercept.listen has changed ([::1]:{OTHER_PORT} is new)"),
+])
+def test_what_takes_a_restart_is_no_upgrade(lab, gate, sink, intercept, said):
+    """The rules still lead to the old sockets: a gate that served others would serve nobody."""
+    sink()
+    running = gate(FREE, mode="tproxy")
+    before, old = running.pid, dict(running.sections["intercept"])
+    running.configure({"intercept": intercept})
+    result = running.ctl("upgrade", check=False)
+    assert result.returncode == 1
+    assert said in result.stderr and "takes a restart" in result.stderr
+    assert running.pid == before and running.ctl_json("status")["pid"] == before
+    assert send(lab, "10.20.82.7").startswith("250 ")
+    running.configure({"intercept": old})
+    assert running.upgrade() != before
+    assert send(lab, "10.20.82.8").startswith("250 ")
+
+
+def test_systemd_hears_of_the_new_gate_alone(lab, gate, sink):
+    """It takes the word of any process of the unit: STOPPING=1 of an older gate would be the end of all."""
+    sink()
+    running = gate(FREE)
+    before, path = running.pid, running.folder / "notify.sock"
+    path.unlink()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, Client(lab, "10.20.82.5").greet():
+        notify.bind(str(path))
+        notify.settimeout(30)
+        younger = running.upgrade()
+        assert f"MAINPID={younger}" in notify.recv(4096).decode()
+        running.ctl("reload")
+        wait_for(lambda: running.text().count("configuration read anew") == 2, 30, "both gates' word")
+        os.kill(before, signal.SIGTERM)
+        wait_for(lambda: not lives(before), 30, "the older gate's end")
+        notify.setblocking(False)
+        words = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                words.append(notify.recv(4096).decode())
+    assert [word.split("=")[0] for word in words] == ["RELOADING", "READY"], words
+
+
 def test_the_limit_of_the_older_gate(lab, gate, sink):
     sink()
     running = gate({**FREE, "timeouts": {"retire": "100ms", "drain": "60s"}})
@@ -167,6 +305,49 @@ def test_the_limit_of_the_older_gate(lab, gate, sink):
         running.upgrade()
         assert old.reply().startswith("421 4.3.2 ")
     assert running.process.wait(30) == 0
+
+
+def test_the_older_gates_are_named_and_counted(lab, gate, sink):
+    """A node is drained when the older gates have no session left either."""
+    sink()
+    running = gate({**FREE, **PAGES})
+    first = running.pid
+    with Client(lab, "10.20.84.2").greet():
+        second = running.upgrade()
+        with Client(lab, "10.20.84.3").greet():
+            third = running.upgrade()
+            wait_for(lambda: {entry["pid"]: entry["sessions"] for entry in running.ctl_json("status")["older_gates"]} ==
+                     {first: 1, second: 1}, 30, "both older gates with their sessions")
+            status = running.ctl_json("status")
+            assert status["pid"] == third and status["counters"]["sessions_open"] == 2
+            page = fetch(lab, "/metrics")
+            assert "\ngate25_older_gates 2\n" in page and "\ngate25_older_gates_sessions 2\n" in page
+            assert "\ngate25_sessions_open 2\n" in page
+        wait_for(lambda: [entry["pid"] for entry in running.ctl_json("status")["older_gates"]] == [first])
+        assert running.ctl_json("status")["counters"]["sessions_open"] == 1
+    wait_for(lambda: running.ctl_json("status")["older_gates"] == [])
+    assert running.ctl_json("status")["counters"]["sessions_open"] == 0
+    wait_for(lambda: not lives(first) and not lives(second), 30, "the older gates' end")
+    assert " error: " not in running.text(), "all of that is in order"
+
+
+def test_a_reload_reaches_the_older_gates(lab, gate, sink):
+    """Their lines go to the new file of a journal that was rotated."""
+    sink()
+    running = gate(FREE)
+    with Client(lab, "10.20.84.4").greet() as old:
+        running.upgrade()
+        with Client(lab, "10.20.84.5").greet() as middle:
+            running.upgrade()
+            running.journal_file.rename(running.folder / "journal.1")
+            running.ctl("reload")
+            wait_for(running.journal_file.exists)
+            wait_for(lambda: running.text().count("configuration read anew") == 3, 30, "each gate's word")
+            middle.say("QUIT")
+        old.say("QUIT")
+    lines = running.wait_journal(2, event="session")
+    assert {line["client"].split(":")[0] for line in lines} == {"10.20.84.4", "10.20.84.5"}
+    assert (running.folder / "journal.1").read_text() == ""
 
 
 # Does what systemd does: descriptors from 3 on, and LISTEN_PID is the daemon's own.
@@ -217,5 +398,10 @@ def test_drain(lab, gate, sink):
     result = running.ctl("health", check=False)
     assert result.returncode == 1 and result.stdout == "bad: it is being taken out of service (gate25ctl drain)\n"
     assert send(lab, "10.20.84.1").startswith("250 "), "what still comes is served"
+    running.upgrade()
+    running.upgrade()
+    assert running.ctl("health", check=False).stdout == result.stdout, "a new program changes nothing of it"
     running.ctl("undrain")
+    assert running.ctl("health").stdout == "good\n"
+    running.upgrade()
     assert running.ctl("health").stdout == "good\n"

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 
 from . import topology
@@ -108,9 +109,16 @@ class Gate(Daemon):
             super().signal(number)
 
     def upgrade(self):
-        """gate25ctl upgrade; the pid of the gate that serves now."""
+        """gate25ctl upgrade; the pid of the gate that serves now, to which all that comes from now on goes."""
+        older = set(self.workers())
         self.successors.append(self.ctl_json("upgrade")["pid"])
+        # The answer may come a moment before they have closed their side of the shared sockets.
+        wait_for(lambda: older.isdisjoint(self.listening()), 30, "the older workers to accept no more")
         return self.pid
+
+    def listening(self):
+        """The pids of whoever listens for TCP in the gate's host."""
+        return {int(pid) for pid in re.findall(r"\bpid=(\d+)", self.host.run("ss", "-Hltnp").stdout)}
 
     def end(self, seconds=10):
         """The gate that serves is asked first; then the one that was started, if it is still there."""

@@ -260,8 +260,8 @@ class Lab:
             self._ip("router", [f"rule delete fwmark {mark}", f"route flush table {table}",
                                 f"-6 rule delete fwmark {mark}", f"-6 route flush table {table}"])
 
-    def set_mode(self, mode, gate=1):
-        """How a gate catches port 25: "tproxy", "redirect" or None."""
+    def set_mode(self, mode, gate=1, port=GATE_PORT):
+        """How a gate catches port 25, and for whom: "tproxy", "redirect" or None."""
         host = self.hosts[f"gate{gate}"]
         self.clear_mode(gate)
         if mode is None:
@@ -271,7 +271,7 @@ class Lab:
                 "rule add fwmark 1 lookup 100", "route add local default dev lo table 100",
                 "-6 rule add fwmark 1 lookup 100", "-6 route add local default dev lo table 100"])
         load_rules(host, CONTRIB / "routers" / f"gate-{mode}.nft", steered_link=f'"{UPLINK}"',
-                   listen_port=GATE_PORT)
+                   listen_port=port)
         self.mode = mode
 
     def clear_mode(self, gate=1):

@@ -241,6 +241,9 @@ static void test_health(void **state)
          "Redis does not answer; the standings have not been followed for over 10 seconds"},
         {HEALTH_IMPAIRED, "gate25-spfd does not run"},
         {HEALTH_BAD, "it is being stopped; the configuration's file is bad, an older one is used"},
+        {HEALTH_IMPAIRED, "within the last minute metered questions were answered without Redis"},
+        {HEALTH_IMPAIRED,
+         "workers that do not answer: 1, 3; the configuration's file is bad, an older one is used"},
     };
     for (size_t i = 0; i < 10; i++) {
         char array[512];
