@@ -25,6 +25,7 @@ struct redis_options {
     const char *functions;          /* Lua library to load on every connect; NULL: none. Outlives */
     redis_state_cb state;
     void *context;
+    bool speaks; /* logs what sentinels and clusters say: of a program's connections one does */
 };
 
 /* Starts to connect at once and never gives up (100 ms to 2 s between tries). NULL: out of memory.

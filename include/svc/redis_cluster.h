@@ -14,6 +14,7 @@ struct redis_cluster_options {
     const char *functions;          /* loaded on every master; NULL: none; outlives */
     redis_state_cb state;           /* one of the masters was connected or lost */
     void *context;
+    bool speaks; /* as in redis_options */
 };
 
 /* NULL: out of memory. */

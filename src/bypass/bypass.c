@@ -114,7 +114,8 @@ static bool open_all(struct bypass *b, struct text *error)
     if (b->watch == NULL) {
         return false;
     }
-    const struct redis_options store = {.where = &b->conf->redis, .functions = meter_functions};
+    const struct redis_options store = {
+        .where = &b->conf->redis, .functions = meter_functions, .speaks = true};
     b->registry = registry_new(b->base, b->conf, false);
     b->store = redis_new(b->base, &store);
     b->tally = b->store == NULL ? NULL : tally_new(b->base, b->store, TALLY_MS);

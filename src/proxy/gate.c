@@ -94,7 +94,11 @@ static void find_own_addresses(struct gate *g)
 static int open_services(struct gate *g, int spf)
 {
     struct redis_options options = {
-        .where = &g->conf->redis, .functions = meter_functions, .state = on_redis, .context = g};
+        .where = &g->conf->redis,
+        .functions = meter_functions,
+        .state = on_redis,
+        .context = g,
+        .speaks = g->worker == 0};
     g->redis = redis_new(g->base, &options);
     if (!g->redis) {
         return -1;

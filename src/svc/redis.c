@@ -21,7 +21,7 @@ struct redis {
     struct redis_link *link;         /* to the one server, or to the master */
     struct redis_sentinel *sentinel; /* NULL: none */
     struct redis_cluster *cluster;   /* then there is no link */
-    bool was_up;
+    bool was_up, speaks;
 };
 
 /* --- connections --- */
@@ -72,7 +72,7 @@ static int open_link(struct redis *r, struct event_base *base)
 
     r->link = redis_link_new(base, &options);
     if (r->link && sentinel) {
-        r->sentinel = redis_sentinel_new(base, &r->where, r->tls, on_master, r);
+        r->sentinel = redis_sentinel_new(base, &r->where, r->tls, r->speaks, on_master, r);
     }
     return r->link && (!sentinel || r->sentinel) ? 0 : -1;
 }
@@ -85,6 +85,7 @@ static int open_cluster(struct redis *r, struct event_base *base)
         .functions = r->functions,
         .state = r->state,
         .context = r->context,
+        .speaks = r->speaks,
     };
 
     r->cluster = redis_cluster_new(base, &options);
@@ -127,6 +128,7 @@ struct redis *redis_new(struct event_base *base, const struct redis_options *opt
     r->functions = options->functions;
     r->state = options->state;
     r->context = options->context;
+    r->speaks = options->speaks;
     if (prepare_tls(r) && open_any(r, base) != 0) {
         redis_free(r);
         return NULL;

@@ -36,7 +36,7 @@ struct redis_cluster {
 
     struct redis_link *scout; /* asks for the map, one node after the other */
     unsigned scout_number;    /* of the places, then of the nodes */
-    bool asking;
+    bool asking, complained;
     uint64_t epoch, epoch_read; /* of the map; of the one that is being read */
     struct event look;          /* for the map again */
     int64_t look_ms;

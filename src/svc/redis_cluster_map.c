@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "net/clock.h"
 #include "redis_cluster_internal.h"
+#include "svc/redis_url.h"
 
 #define NODES_MOST    1024
 #define LOOK_CALM_MS  5000 /* between two looks at the map while all is well */
@@ -240,6 +241,23 @@ static void on_epoch(void *context, uint64_t ticket, const struct redis_reply *r
     }
 }
 
+/* Once: nothing will be asked of it before there are slots. */
+static void complain(struct redis_cluster *c, const struct redis_reply *reply)
+{
+    struct span why = SPAN_LITERAL("the list is empty");
+    char name[300];
+    struct text place;
+
+    if (!c->how.speaks || c->known || c->complained || !reply) {
+        return;
+    }
+    (void)redis_reply_is_error(reply, &why);
+    text_init(&place, name, sizeof name);
+    redis_place_name(redis_link_place(c->scout), &place);
+    log_error("redis %s: the cluster has no slots: %.*s", name, (int)why.len, why.at);
+    c->complained = true;
+}
+
 static void on_slots(void *context, uint64_t ticket, const struct redis_reply *reply)
 {
     struct redis_cluster *c = context;
@@ -247,6 +265,7 @@ static void on_slots(void *context, uint64_t ticket, const struct redis_reply *r
     (void)ticket;
     c->asking = false;
     if (!reply || redis_reply_count(reply) == 0 || is_old_news(c)) {
+        complain(c, reply);
         look_in(c, LOOK_EAGER_MS);
         return;
     }

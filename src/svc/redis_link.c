@@ -63,20 +63,44 @@ static void hang_up(struct redis_link *l)
     redis_queue_fail(&l->queue);
 }
 
+/* Of a name's addresses the last one that was reached has the most to tell. */
+static void note_reason(struct redis_link *l, const char *why)
+{
+    bool reached = l->carrier.connected;
+
+    if (reached || !l->reached) {
+        snprintf(l->reason, sizeof l->reason, "%s", why);
+        l->reached = reached;
+    }
+}
+
+static void end_round(struct redis_link *l)
+{
+    l->untried = 0;
+    l->reason[0] = '\0';
+    l->reached = false;
+}
+
 void redis_link_lose(struct redis_link *l, const char *why)
 {
-    bool was_up = l->phase == PHASE_UP;
-    char reason[REDIS_REASON];
+    bool goes_on = l->untried > 0;
 
-    snprintf(reason, sizeof reason, "%s", why); /* it may be in what is cleared now */
-    l->settled = true;
-    tell(l, reason);
+    note_reason(l, why); /* it may be in what is cleared now */
+    if (!goes_on) {
+        l->settled = true;
+        tell(l, l->reason);
+    }
     hang_up(l);
+    if (goes_on) {
+        l->due_ms = clock_monotonic_ms();
+        arm(l, l->due_ms);
+        return;
+    }
+    end_round(l);
     l->due_ms = clock_monotonic_ms() + l->rest_ms;
     l->rest_ms = l->rest_ms * 2 < REDIS_REST_MOST ? l->rest_ms * 2 : REDIS_REST_MOST;
     arm(l, l->due_ms);
     if (l->how.state) {
-        (void)was_up;
         l->how.state(l->how.context, l, false);
     }
 }
@@ -85,6 +109,7 @@ void redis_link_ready(struct redis_link *l)
 {
     l->phase = PHASE_UP;
     l->settled = true;
+    end_round(l);
     l->rest_ms = REDIS_REST_FIRST;
     if (l->told[0]) {
         log_info("redis: connected again");
@@ -230,6 +255,7 @@ static void dial_address(struct redis_link *l)
     char why[REDIS_REASON];
     struct text error;
 
+    l->untried = (l->untried > 0 ? l->untried : l->addresses.count) - 1;
     text_init(&error, why, sizeof why);
     begin(l, redis_dial_tcp(&l->addresses, l->tries++, &error), why);
 }
@@ -300,6 +326,8 @@ static void dial(struct redis_link *l)
         begin(l, redis_dial_path(l->how.path, &error), why);
     } else if (!l->how.place.host[0]) {
         l->due_ms = REDIS_NEVER;
+    } else if (l->untried > 0) {
+        dial_address(l);
     } else if (redis_resolve_literal(&l->how.place, &literal)) {
         l->addresses = literal;
         dial_address(l);
@@ -365,6 +393,7 @@ static void on_move(struct redis_link *l)
     l->how.place = l->move_to;
     l->addresses.count = 0;
     hang_up(l);
+    end_round(l);
     l->rest_ms = REDIS_REST_FIRST;
     l->due_ms = 0;
     if (was_up && l->how.state) {

@@ -25,6 +25,9 @@ struct redis_link {
     int lookup; /* descriptor of a lookup under way, or -1 */
     struct redis_addresses addresses;
     unsigned tries;
+    unsigned untried;          /* addresses of the name that this round has still to try */
+    char reason[REDIS_REASON]; /* why this round has failed so far; empty: it has not */
+    bool reached;              /* `reason` is of an address that took the connection */
     struct redis_wire wire;
     struct redis_queue queue;
     unsigned greetings;      /* replies to the greeting that are still due */

@@ -36,6 +36,7 @@ struct redis_sentinel {
     unsigned count;
     bool known;
     struct conf_redis_place master;
+    bool speaks, complained;
 };
 
 static bool same_place(const struct conf_redis_place *a, const struct conf_redis_place *b)
@@ -92,8 +93,10 @@ static void decide(struct redis_sentinel *s)
     }
     text_init(&place, name, sizeof name);
     redis_place_name(&w->master, &place);
-    if (s->known) {
+    if (s->speaks && s->known) {
         log_warning("redis: the sentinels have made %s the master", name);
+    } else if (s->complained) {
+        log_info("redis: the sentinels name %s the master", name);
     }
     s->known = true;
     s->master = w->master;
@@ -172,6 +175,25 @@ void redis_sentinel_ask(struct redis_sentinel *s)
     }
 }
 
+static bool is_unknown(const struct redis_sentinel *s)
+{
+    bool ignorant = false;
+
+    for (unsigned i = 0; i < s->count; i++) {
+        ignorant = ignorant || s->watch[i].ignorant;
+    }
+    return ignorant && !s->known;
+}
+
+/* By then each has had the time to answer. */
+static void complain(struct redis_sentinel *s)
+{
+    if (s->speaks && !s->complained && is_unknown(s)) {
+        log_error("redis: the sentinels watch no master of the name %s", s->where->master);
+        s->complained = true;
+    }
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *context)
 {
     const struct timeval next = {ASK_EVERY_MS / 1000, ASK_EVERY_MS % 1000 * 1000};
@@ -179,6 +201,7 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 
     (void)fd;
     (void)what;
+    complain(s);
     redis_sentinel_ask(s);
     /* What the ones said that are away now may have grown old. */
     decide(s);
@@ -192,10 +215,8 @@ const char *redis_sentinel_trouble(const struct redis_sentinel *s)
     if (s->known) {
         return "";
     }
-    for (unsigned i = 0; i < s->count; i++) {
-        if (s->watch[i].ignorant) {
-            return "the sentinels watch no master of that name";
-        }
+    if (is_unknown(s)) {
+        return "the sentinels watch no master of that name";
     }
     return redis_link_trouble(s->watch[0].link);
 }
@@ -223,7 +244,7 @@ static int open_watch(
 
 struct redis_sentinel *redis_sentinel_new(
     struct event_base *base, const struct conf_redis *where, struct tls_client_context *tls,
-    redis_sentinel_cb found, void *context)
+    bool speaks, redis_sentinel_cb found, void *context)
 {
     struct redis_sentinel *s = calloc(1, sizeof *s);
 
@@ -231,6 +252,7 @@ struct redis_sentinel *redis_sentinel_new(
         return NULL;
     }
     s->where = where;
+    s->speaks = speaks;
     s->found = found;
     s->context = context;
     event_assign(&s->timer, base, -1, 0, on_timer, s);

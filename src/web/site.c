@@ -148,7 +148,11 @@ static int open_later(struct site *s, struct text *error)
 static int start(struct site *s, struct text *error)
 {
     const struct redis_options redis = {
-        .where = &s->conf->redis, .functions = site_functions, .state = on_redis, .context = s};
+        .where = &s->conf->redis,
+        .functions = site_functions,
+        .state = on_redis,
+        .context = s,
+        .speaks = true};
     struct http_options http = http_options(s);
 
     s->pages = read_pages(s->conf, s->modules, error);

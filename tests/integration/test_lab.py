@@ -180,6 +180,11 @@ def nested(code, prefix=(), project=sandbox.PROJECT):
     return result.stdout
 
 
+def test_localhost_has_two_addresses(lab):
+    found = socket.getaddrinfo("localhost", 1, type=socket.SOCK_STREAM)
+    assert {place[0] for *_, place in found} == {"127.0.0.1", "::1"}
+
+
 @pytest.fixture(name="readable_project")
 def readable_project_fixture():
     """A copy that everybody may read, wherever the tree lies; in memory, seen by this sandbox alone."""

@@ -10,7 +10,7 @@ from tests.integration.fleet import (LIMIT, MX4, check_known, pass_messages, pas
 from tests.integration.mail import Client, attempt, meters
 from tests.lab import leases
 from tests.lab.process import wait_for
-from tests.lab.redis_fleet import PATIENCE_S, Cluster, password, slot_of
+from tests.lab.redis_fleet import ACL_FILE, PATIENCE_S, Cluster, Server, login, password, passwords, slot_of
 from tests.lab.servers import Gate
 
 REGISTERED, QUARANTINED = "10.20.34.25", "10.20.34.66"
@@ -61,6 +61,16 @@ def strangers_of(cluster, node):
 
 def check_rights(cluster):
     assert [d for node in cluster.nodes if node.alive() for d in node.denied() if d[0].startswith("gate25")] == []
+
+
+def test_a_server_that_is_no_cluster_is_told_once(lab, started):
+    plain = started(Server(lab.gate, users=passwords(ACL_FILE)))
+    gate = started(Gate(lab, f"redis-cluster://{login('gate25d')}127.0.0.1:{plain.port}", {"redis": REFUSE, "class ordinary": CLASS}))
+    said = f"redis 127.0.0.1:{plain.port}: the cluster has no slots: ERR This instance has cluster support disabled\n"
+    wait_for(lambda: said in gate.text(), PATIENCE_S, "it is told")
+    wait_for(lambda: "not been followed for over 10 seconds" in gate.ctl("health").stdout, PATIENCE_S,
+             "each connection has asked again and again")
+    assert gate.text().count("the cluster has no slots") == 1
 
 
 @pytest.mark.parametrize("key, frozen", [("g25:standings", False), ("g25:changes", True)])

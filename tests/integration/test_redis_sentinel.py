@@ -8,7 +8,7 @@ from tests.integration.fleet import (LIMIT, MX4, check_known, pass_messages, pas
                                      wait_current, wait_up)
 from tests.integration.mail import Client, attempt, meters
 from tests.lab.process import wait_for
-from tests.lab.redis_fleet import PATIENCE_S, Watched
+from tests.lab.redis_fleet import PATIENCE_S, Watched, password
 from tests.lab.servers import Gate
 
 REGISTERED, QUARANTINED = "10.20.32.25", "10.20.32.66"
@@ -82,6 +82,25 @@ def test_sentinels_that_cannot_be_asked(lab, fleet, make, desk, started):
     assert "WRONGPASS" in other.ctl("list", check=False).stderr
 
 
+def test_a_misspelled_master_is_told_once(make, fleet, started):
+    other = make()
+    other.configure({"redis": {"url": fleet.url("gate25d").replace("/main", "/mine")}})
+    started(other)
+    said = "redis: the sentinels watch no master of the name mine\n"
+    wait_for(lambda: said in other.text(), PATIENCE_S, "it is told")
+    wait_for(lambda: "not been followed for over 10 seconds" in other.ctl("health").stdout, PATIENCE_S,
+             "each connection has asked again and again")
+    assert other.text().count("the sentinels") == 1
+    fleet.sentinels[0].cli("sentinel", "monitor", "mine", "127.0.0.1", fleet.master().port, 1)
+    try:
+        for name, value in (("auth-user", "sentinel"), ("auth-pass", password("sentinel"))):
+            fleet.sentinels[0].cli("sentinel", "set", "mine", name, value)
+        wait_up(other)
+        assert other.text().count("redis: the sentinels name ") == 1
+    finally:
+        fleet.sentinels[0].cli("sentinel", "remove", "mine")
+
+
 def test_master_killed(lab, fleet, make, desk, started):
     """The replica takes over: sessions go on, limits hold over both, no standing is lost or comes back."""
     gate = started(make())
@@ -149,6 +168,7 @@ def test_switch_by_hand(lab, fleet, make, desk, started):
     wait_for(lambda: not any("gate25" in client["user"] for client in old.client().client_list()), PATIENCE_S,
              "every gate has left the old master")
     pass_the_rest(lab, source, 2)
+    assert gate.text().count("the sentinels have made ") == 1, "not once for each connection"
     # It has no replica yet, and gate25ctl says so.
     complaining = make("gate25ctl")
     complaining.ctl("release", QUARANTINED)

@@ -163,6 +163,23 @@ def test_who_is_trusted(lab, make, authority, certificates, started):
             assert "s/ecret" not in result.stderr
 
 
+def test_a_name_of_two_addresses(lab, make, authority, certificates, started):
+    """Redis listens at one of them: the other one's refusal is no news, whichever was tried last."""
+    server = started(Server(lab.gate, users=passwords(ACL_FILE), tls=(authority, certificates["named"])))
+    gate = started(make(port=server.port))
+    connections = 3 * len(gate.workers())  # for questions, standings and leases
+    wait_for(lambda: server.text().count("Error accepting a client connection") >= 4 * connections,
+             PATIENCE_S, "several tries of each")
+    assert gate.text().count("hostname mismatch") == connections, "each says it once"
+    assert "Connection refused" not in gate.text()
+    gate.end()
+    trusting = started(make(port=server.port, **{"tls-name": "redis.isp.example"}))
+    wait_up(trusting)
+    assert "warning: redis" not in trusting.text()
+    server.kill()
+    wait_for(lambda: "Connection refused" in trusting.text(), PATIENCE_S, "both refuse")
+
+
 def works(lab, gate, desk):
     """The gate finds its servers, counts, and hears of changes."""
     wait_up(gate)

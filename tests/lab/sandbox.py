@@ -114,26 +114,41 @@ def _mount(*arguments):
     subprocess.run(["mount", *arguments], check=True)
 
 
+def _replace(original, lines):
+    """Gives the sandbox a private copy of a file, with these lines."""
+    copy = WORK / original.name
+    copy.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    _mount("--bind", str(copy), str(original))
+
+
 def _add_accounts():
-    """Gives the sandbox private copies of passwd and group with the accounts it needs."""
+    """The accounts that the sandbox needs, in passwd and group."""
     for table, line in (("passwd", "{0}:x:{1}:{1}::/nonexistent:/usr/sbin/nologin"),
                         ("group", "{0}:x:{1}:")):
         original = Path("/etc") / table
         lines = [text for text in original.read_text(encoding="utf-8").splitlines()
                  if text.split(":")[0] not in ACCOUNTS]
         lines += [line.format(name, number) for name, number in ACCOUNTS.items()]
-        copy = WORK / table
-        copy.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        _mount("--bind", str(copy), str(original))
+        _replace(original, lines)
+
+
+def _two_localhosts():
+    """As Debian's installer leaves it, though not each machine has it: a name of two addresses."""
+    hosts = Path("/etc/hosts")
+    if hosts.exists():
+        lines = hosts.read_text(encoding="utf-8").splitlines()
+        _replace(hosts, [*(line for line in lines if "localhost" not in line), "127.0.0.1 localhost",
+                         "::1 localhost ip6-localhost ip6-loopback"])
 
 
 def furnish():
-    """Inside, once: an empty /run with the lab's folder, and the accounts."""
+    """Inside, once: an empty /run with the lab's folder, the accounts, and the two addresses of localhost."""
     _mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
     for folder in (WORK / "tmp", Path("/run/netns")):
         folder.mkdir(parents=True)
     (WORK / "tmp").chmod(0o1777)
     _add_accounts()
+    _two_localhosts()
     os.environ.update({STATE: str(WORK), "TMPDIR": str(WORK / "tmp")})
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
