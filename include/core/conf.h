@@ -92,6 +92,7 @@ struct conf_redis {
     char master[64]; /* REDIS_SENTINEL: what the sentinels call it */
     char user[64], password[128];
     char sentinel_user[64], sentinel_password[128]; /* the sentinels' own; empty: none */
+    char ctl_user[64], ctl_password[128]; /* gate25ctl's own, for the servers; empty: as above */
     unsigned database;
     bool tls;
     char tls_ca[CONF_FILE_NAME];                                   /* empty: the system's */

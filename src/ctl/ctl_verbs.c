@@ -131,6 +131,15 @@ static void print_help(const struct ctl_verb *verb)
     printf("\nExit: 0 done, 1 refused or not found, 2 wrong use.\n");
 }
 
+/* It may have a user of its own in Redis. */
+static void choose_user(struct conf_redis *redis)
+{
+    if (redis->ctl_user[0] != '\0') {
+        memcpy(redis->user, redis->ctl_user, sizeof(redis->user));
+        memcpy(redis->password, redis->ctl_password, sizeof(redis->password));
+    }
+}
+
 static enum ctl_exit run(const struct ctl_options *options)
 {
     char why[1024];
@@ -144,6 +153,7 @@ static enum ctl_exit run(const struct ctl_options *options)
         ctl_say("%s", why);
         return CTL_REFUSED;
     }
+    choose_user(&c.conf->redis);
     c.base = event_base_new();
     if (c.base == NULL) {
         ctl_say("out of memory");

@@ -151,6 +151,10 @@ static bool check_redis(const struct conf_reader *r)
             "redis: sentinel-user and sentinel-password are for sentinels; allowed: with them, a "
             "url that begins with redis-sentinel:// or rediss-sentinel://");
     }
+    if (!c->ctl_user[0] != !c->ctl_password[0]) {
+        return conf_fail(
+            r, line, "redis: ctl-user and ctl-password belong together; allowed: both or none");
+    }
     if (c->tls_key[0] && !c->tls_certificate[0]) {
         return conf_fail(r, line, "redis.key: is of no use; allowed: with it, certificate = FILE");
     }

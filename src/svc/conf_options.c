@@ -64,6 +64,8 @@ const struct option conf_options[] = {
     {"redis", "tls-name", OPTION_NAME, CONF(redis.tls_name), 0, sizeof(((struct conf *)0)->redis.tls_name), NULL, NULL},
     {"redis", "sentinel-user", OPTION_SECRET, CONF(redis.sentinel_user), 0, sizeof(((struct conf *)0)->redis.sentinel_user), NULL, NULL},
     {"redis", "sentinel-password", OPTION_SECRET, CONF(redis.sentinel_password), 0, sizeof(((struct conf *)0)->redis.sentinel_password), NULL, NULL},
+    {"redis", "ctl-user", OPTION_SECRET, CONF(redis.ctl_user), 0, sizeof(((struct conf *)0)->redis.ctl_user), NULL, NULL},
+    {"redis", "ctl-password", OPTION_SECRET, CONF(redis.ctl_password), 0, sizeof(((struct conf *)0)->redis.ctl_password), NULL, NULL},
     {"redis", "when-down", OPTION_CHOICE, CONF(redis.when_down), 0, 0, "local", when_downs},
     {"redis", "deadline", OPTION_MILLISECONDS, CONF(redis.deadline_ms), MS, 10 * SECOND, "50ms", NULL},
     {"redis", "tokens-ahead", OPTION_NUMBER, CONF(redis.tokens_ahead), 1, 1000, "1", NULL},

@@ -7,9 +7,10 @@ import pytest
 import redis as redis_client
 
 from tests.integration.mail import attempt, meters
+from tests.lab.gate import binaries
 from tests.lab.process import wait_for
-from tests.lab.redis_fleet import (ACL_FILE, PATIENCE_S, Authority, Cluster, Sentinel, Server, login, password,
-                                   passwords)
+from tests.lab.redis_fleet import (ACL_FILE, PATIENCE_S, WEB_ACL_FILE, Authority, Cluster, Sentinel, Server, login,
+                                   password, passwords)
 from tests.lab.servers import Gate
 
 MX4 = "198.51.100.10"
@@ -66,6 +67,18 @@ def wait_up(gate):
              "the store is up")
 
 
+def run_operators(lab, desk):
+    def operator(*arguments):
+        return lab.gate.run(f"{binaries()}/gate25ctl", "--config", desk.config, "operator", *arguments,
+                            input="correct horse battery\n").stdout
+    operator("add", "eve", "--role", "agent")
+    operator("add", "sso", "--role", "viewer", "--no-password")
+    operator("passwd", "eve")
+    assert operator("list").count("since") == 2
+    for name in ("eve", "sso"):
+        operator("remove", name)
+
+
 def run_everything(lab, gate, desk):
     """All that the two programs do with Redis."""
     for verb, address in (("register", REGISTERED), ("quarantine", QUARANTINED)):
@@ -81,6 +94,8 @@ def run_everything(lab, gate, desk):
     assert "messages" in desk.ctl("explain", source).stdout
     assert len(desk.ctl("list").stdout.splitlines()) >= 2
     wait_for(lambda: source in desk.ctl("top").stdout, PATIENCE_S, "the tally")
+    assert QUARANTINED in desk.ctl("list", "--units").stdout
+    run_operators(lab, desk)
     desk.ctl("unregister", REGISTERED)
     desk.ctl("release", QUARANTINED)
     wait_for(lambda: gate.ctl_json("status")["counters"]["standings"] == 0, PATIENCE_S, "standings are gone again")
@@ -109,6 +124,44 @@ def test_each_with_its_own_rights(lab, server, make, sink, started):
     # The tally is written once a second.
     wait_for(lambda: allowed - elsewhere <= called(), PATIENCE_S, f"all of {allowed - elsewhere} called")
     assert server.denied() == []
+
+
+VERBS = {"register", "unregister", "quarantine", "release", "show", "list", "log", "explain", "top", "operator"}
+ASK_THE_GATE = {"spf", "status", "health", "drain", "undrain", "upgrade", "reload"}
+
+
+def test_one_configuration_for_gate_and_gate25ctl(lab, server, make, sink, started):
+    """Each comes as its own user, and does all it can; with leases, gate25ctl reads them too."""
+    sink([MX4, *OTHERS])
+    gate = make(**{"ctl-user": "gate25ctl", "ctl-password": password("gate25ctl")})
+    gate.configure({"leases": {"prefixes": ["10.20.128.0/17"]}})
+    started(gate)
+    wait_up(gate)
+    run_everything(lab, gate, gate)
+    server.cli("fcall", "gate25_lease_start", 3, "g25:{leases}", "g25:{leases}:changes", "g25:{leases}:accounts",
+               "alice", "s1", 600, 0, "10.20.200.7")
+    for verb, who in (("register", "10.20.200.7"), ("show", "alice"), ("explain", "10.20.200.7"), ("list", "--units"),
+                      ("log", "alice"), ("unregister", "alice")):
+        gate.ctl(verb, who, check=verb != "log")
+    assert server.denied() == []
+    known = gate.ctl("nonsense", check=False).stderr.partition("known are: ")[2].split(" (")[0]
+    assert set(known.split(", ")) == VERBS | ASK_THE_GATE, "a new verb belongs into run_everything()"
+    gate.configure({"redis": {"ctl-user": None, "ctl-password": None}})
+    refused = gate.ctl("register", "10.20.1.1", check=False)
+    assert refused.returncode == 1 and "NOPERM" in refused.stderr
+    refused = gate.ctl("top", check=False)
+    assert refused.returncode == 1 and "NOPERM" in refused.stderr, "top says it too"
+
+
+@pytest.mark.parametrize("files", [[ACL_FILE], [WEB_ACL_FILE], [ACL_FILE, WEB_ACL_FILE]])
+def test_the_files_of_contrib_are_aclfiles(lab, started, files):
+    """As they are: Redis does not start with an aclfile that has a comment or a line that goes on."""
+    text = "".join(passwords(file) if file is files[-1] else file.read_text(encoding="ascii") for file in files)
+    server = started(Server(lab.gate, users=text))
+    users = {line.split()[1] for line in text.splitlines()}
+    assert set(server.cli("acl", "users")) == users | {"default"}
+    web = [line for line in server.cli("acl", "list") if line.startswith("user gate25-web ")]
+    assert len(web) == (WEB_ACL_FILE in files) and all("~g25:* " in line and "-@all" in line for line in web)
 
 
 def test_rights_are_tight(server):

@@ -13,6 +13,7 @@ from . import topology
 from .process import PARTS, Process, fresh_folder, wait_for
 
 ACL_FILE = topology.CONTRIB / "redis" / "users.acl"
+WEB_ACL_FILE = topology.CONTRIB / "redis" / "gate25-web.acl"
 SENTINEL_ACL_FILE = topology.CONTRIB / "redis" / "sentinel-users.acl"
 PATIENCE_S = 180  # elections take turns, and a sentinel that was starved does nothing for half a minute
 ADMIN = ("admin", "of-the-tests")

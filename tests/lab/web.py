@@ -24,7 +24,7 @@ PASSWORD = "lab-password"
 def give_rights(redis):
     """Makes the user that the README documents, with its rights, and no others."""
     lines = [line for line in RIGHTS.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
-    words = " ".join(lines).replace("PASSWORD", PASSWORD).split()
+    words = " ".join(lines).replace("CHANGE-ME-gate25web", PASSWORD).split()
     assert words[0] == "user"
     redis.cli("acl", "setuser", words[1], "reset", *words[2:])
     return f"redis://{words[1]}:{PASSWORD}@127.0.0.1:{redis.port}"

@@ -190,6 +190,8 @@ static const struct {
     {GOOD "redis {\n url = \"redis://h\"\n sentinel-user = u\n}\n", 6, "redis-sentinel://"},
     {GOOD "redis {\n url = \"redis-sentinel://h/m\"\n sentinel-password = \"\"\n}\n", 5,
      "1 to 127 printable"},
+    {GOOD "redis {\n ctl-user = u\n}\n", 5, "ctl-user and ctl-password belong together"},
+    {GOOD "redis {\n ctl-password = p\n}\n", 5, "ctl-user and ctl-password belong together"},
     {GOOD "redis {\n url = \"redis-sentinel://h\"\n}\n", 4,
      "redis.url: \"redis-sentinel\" does not name the master|/MASTER"},
     {GOOD "redis {\n url = \"http://h\"\n}\n", 4, "\"http\" has an unknown scheme"},
