@@ -3,8 +3,9 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
-#define FORM_VERSION 1
+#define FORM_VERSION 2
 #define LINE         512
 #define T            "inet " BYPASS_TABLE
 #define LASTING_S    3600 /* for what is open, behind hold_ms */
@@ -12,8 +13,7 @@
 #define ENDED_S      600
 
 /* A chain between connection tracking and what most rules for marks and TPROXY use. */
-#define EARLY "type filter hook prerouting priority mangle - 10; policy accept;"
-#define LATE  "type filter hook forward priority filter; policy accept;"
+#define EARLY "early { type filter hook prerouting priority mangle - 10; policy accept; }"
 
 /* How many of those who send are counted at once; above it packets pass uncounted (but in the
  * total). Who rests is forgotten by the kernel after that time; gate25-bypassd reads more often. */
@@ -42,75 +42,97 @@ static const char *const sets[] = {
 static const char *const counters[] = {"up", "down", "opened"};
 
 static const char *const chains[] = {
-    "early { " EARLY " }",
-    "late { " LATE " }",
-    "up",
-    "up_free",
-    "down",
-    "down_free",
-    "let_up",
-    "let_down",
-    "let",
+    EARLY,       "up_free",   "down_free", "up_other", "down_other", "let_up4", "let_up6",
+    "let_down4", "let_down6", "new4",      "new6",     "let",        "held",    "ended",
 };
 
 #define SYN "tcp flags & (syn | ack) == syn"
 #define MID "tcp flags & (syn | ack) != syn"
 #define OLD "tcp flags & (syn | rst) == 0"
 /* Placeholders of rules: */
-#define FREE                                                                                       \
-    "<FREE>" /* what tells that the gate has no socket for the packet, though one is found */
-#define HELD   "<HELD>" /* what tells that the gate has the connection */
+#define HELD   "<HELD>" /* what tells that the gate may have the connection; `held` looks closer */
+#define FREE   "<FREE>" /* what tells that it has none, though something is found */
 #define UNIT   "<UNIT>" /* the mask that makes an IPv6 address its unit's */
 #define MARK   "<MARK>" /* the bit */
 #define PLACES 4
 
+#define LET "meta mark set meta mark | " MARK " "
+
+/* What a packet that is let by costs is felt (the sender pays for it, within send()): it passes
+ * this one hook, few rules, two or three sets, one look for a socket, and one set that counts.
+ * Whoever is in no set costs no look for a socket.
+ *
+ *   early -> up_free -> part's chain -> let_up4 -> new4
+ *               |  in no set               | the gate has it
+ *            up_other                    held
+ *
+ * Chains are jumped to from where their end would lead on: each way ends with `accept`, with the
+ * mark or without. Counting may fail, and ends its own rule then: the mark before it, and the
+ * `accept` once more behind it. */
+
 /* chain, rule */
 static const char *const rules[][2] = {
-    {"early", "tcp dport 25 goto up"},
-    {"early", "tcp sport 25 goto down"},
+    {"early", "tcp dport 25 goto up_free"},
+    {"early", "tcp sport 25 goto down_free"},
 
-    {"up", FREE " goto up_free"},
-    {"up", HELD " return"},
-    {"up", "goto up_free"},
-    {"up_free", MID " meta l4proto @filling goto let"},
-    {"up_free", SYN " meta l4proto != @fresh return"},
-    {"up_free", "meta l4proto != @open return"},
-    {"up_free", "ip saddr @" BYPASS_RANGES4 " goto let_up"},
-    {"up_free", "ip6 saddr @" BYPASS_RANGES6 " goto let_up"},
+    {"up_free", "meta l4proto != @open goto up_other"},
+    {"up_free", NULL}, /* to the parts, see add_dispatch() */
+    {"up_free", "ip saddr @" BYPASS_RANGES4 " goto let_up4"},
+    {"up_free", "ip6 saddr @" BYPASS_RANGES6 " goto let_up6"},
+    {"up_free", "goto up_other"},
+    {"up_other", MID " meta l4proto @filling goto let"},
 
-    {"down", FREE " goto down_free"},
-    {"down", HELD " return"},
-    {"down", "goto down_free"},
-    {"down_free", "meta l4proto @filling goto let"},
-    {"down_free", "meta l4proto != @open return"},
-    {"down_free", "ip daddr @" BYPASS_RANGES4 " goto let_down"},
-    {"down_free", "ip6 daddr @" BYPASS_RANGES6 " goto let_down"},
+    /* Not asked: are we alive? A server's packets would be routed on without the mark as well. */
+    {"down_free", NULL}, /* to the parts, see add_dispatch() */
+    {"down_free", "ip daddr @" BYPASS_RANGES4 " goto let_down4"},
+    {"down_free", "ip6 daddr @" BYPASS_RANGES6 " goto let_down6"},
+    {"down_free", "goto down_other"},
+    {"down_other", "meta l4proto @filling goto let"},
 
-    /* The mark first: counting may fail, and ends its own rule then. */
-    {"let", "meta mark set meta mark | " MARK},
-    {"let_up", "meta mark set meta mark | " MARK},
-    {"let_up", "counter name \"up\""},
-    {"let_up", SYN " counter name \"opened\""},
-    {"let_up", SYN " update @opened4 { ip saddr }"},
-    {"let_up", SYN " update @opened6 { ip6 saddr & " UNIT " }"},
-    {"let_up", "update @up4 { ip saddr }"},
-    {"let_up", "update @up6 { ip6 saddr & " UNIT " }"},
-    {"let_down", "meta mark set meta mark | " MARK},
-    {"let_down", "counter name \"down\""},
-    {"let_down", "update @down4 { ip daddr }"},
-    {"let_down", "update @down6 { ip6 daddr & " UNIT " }"},
+    {"let_up4", HELD " jump held"},
+    {"let_up4", SYN " goto new4"},
+    {"let_up4", LET "counter name \"up\" update @up4 { ip saddr } accept"},
+    {"let_up4", "accept"},
+    {"let_up6", HELD " jump held"},
+    {"let_up6", SYN " goto new6"},
+    {"let_up6", LET "counter name \"up\" update @up6 { ip6 saddr & " UNIT " } accept"},
+    {"let_up6", "accept"},
+    {"new4", "meta l4proto != @fresh accept"},
+    {"new4", LET "counter name \"up\" counter name \"opened\" update @opened4 { ip saddr }"},
+    {"new4", "update @up4 { ip saddr }"},
+    {"new4", "accept"},
+    {"new6", "meta l4proto != @fresh accept"},
+    {"new6", LET "counter name \"up\" counter name \"opened\" "
+                 "update @opened6 { ip6 saddr & " UNIT " }"},
+    {"new6", "update @up6 { ip6 saddr & " UNIT " }"},
+    {"new6", "accept"},
+    {"let_down4", HELD " jump held"},
+    {"let_down4", LET "counter name \"down\" update @down4 { ip daddr } accept"},
+    {"let_down4", "accept"},
+    {"let_down6", HELD " jump held"},
+    {"let_down6", LET "counter name \"down\" update @down6 { ip6 daddr & " UNIT " } accept"},
+    {"let_down6", "accept"},
+    {"let", HELD " jump held"},
+    {"let", LET "accept"},
+    {"held", FREE " return"},
+    {"held", "accept"},
 
     /* A connection whose bypass was ended: the subscriber's end is reset by what takes his packets
-     * now, the server's end by these. */
-    {"late", "meta mark & " MARK " == " MARK " return"},
-    {"late", "tcp sport 25 " OLD " ip daddr @ended4 reject with tcp reset"},
-    {"late", "tcp sport 25 " OLD " ip6 daddr & " UNIT " @ended6 reject with tcp reset"},
-    {"late", "tcp sport 25 " OLD " ip daddr @ended_ranges4 reject with tcp reset"},
-    {"late", "tcp sport 25 " OLD " ip6 daddr @ended_ranges6 reject with tcp reset"},
-    {"late", "tcp dport 25 " OLD " ip saddr @ended4 reject with tcp reset"},
-    {"late", "tcp dport 25 " OLD " ip6 saddr & " UNIT " @ended6 reject with tcp reset"},
-    {"late", "tcp dport 25 " OLD " ip saddr @ended_ranges4 reject with tcp reset"},
-    {"late", "tcp dport 25 " OLD " ip6 saddr @ended_ranges6 reject with tcp reset"},
+     * now, or by these where nothing does (see redirect_rules), the server's end by these. */
+    {"down_other", OLD " ip daddr @ended4 goto ended"},
+    {"down_other", OLD " ip6 daddr & " UNIT " @ended6 goto ended"},
+    {"down_other", OLD " ip daddr @ended_ranges4 goto ended"},
+    {"down_other", OLD " ip6 daddr @ended_ranges6 goto ended"},
+    {"ended", HELD " jump held"},
+    {"ended", "reject with tcp reset"},
+};
+
+/* With REDIRECT what the gate has no connection of is routed on. With TPROXY it is the gate's. */
+static const char *const redirect_rules[][2] = {
+    {"up_other", OLD " ip saddr @ended4 goto ended"},
+    {"up_other", OLD " ip6 saddr & " UNIT " @ended6 goto ended"},
+    {"up_other", OLD " ip saddr @ended_ranges4 goto ended"},
+    {"up_other", OLD " ip6 saddr @ended_ranges6 goto ended"},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -189,26 +211,6 @@ static int add_rule(const struct words *words, const char *chain, const char *ru
     return buf_append(out, SPAN_LITERAL("\n"));
 }
 
-static int add_rules(const struct conf *conf, enum intercept_mode mode, struct buf *out)
-{
-    char mask[ADDR_TEXT], mark[16];
-
-    unit_mask(conf, mask);
-    snprintf(mark, sizeof(mark), "0x%" PRIx32, mark_of(conf));
-    const struct words words[PLACES] = {
-        {SPAN_LITERAL(FREE), span_of(free_words(mode))},
-        {SPAN_LITERAL(HELD), span_of(held_words(mode))},
-        {SPAN_LITERAL(UNIT), span_of(mask)},
-        {SPAN_LITERAL(MARK), span_of(mark)},
-    };
-    for (size_t i = 0; i < COUNT(rules); i++) {
-        if (add_rule(words, rules[i][0], rules[i][1], out) != 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
 /* --- parts of the units --- */
 
 /* One direction of one family: the chain that asks, the field that tells the subscriber. */
@@ -216,10 +218,10 @@ static const struct lookup {
     uint8_t family;
     const char *field, *chain, *then;
 } lookups[] = {
-    {ADDR_IPV4, "ip saddr", "up_free", "let_up"},
-    {ADDR_IPV6, "ip6 saddr", "up_free", "let_up"},
-    {ADDR_IPV4, "ip daddr", "down_free", "let_down"},
-    {ADDR_IPV6, "ip6 daddr", "down_free", "let_down"},
+    {ADDR_IPV4, "ip saddr", "up_free", "let_up4"},
+    {ADDR_IPV6, "ip6 saddr", "up_free", "let_up6"},
+    {ADDR_IPV4, "ip daddr", "down_free", "let_down4"},
+    {ADDR_IPV6, "ip6 daddr", "down_free", "let_down6"},
 };
 
 static unsigned length_of_unit(const struct conf *conf, uint8_t family)
@@ -281,10 +283,10 @@ static int add_part_chains(struct buf *out)
     return failed;
 }
 
-/* From the asking chain to the part's, where the set is looked into. */
-static int add_lookup(const struct conf *conf, const struct lookup *l, struct buf *out)
+/* From the asking chain to the part's, and back for who is not in it. */
+static int add_dispatch(const struct conf *conf, const struct lookup *l, struct buf *out)
 {
-    char chain[32], set[BYPASS_SET], bits[ADDR_TEXT], mask[ADDR_TEXT];
+    char chain[32], bits[ADDR_TEXT];
     int failed;
 
     part_words(conf, l->family, BYPASS_PARTS - 1, bits);
@@ -292,26 +294,63 @@ static int add_lookup(const struct conf *conf, const struct lookup *l, struct bu
     for (unsigned part = 0; part < BYPASS_PARTS; part++) {
         part_words(conf, l->family, part, bits);
         part_chain(l, part, chain);
-        failed |= add(out, "%s %s : goto %s", part > 0 ? "," : "", bits, chain);
+        failed |= add(out, "%s %s : jump %s", part > 0 ? "," : "", bits, chain);
     }
-    failed |= add(out, " }\n");
-    unit_mask(conf, mask);
-    for (unsigned part = 0; part < BYPASS_PARTS; part++) {
-        part_chain(l, part, chain);
-        bypass_units_set(l->family, part, set);
-        failed |= add(out, "add rule " T " %s %s ", chain, l->field);
-        failed |= l->family == ADDR_IPV6 ? add(out, "& %s ", mask) : 0;
-        failed |= add(out, "@%s goto %s\n", set, l->then);
-    }
-    return failed;
+    return failed | add(out, " }\n");
 }
 
-static int add_lookups(const struct conf *conf, struct buf *out)
+static int add_dispatches(const struct conf *conf, const char *chain, struct buf *out)
 {
     int failed = 0;
 
     for (size_t i = 0; i < COUNT(lookups); i++) {
-        failed |= add_lookup(conf, &lookups[i], out);
+        failed |= strcmp(lookups[i].chain, chain) == 0 ? add_dispatch(conf, &lookups[i], out) : 0;
+    }
+    return failed;
+}
+
+/* The parts' chains, where the sets are looked into. */
+static int add_lookups(const struct conf *conf, struct buf *out)
+{
+    char chain[32], set[BYPASS_SET], mask[ADDR_TEXT];
+    int failed = 0;
+
+    unit_mask(conf, mask);
+    for (size_t i = 0; i < COUNT(lookups); i++) {
+        const struct lookup *l = &lookups[i];
+
+        for (unsigned part = 0; part < BYPASS_PARTS; part++) {
+            part_chain(l, part, chain);
+            bypass_units_set(l->family, part, set);
+            failed |= add(out, "add rule " T " %s %s ", chain, l->field);
+            failed |= l->family == ADDR_IPV6 ? add(out, "& %s ", mask) : 0;
+            failed |= add(out, "@%s goto %s\n", set, l->then);
+        }
+    }
+    return failed;
+}
+
+/* --- all of it --- */
+
+static int add_rules(const struct conf *conf, enum intercept_mode mode, struct buf *out)
+{
+    char mask[ADDR_TEXT], mark[16];
+    int failed = 0;
+
+    unit_mask(conf, mask);
+    snprintf(mark, sizeof(mark), "0x%" PRIx32, mark_of(conf));
+    const struct words words[PLACES] = {
+        {SPAN_LITERAL(HELD), span_of(held_words(mode))},
+        {SPAN_LITERAL(FREE), span_of(free_words(mode))},
+        {SPAN_LITERAL(UNIT), span_of(mask)},
+        {SPAN_LITERAL(MARK), span_of(mark)},
+    };
+    for (size_t i = 0; i < COUNT(rules); i++) {
+        failed |= rules[i][1] == NULL ? add_dispatches(conf, rules[i][0], out)
+                                      : add_rule(words, rules[i][0], rules[i][1], out);
+    }
+    for (size_t i = 0; i < COUNT(redirect_rules) && mode == INTERCEPT_REDIRECT; i++) {
+        failed |= add_rule(words, redirect_rules[i][0], redirect_rules[i][1], out);
     }
     return failed;
 }

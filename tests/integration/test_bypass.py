@@ -1,6 +1,7 @@
 """gate25-bypassd: registered subscribers are routed on by the kernel, and gate25d never sees them."""
 
 import contextlib
+import socket
 
 import pytest
 
@@ -118,6 +119,35 @@ def test_a_connection_begun_before_the_registration_goes_on(lab, sink, bypass, s
         before.expect("QUIT", 221)
     assert b.gate.wait_journal(event="session")[0]["messages"] == 2
     assert len(heard.wait_messages(3)) == 3
+
+
+def resting(b):
+    """The ports that the gate has used towards servers, and keeps in TIME_WAIT."""
+    said = b.host.run("ss", "-Htn", "state", "time-wait", "( dport = :25 )").stdout
+    return [int(line.split()[2].rpartition(":")[2]) for line in said.splitlines()]
+
+
+def connect_from(lab, source, port, server):
+    with lab.subscribers.inside():
+        connection = socket.socket(socket.AF_INET6 if ":" in server else socket.AF_INET)
+    connection.settimeout(40)  # TIME_WAIT lasts a minute
+    connection.bind((source, port))
+    connection.connect((server, 25))
+    return connection
+
+
+@pytest.mark.parametrize("source, server", FAMILIES)
+def test_a_port_that_the_gate_has_used_can_be_used_at_once(lab, sink, bypass, source, server):
+    """The server's reply meets the gate's own connection, which is in TIME_WAIT."""
+    sink()
+    b = bypass()
+    with Client(lab, source, server) as client:
+        client.greet()
+    port = wait_for(lambda: resting(b), 30, "the gate's connection rests")[0]
+    register(b, source)
+    with contextlib.closing(connect_from(lab, source, port, server)) as connection:
+        assert connection.recv(100).startswith(b"220 ")
+    assert sessions(b) == 1
 
 
 @pytest.mark.parametrize("verb", ["unregister", "quarantine"])

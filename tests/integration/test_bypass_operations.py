@@ -131,7 +131,7 @@ def test_a_configuration_is_read_anew(lab, sink, bypass):
     b.gate.configure({"class registered": {"action": "pass", "messages": None}, "bypass": {"mark-bit": 29}})
     b.signal(signal.SIGHUP)
     b.wait_status(in_step=True, units=2)
-    assert "0x20000000" in b.host.run("nft", "list", "chain", *TABLE, "let_up").stdout
+    assert "0x20000000" in b.host.run("nft", "list", "chain", *TABLE, "let_up4").stdout
     b.gate.configure({"bypass": {"listen": ["127.0.0.1:9999"]}})
     b.signal(signal.SIGHUP)
     wait_for(lambda: "these take a restart: bypass.listen\n" in b.text(), 60, "what a reload does not change")

@@ -496,12 +496,12 @@ static void the_form_tells_what_the_rules_depend_on(void **state)
     assert_int_equal(occurrences(buf_span(&out), "delete table"), 0);
     assert_int_equal(occurrences(buf_span(&out), "<"), 0);
     assert_true(occurrences(buf_span(&out), "ffff:ffff:ffff:ff00::") > 4);
-    assert_int_equal(occurrences(buf_span(&out), "mark set meta mark | 0x10000000"), 3);
+    assert_int_equal(occurrences(buf_span(&out), "mark set meta mark | 0x10000000"), 7);
     assert_int_equal(occurrences(buf_span(&out), "ct status"), 0);
     buf_clear(&out);
     assert_int_equal(bypass_rules_write(&conf, INTERCEPT_REDIRECT, true, &out), 0);
     assert_int_equal(occurrences(buf_span(&out), "delete table inet gate25_bypass\n"), 1);
-    assert_int_equal(occurrences(buf_span(&out), "ct status"), 4);
+    assert_int_equal(occurrences(buf_span(&out), "ct status"), 7);
     assert_int_equal(occurrences(buf_span(&out), "socket"), 0);
     buf_clear(&out);
 }
