@@ -105,7 +105,7 @@ struct conf_redis {
 
 /* What gate25-bypassd reads besides. */
 struct conf_bypass {
-    unsigned mark_bit;           /* of the packet mark: the packet is let by */
+    unsigned mark_bit;           /* of the packet mark: the packet is let by; 0 is the rules' own */
     uint32_t hold_ms;            /* without gate25-bypassd, new connections are let by so long */
     char *control_socket;        /* NULL: none */
     struct endpoint_list listen; /* where Prometheus reads */

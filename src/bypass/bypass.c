@@ -187,6 +187,7 @@ void bypass_free(struct bypass *b)
     bypass_sets_fini(&b->gone);
     bypass_sets_fini(&b->part);
     bypass_sets_fini(&b->touched);
+    buf_clear(&b->strays);
     free(b->odd.at);
     bypass_counts_fini(&b->counts);
     conf_release(b->conf);

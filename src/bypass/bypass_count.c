@@ -55,16 +55,31 @@ static const struct {
 static const char *const counters[BYPASS_COUNTS] = {
     [BYPASS_OPENED] = "opened", [BYPASS_UP] = "up", [BYPASS_DOWN] = "down"};
 
+/* Our table marks packets, and the gate's rules have to heed the mark: where they do not, the first
+ * packet of a connection is marked and counted, and gate25d has it from then on. */
+static void look_for_answers(struct bypass *b, const uint64_t before[BYPASS_COUNTS])
+{
+    if (b->kernel[BYPASS_DOWN] != before[BYPASS_DOWN]) {
+        b->unanswered = 0;
+    } else if (b->kernel[BYPASS_OPENED] > before[BYPASS_OPENED]) {
+        b->unanswered += b->kernel[BYPASS_OPENED] - before[BYPASS_OPENED];
+    }
+}
+
 void bypass_count(struct bypass *b)
 {
     struct nft_counter total;
+    uint64_t before[BYPASS_COUNTS];
     bool whole = true;
+
+    memcpy(before, b->kernel, sizeof(before));
 
     for (enum bypass_count k = 0; k < BYPASS_COUNTS; k++) {
         if (nft_dump_counter(b->dump, BYPASS_TABLE, counters[k], &total) == 0) {
             b->kernel[k] = k == BYPASS_OPENED ? total.packets : total.bytes;
         }
     }
+    look_for_answers(b, before);
     bypass_counts_begin(&b->counts);
     for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
         struct counted c = {b, sets[i].kind, sets[i].family, clock_unix_ms() / 1000};

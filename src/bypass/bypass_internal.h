@@ -14,6 +14,8 @@
 #include "svc/tally.h"
 
 #define BYPASS_ERROR 512
+/* So many connections that nothing came back on are no chance: somebody else has taken them. */
+#define BYPASS_UNANSWERED_MOST 20
 
 /* What happened so far. */
 enum bypass_event {
@@ -46,6 +48,7 @@ struct bypass {
     bool suspicious;     /* somebody else has changed rules since */
 
     struct bypass_sets held;    /* what the kernel's sets hold */
+    struct buf strays;          /* ... and must not: a command for each that takes it out */
     struct bypass_sets wanted;  /* being brought about, while `working` */
     struct bypass_sets part;    /* of `held`, what is looked at; while `partial` */
     struct bypass_entries odd;  /* the prefixes that are no units, when all was looked at last */
@@ -57,6 +60,9 @@ struct bypass {
     bool working; /* `step` goes on */
     bool partial; /* ... with what was touched alone */
     bool filling; /* a table that was made anew */
+    bool refused; /* the kernel did not take one of the last changes, though it took others */
+    bool split;   /* it has refused a batch: of the next that it refuses each part is tried */
+    size_t batch; /* how many elements are tried at once */
 
     int64_t next_end_s;                             /* Unix seconds; 0: no standing ends */
     int64_t clocks_apart_ms;                        /* Unix time less monotonic time */
@@ -66,6 +72,7 @@ struct bypass {
     struct bypass_counts counts;
     uint64_t kernel[BYPASS_COUNTS];  /* what the table's own counters said last */
     uint64_t carried[BYPASS_COUNTS]; /* what those of tables that were removed had said */
+    uint64_t unanswered; /* connections that the kernel let by since a server's bytes were */
     uint64_t events[EVENTS];
     char trouble[BYPASS_ERROR]; /* why the table does not stand, or could not be changed */
 };
@@ -88,7 +95,7 @@ void bypass_fail(struct bypass *b, const char *doing, const char *why);
 
 /* bypass_read.c */
 
-/* What the sets hold becomes `held`. False: bypass_fail() was told. */
+/* What the sets hold becomes `held`, and `strays`. False: bypass_fail() was told. */
 bool bypass_read(struct bypass *b) __attribute__((warn_unused_result));
 
 /* bypass_count.c */

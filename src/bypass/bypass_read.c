@@ -8,12 +8,15 @@
 #include "net/clock.h"
 
 #define TRIES 3 /* to read a set that others change meanwhile */
+#define STRAY 128
 
 /* One set that is read. */
 struct reading {
     struct bypass_sets *into;
+    struct buf *strays;
     uint8_t family;
     unsigned unit; /* 0: ranges */
+    unsigned part; /* of the units */
     int64_t clock_s;
     struct bypass_range *ends; /* first: a key; last.family: ADDR_NONE where it ends a range */
     size_t count, room;
@@ -36,6 +39,30 @@ static void add_end(struct reading *r, const struct bypass_range *end)
     r->ends[r->count++] = *end;
 }
 
+/* What we would never have put there: in a part that is not its own, or no unit's first address. It
+ * lets nobody by, but in `into` it would stand for an element that is not in the kernel. */
+static bool add_stray(struct reading *r, const struct addr *a)
+{
+    char line[STRAY], set[BYPASS_SET], address[ADDR_TEXT];
+    struct text t;
+
+    bypass_units_set(r->family, r->part, set);
+    addr_format(a, address);
+    text_init(&t, line, sizeof(line));
+    text_addf(&t, "delete element inet " BYPASS_TABLE " %s {%s}\n", set, address);
+    return buf_append(r->strays, text_span(&t)) == 0;
+}
+
+static bool add_unit(struct reading *r, const struct addr *a, int64_t end_s)
+{
+    struct prefix unit = prefix_of(a, r->unit);
+
+    if (!addr_equal(&unit.addr, a) || bypass_part(&unit) != r->part) {
+        return add_stray(r, a);
+    }
+    return bypass_sets_put(r->into, &unit, end_s) == 0;
+}
+
 static void on_element(void *context, const struct nft_element *e)
 {
     struct reading *r = context;
@@ -45,9 +72,7 @@ static void on_element(void *context, const struct nft_element *e)
     memcpy(a.bytes, e->key, e->key_len);
     end_s = e->expires && end_s == 0 ? 1 : end_s;
     if (r->unit != 0) {
-        struct prefix unit = prefix_of(&a, r->unit);
-
-        r->failed = r->failed || bypass_sets_put(r->into, &unit, end_s) != 0;
+        r->failed = !add_unit(r, &a, end_s) || r->failed;
     } else {
         struct bypass_range end = {a, {.family = e->ends_range ? ADDR_NONE : r->family}, end_s};
 
@@ -101,11 +126,11 @@ static int read_set(struct bypass *b, const char *set, struct reading r)
     return result;
 }
 
-static int read_sets(struct bypass *b, struct bypass_sets *into)
+static int read_sets(struct bypass *b, struct bypass_sets *into, struct buf *strays)
 {
-    const struct reading kinds[] = {
-        {.into = into, .family = ADDR_IPV4, .unit = addr_bits(ADDR_IPV4)},
-        {.into = into, .family = ADDR_IPV6, .unit = b->conf->ipv6_unit},
+    struct reading kinds[] = {
+        {.into = into, .strays = strays, .family = ADDR_IPV4, .unit = addr_bits(ADDR_IPV4)},
+        {.into = into, .strays = strays, .family = ADDR_IPV6, .unit = b->conf->ipv6_unit},
         {.into = into, .family = ADDR_IPV4},
         {.into = into, .family = ADDR_IPV6},
     };
@@ -114,6 +139,7 @@ static int read_sets(struct bypass *b, struct bypass_sets *into)
     for (unsigned part = 0; part < BYPASS_PARTS; part++) {
         for (size_t i = 0; i < 2; i++) {
             bypass_units_set(kinds[i].family, part, set);
+            kinds[i].part = part;
             if (read_set(b, set, kinds[i]) != 0) {
                 return -1;
             }
@@ -133,7 +159,8 @@ bool bypass_read(struct bypass *b)
 
     for (unsigned try = 0; try < TRIES && result != 0; try++) {
         bypass_sets_fini(&now);
-        result = read_sets(b, &now);
+        buf_clear(&b->strays);
+        result = read_sets(b, &now, &b->strays);
     }
     if (result != 0) {
         bypass_fail(b, "reading the sets", strerror(errno));

@@ -33,7 +33,8 @@ static const struct {
 /* Do the kernel's sets hold what the standings say? */
 static bool is_in_step(const struct bypass *b)
 {
-    return b->stands && b->known && !b->dirty && !b->working && b->touched.units.count == 0;
+    return b->stands && b->known && !b->dirty && !b->working && !b->refused &&
+           b->touched.units.count == 0;
 }
 
 static uint64_t total_of(const struct bypass *b, enum bypass_count k)
@@ -48,8 +49,12 @@ bool bypass_is_well(const struct bypass *b, struct text *reasons)
         const char *words;
     } rows[] = {
         {!b->stands, b->trouble[0] != '\0' ? b->trouble : "the table is gone"},
+        {b->stands && b->refused, b->trouble},
         {b->stands && !b->known, "the standings are not known yet: the sets are left as they are"},
         {b->stands && b->filling && b->known, "the sets are being filled"},
+        {b->unanswered >= BYPASS_UNANSWERED_MOST,
+         "connections are marked, but nothing comes back on them: do the gate's rules heed "
+         "bypass.mark-bit (bypass_mark)?"},
         {b->known && !registry_is_current(b->registry),
          "Redis does not answer: the standings are as they were"},
     };

@@ -9,6 +9,7 @@
 #include "net/clock.h"
 
 #define BATCH     2048 /* elements in one transaction: a container may not raise its send buffer */
+#define PARTS     16   /* a batch that is refused is tried again in so many parts */
 #define SYNC_MS   1000 /* between two looks into the sets because of others' changes ... */
 #define SYNC_PART 20   /* ... and no more than one part of this many of the time is spent so */
 
@@ -105,16 +106,27 @@ static bool can_adopt(struct bypass *b, bool *replace)
     return false;
 }
 
-static bool make_table(struct bypass *b)
+static bool write_table(struct bypass *b, bool adopt, bool replace)
 {
     struct buf commands = BUF_INIT;
-    bool replace, adopt = can_adopt(b, &replace), good;
+    bool good = bypass_rules_write(b->conf, b->mode, replace, &commands) == 0 &&
+                bypass_rules_beat(b->conf->bypass.hold_ms, &commands) == 0 &&
+                (adopt || bypass_rules_filling(true, &commands) == 0) &&
+                commit(b, &commands, "making the table");
 
-    good = bypass_rules_write(b->conf, b->mode, replace, &commands) == 0 &&
-           bypass_rules_beat(b->conf->bypass.hold_ms, &commands) == 0 &&
-           (adopt || bypass_rules_filling(true, &commands) == 0) &&
-           commit(b, &commands, "making the table");
     buf_clear(&commands);
+    return good;
+}
+
+static bool make_table(struct bypass *b)
+{
+    bool replace, adopt = can_adopt(b, &replace), good = write_table(b, adopt, replace);
+
+    if (!good && adopt) {
+        /* Somebody has made something in it that ours cannot be beside. */
+        adopt = false;
+        good = write_table(b, adopt, true);
+    }
     if (!good || nft_dump_table(b->dump, BYPASS_TABLE, &b->table) != 0) {
         return false;
     }
@@ -132,17 +144,58 @@ static bool make_table(struct bypass *b)
     return true;
 }
 
+/* Runs each of the commands, a line each. Whether all were taken. */
+static bool commit_each(struct bypass *b, struct span lines, const char *doing)
+{
+    bool good = true;
+
+    while (lines.len > 0) {
+        const char *end = memchr(lines.at, '\n', lines.len);
+        size_t len = end == NULL ? lines.len : (size_t)(end - lines.at) + 1;
+        struct buf one = BUF_INIT;
+
+        good =
+            buf_append(&one, (struct span){lines.at, len}) == 0 && commit(b, &one, doing) && good;
+        buf_clear(&one);
+        lines.at += len;
+        lines.len -= len;
+    }
+    return good;
+}
+
+/* One of them may go by itself meanwhile: that must not keep the others. */
+static void remove_strays(struct bypass *b)
+{
+    static const char doing[] = "taking out what others have put into the sets";
+    struct buf all = BUF_INIT;
+
+    if (buf_len(&b->strays) == 0) {
+        return;
+    }
+    if ((buf_append(&all, buf_span(&b->strays)) != 0 || !commit(b, &all, doing)) &&
+        !commit_each(b, buf_span(&b->strays), doing)) {
+        b->refused = b->suspicious = true;
+    } else {
+        log_warning("what others had put into the sets of " BYPASS_TABLE " was taken out");
+    }
+    buf_clear(&all);
+    buf_clear(&b->strays);
+}
+
 void bypass_sync(struct bypass *b)
 {
     int64_t began_ms = clock_monotonic_ms();
 
     stop_work(b);
-    b->suspicious = false;
+    b->suspicious = b->refused = false;
     b->stands = make_table(b) && bypass_read(b);
+    if (b->stands) {
+        remove_strays(b);
+    }
     b->beat_ms = b->sync_ms = clock_monotonic_ms();
     b->sync_took_ms = b->sync_ms - began_ms;
     b->dirty = true;
-    if (b->stands) {
+    if (b->stands && !b->refused) {
         b->trouble[0] = '\0';
     }
 }
@@ -250,6 +303,7 @@ void bypass_work(struct bypass *b)
     b->dirty = false;
     if (b->partial || gather(b)) {
         b->working = true;
+        b->batch = BATCH;
         bypass_step(-1, 0, b);
     }
 }
@@ -331,8 +385,27 @@ static void finish(struct bypass *b)
     b->events[EVENT_ADDED] += b->change.added;
     b->events[EVENT_REMOVED] += b->change.removed;
     b->working = b->partial = false;
+    b->split = b->refused;
     end_tracked(b);
     set_filled(b);
+}
+
+/* The kernel refuses a batch as a whole. At first what the sets hold is read anew: it is not what
+ * we thought. If that has not helped, all parts of the batch but the one that is refused are
+ * brought about: false, and `at` is where to go on. */
+static bool is_refused(struct bypass *b, const struct bypass_change *at)
+{
+    if (!b->split) {
+        b->split = true;
+        return true;
+    }
+    if (b->batch > 1) {
+        b->batch = b->batch > PARTS ? b->batch / PARTS : 1;
+        b->change = *at;
+    } else {
+        b->refused = b->suspicious = true; /* looked at again, see bypass_look() */
+    }
+    return false;
 }
 
 void bypass_step(evutil_socket_t fd, short what, void *bypass)
@@ -340,23 +413,26 @@ void bypass_step(evutil_socket_t fd, short what, void *bypass)
     static const struct timeval at_once = {0, 0};
     struct bypass *b = bypass;
     struct buf commands = BUF_INIT;
+    struct bypass_change before = b->change;
     int failed;
-    bool more;
+    bool more, good;
 
     (void)fd;
     (void)what;
     if (b->filling && bypass_rules_filling(true, &commands) != 0) {
         buf_clear(&commands);
     }
-    more = bypass_change_next(&b->change, BATCH, &commands, &b->gone, &failed);
+    more = bypass_change_next(&b->change, b->batch, &commands, &b->gone, &failed);
     if (!more && failed == 0) {
         buf_clear(&commands);
         finish(b);
         return;
     }
-    if (failed != 0 || !commit(b, &commands, "changing the sets")) {
-        /* What they hold is not what we thought. */
-        buf_clear(&commands);
+    good = failed == 0 && commit(b, &commands, "changing the sets");
+    buf_clear(&commands);
+    if (good) {
+        b->batch = b->batch * 2 < BATCH ? b->batch * 2 : BATCH;
+    } else if (failed != 0 || is_refused(b, &before)) {
         stop_work(b);
         b->stands = false;
         return;

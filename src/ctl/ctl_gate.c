@@ -137,19 +137,46 @@ enum ctl_exit ctl_status(struct ctl *c)
     return answer == NULL ? CTL_REFUSED : print_answer(c, answer, print_status);
 }
 
-static void print_reload(json_t *answer)
+static void print_read_anew(const char *who, const json_t *answer)
 {
     const char *restart = json_string_value(json_object_get(answer, "restart"));
 
-    puts("the configuration is read anew");
+    printf("%sthe configuration is read anew\n", who);
     if (restart != NULL && restart[0] != '\0') {
-        printf("but these take a restart: %s\n", restart);
+        printf("%sbut these take a restart: %s\n", who, restart);
     }
 }
 
+static void print_reload(json_t *answer)
+{
+    const json_t *bypass = json_object_get(answer, "bypass");
+
+    print_read_anew("", answer);
+    if (bypass != NULL && json_object_get(bypass, "error") == NULL) {
+        print_read_anew("gate25-bypassd: ", bypass);
+    }
+}
+
+/* The gate and gate25-bypassd read one file: an operator who has changed it means both. */
 enum ctl_exit ctl_reload(struct ctl *c)
 {
-    return ask_and_print(c, "reload", print_reload);
+    json_t *answer = ask_gate(c, "reload"), *bypass;
+    bool failed = false;
+
+    if (answer == NULL) {
+        return CTL_REFUSED;
+    }
+    bypass = json_object_get(answer, "error") == NULL ? ctl_bypass_ask(c, "reload") : NULL;
+    if (bypass != NULL) {
+        const char *error = json_string_value(json_object_get(bypass, "error"));
+
+        failed = error != NULL;
+        if (failed && !c->options->json) {
+            ctl_say("gate25-bypassd has not read it: %s", error);
+        }
+        json_object_set_new(answer, "bypass", bypass);
+    }
+    return print_answer(c, answer, print_reload) == CTL_DONE && !failed ? CTL_DONE : CTL_REFUSED;
 }
 
 static void print_health(json_t *answer)

@@ -1,6 +1,7 @@
 /* Lets registered subscribers by in the kernel: wires the bypass, its control socket and its page
  * together. */
 #include <event2/event.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,23 +39,45 @@ struct program {
     struct control *control;
 };
 
-static void reload(void *context)
+/* False: the old configuration stays, and `said` says why. Otherwise what takes a restart. */
+static bool read_anew(struct program *p, struct text *said)
 {
-    struct program *p = context;
-    char array[ERROR_TEXT];
-    struct text error;
-    struct conf *conf;
+    struct conf *conf = conf_file_read(p->file, said);
 
-    text_init(&error, array, sizeof(array));
-    conf = conf_file_read(p->file, &error);
     if (conf) {
-        conf_bypass_needs_restart(p->conf, conf, &error);
+        conf_bypass_needs_restart(p->conf, conf, said);
         bypass_set_conf(p->bypass, conf);
-        log_info("reloaded%s%s", error.len > 0 ? "; these take a restart: " : "", array);
+        log_info("reloaded%s%s", said->len > 0 ? "; these take a restart: " : "", said->at);
     } else {
-        log_error("not reloaded: %s", array);
+        log_error("not reloaded: %s", said->at);
     }
     conf_release(conf);
+    return conf != NULL;
+}
+
+static void reload(void *context)
+{
+    char array[ERROR_TEXT];
+    struct text said;
+
+    text_init(&said, array, sizeof(array));
+    (void)read_anew(context, &said);
+}
+
+/* ... as an operator asks for it. */
+static char *reload_json(void *context)
+{
+    char array[ERROR_TEXT];
+    struct text said;
+    json_t *answer;
+    char *line;
+
+    text_init(&said, array, sizeof(array));
+    answer = read_anew(context, &said) ? json_pack("{s:b, s:s}", "ok", 1, "restart", array)
+                                       : json_pack("{s:b, s:s}", "ok", 0, "error", array);
+    line = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
+    json_decref(answer);
+    return line;
 }
 
 static char *status(void *context)
@@ -84,7 +107,9 @@ static void on_ready(void *context)
 static bool open_all(struct program *p, struct text *error)
 {
     static const struct control_verb verbs[] = {
-        {.name = "status", .run = status}, {.name = "show", .begin = show}};
+        {.name = "status", .run = status},
+        {.name = "reload", .run = reload_json},
+        {.name = "show", .begin = show}};
 
     if (privileges_drop(PRIVILEGE_NET_ADMIN, "gate25-bypassd", error) < 0) {
         return false;

@@ -101,7 +101,7 @@ const struct option conf_options[] = {
     {"bypass", "control", OPTION_PATH, CONF(bypass.control_socket), 0, 0, NULL, NULL},
     {"bypass", "listen", OPTION_DOORS, CONF(bypass.listen), 0, 0, NULL, NULL},
     {"bypass", "hold", OPTION_MILLISECONDS, CONF(bypass.hold_ms), 5 * SECOND, DAY, "5m", NULL},
-    {"bypass", "mark-bit", OPTION_NUMBER, CONF(bypass.mark_bit), 0, 31, "28", NULL},
+    {"bypass", "mark-bit", OPTION_NUMBER, CONF(bypass.mark_bit), 1, 31, "28", NULL},
     {"node", "name", OPTION_NAME, CONF(node), 0, sizeof(((struct conf *)0)->node), NULL, NULL},
     TIMEOUT("connect", connect_ms, MS, "30s"),
     TIMEOUT("banner", banner_ms, MS, "5m"),

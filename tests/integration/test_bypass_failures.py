@@ -70,9 +70,11 @@ def test_the_gates_restart_does_not_matter(lab, sink, bypass):
     assert sessions(b) == 0
 
 
-def reload_rules(lab, b):
+def reload_rules(lab, b, bypass_mark="0x10000000"):
     """What `systemctl reload nftables` does: all rules are replaced in one step by the gate's file."""
     text = (topology.CONTRIB / "routers" / "gate-tproxy.nft").read_text(encoding="utf-8")
+    assert text.count("define bypass_mark = 0x10000000") == 1
+    text = text.replace("define bypass_mark = 0x10000000", f"define bypass_mark = {bypass_mark}")
     text = re.sub(r"(?m)^define steered_link = .*$", f'define steered_link = "{topology.UPLINK}"', text)
     b.host.run("nft", "-f", "-", input="flush ruleset\n" + text)
 
@@ -88,6 +90,24 @@ def test_nftables_is_reloaded(lab, sink, bypass):
         b.wait_status(in_step=True, units=2, ranges=1, well=True)
         assert send(lab, LINE4).startswith("250 ") and send(lab, LINE6, MX6).startswith("250 ")
     assert sessions(b) == 0
+
+
+def test_rules_that_do_not_heed_the_mark_are_noticed(lab, sink, bypass):
+    sink()
+    b = bypass()
+    register(b, LINE4)
+    try:
+        reload_rules(lab, b, bypass_mark="0x20000000")
+        b.wait_status(in_step=True, well=True, units=1)
+        for number in range(25):
+            assert send(lab, LINE4).startswith("250 ") and sessions(b) == number + 1
+        assert "do the gate's rules heed bypass.mark-bit" in b.wait_status(well=False)["reasons"]
+        assert b.gate.ctl("health").stdout.startswith("impaired: bypass: connections are marked, but ")
+    finally:
+        reload_rules(lab, b)
+    b.wait_status(in_step=True, units=1)
+    assert send(lab, LINE4).startswith("250 ") and sessions(b) == 25
+    b.wait_status(well=True)
 
 
 def test_open_connections_outlive_a_new_table(lab, sink, bypass):
@@ -132,6 +152,79 @@ def test_what_others_do_to_its_table_is_mended(lab, sink, bypass, harm):
     assert send(lab, LINE4).startswith("250 ") and send(lab, "10.20.8.1").startswith("250 ")
     assert sessions(b) == 0
     assert send(lab, "10.20.0.66").startswith("250 ") and sessions(b) == 1
+
+
+@pytest.mark.parametrize("where, stray", [
+    ("units4_2", "10.20.77.77"), ("units4_2", LINE4), ("units6_5", "2001:db8:20:2500::77"),
+    ("units6_0", "2001:db8:20:2500::")],
+    ids=["strange", "copied", "no unit's first address", "copied, IPv6"])
+def test_an_element_in_the_wrong_set_blocks_nothing(lab, sink, bypass, where, stray):
+    """It is taken out of the set that it lies in, while it is alive and after a restart."""
+    sink()
+    b = bypass()
+    register(b, LINE4, LINE6, "10.20.0.26")
+    for restarts in (False, True):
+        if restarts:
+            b.kill()
+        b.host.run("nft", "add", "element", *TABLE, where, f"{{ {stray} }}")
+        if restarts:
+            b.start()
+        b.gate.ctl("quarantine", "10.20.0.26")
+        register(b, "10.20.0.27")
+        wait_for(lambda: not b.ask("show 10.20.0.26")["let_by"], 60, "a removal reaches the kernel")
+        wait_for(lambda: stray not in b.elements(where), 60, "the stray is taken out")
+        assert "10.20.0.26" not in b.units() and {LINE4, "10.20.0.27"} <= set(b.units())
+        b.wait_status(in_step=True, well=True)
+        assert send(lab, LINE4).startswith("250 ") and send(lab, LINE6, MX6).startswith("250 ")
+        unregister(b, "10.20.0.27")
+        b.gate.ctl("release", "10.20.0.26")
+        register(b, "10.20.0.26")
+    assert sessions(b) == 0
+
+
+def replace_set(b, name, words):
+    """Somebody makes one of its sets anew, in a way of his own; the rules are made again."""
+    b.host.run("nft", "-f", "-", input=f"""
+        flush table inet gate25_bypass
+        delete set inet gate25_bypass {name}
+        add set inet gate25_bypass {name} {{ {words} }}
+    """)
+
+
+def test_what_the_kernel_refuses_blocks_no_other_change(lab, sink, bypass):
+    sink()
+    b = bypass()
+    register(b, LINE4, "10.20.0.26")
+    replace_set(b, "units4_3", "type ipv4_addr; flags timeout; size 1;")
+    full = ["10.20.0.3", "10.20.0.19", "10.20.0.35"]
+    for line in full:
+        b.gate.ctl("register", line)
+    b.wait_status(well=False, in_step=False)
+    b.gate.ctl("quarantine", "10.20.0.26")
+    b.gate.ctl("register", "10.20.0.27")
+    b.gate.ctl("register", LINE6)
+
+    def others_go():
+        held = set(b.units())
+        return "10.20.0.26" not in held and {LINE4, "10.20.0.27", "2001:db8:20:2500::"} <= held
+    wait_for(others_go, 60, "all else is brought about")
+    assert len(b.elements("units4_3")) <= 1
+    assert "changing the sets" in b.wait_status(well=False)["reasons"]
+    assert send(lab, "10.20.0.27").startswith("250 ") and sessions(b) == 0
+    b.host.run("nft", "delete", "table", *TABLE)
+    b.wait_status(well=True, in_step=True, units=6)
+    assert set(full) <= set(b.units())
+
+
+def test_a_table_that_cannot_be_used_further_is_made_anew(lab, sink, bypass):
+    sink()
+    b = bypass()
+    register(b, LINE4)
+    replace_set(b, "units4_3", "type ipv6_addr;")
+    register(b, "10.20.0.3")
+    b.wait_status(well=True, in_step=True, units=2)
+    assert b.status()["counters"]["tables_made"] == 2
+    assert send(lab, LINE4).startswith("250 ") and sessions(b) == 0
 
 
 FOREIGN = """

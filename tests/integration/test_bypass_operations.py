@@ -4,6 +4,7 @@ import contextlib
 import re
 import shutil
 import signal
+import time
 
 import pytest
 
@@ -95,11 +96,13 @@ def test_rules_and_dashboard_ask_for_what_there_is(lab, bypass, sink):
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
 
 
-def test_it_gets_by_with_its_rights_in_redis(lab, sink, started, bypass):
+@pytest.mark.parametrize("leased", [None, ["10.20.128.0/17"]], ids=["plain", "leases"])
+def test_it_gets_by_with_its_rights_in_redis(lab, sink, started, bypass, leased):
     sink()
     store = started(redis_fleet.Server(lab.gate, users=redis_fleet.passwords(redis_fleet.ACL_FILE)))
     at = f"redis://{{}}127.0.0.1:{store.port}"
-    b = bypass({"redis": {"url": at.format(redis_fleet.login("gate25d"))}}, redis=store)
+    sections = {"redis": {"url": at.format(redis_fleet.login("gate25d"))}, "leases": leased and {"prefixes": leased}}
+    b = bypass(sections, redis=store)
     gate_url = b.gate.sections["redis"]["url"]
     b.end()
     b.gate.configure({"redis": {"url": at.format(
@@ -111,7 +114,13 @@ def test_it_gets_by_with_its_rights_in_redis(lab, sink, started, bypass):
     send(lab, LINE4)
     hours = wait_for(lambda: store.client().keys("g25:tally:*:sessions"), 60, "the desk hears of it")
     assert sum(store.client().zscore(hour, LINE4) or 0 for hour in hours) == 1
+    if leased:
+        now = int(time.time())
+        store.cli("hset", "g25:{leases}", "10.20.128.7", f"{now + 3600} {now * 1000} s1 alice")
+        store.cli("xadd", "g25:{leases}:changes", "*", "unit", "10.20.128.7", "account", "alice", "until", now + 3600,
+                  "began", now * 1000, "after", "0-0")
     unregister(b, LINE4)
+    b.wait_status(well=True, in_step=True, follows_redis=True)
     assert store.denied() == []
     thief = store.client(username="gate25-bypassd", password=redis_fleet.password("gate25bypassd"))
     for command in (("hset", "g25:standings", LINE4, "registered 0"), ("xadd", "g25:changes", "*", "id", "x"),
@@ -139,6 +148,25 @@ def test_a_configuration_is_read_anew(lab, sink, bypass):
     b.signal(signal.SIGHUP)
     wait_for(lambda: "not reloaded" in b.text() and "mark-bit" in b.text(), 60, "the reason")
     assert b.status()["units"] == 2
+
+
+def test_an_operators_reload_reaches_it(lab, sink, bypass):
+    sink()
+    b = bypass()
+    register(b, LINE4)
+    b.gate.configure({"class registered": {"action": "refuse"}})
+    assert b.gate.ctl("reload").stdout == ("the configuration is read anew\n"
+                                           "gate25-bypassd: the configuration is read anew\n")
+    b.wait_status(in_step=True, units=0)
+    assert first_reply(lab, LINE4).startswith("554 ")
+    b.gate.configure({"class registered": {"action": "pass"}, "bypass": {"listen": ["127.0.0.1:9999"]}})
+    assert "gate25-bypassd: but these take a restart: bypass.listen\n" in b.gate.ctl("reload").stdout
+    assert b.gate.ctl_json("reload")["bypass"] == {"ok": True, "restart": "bypass.listen"}
+    b.wait_status(in_step=True, units=1)
+    b.kill()
+    alone = b.gate.ctl("reload", check=False)
+    assert alone.returncode == 1 and alone.stdout == "the configuration is read anew\n"
+    assert alone.stderr.startswith("gate25ctl: gate25-bypassd has not read it: "), alone.stderr
 
 
 def test_it_keeps_one_right_only(bypass):
