@@ -1,6 +1,7 @@
 #include "ctl/ctl_lease.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/store_keys.h"
@@ -44,14 +45,15 @@ static void use_leases(void *context, const struct redis_reply *reply)
     }
 }
 
-/* Asks for the units of an account first. */
+/* The units of an account, as Redis names them, on the heap. */
 static void use_units(void *context, const struct redis_reply *reply)
 {
-    struct look *l = context;
-    struct span units = {"", 0};
+    struct span units;
+    char **kept = context;
 
-    redis_reply_text(reply, &units);
-    lease_question_of(&l->question, units);
+    if (redis_reply_text(reply, &units)) {
+        *kept = strndup(units.at, units.len);
+    }
 }
 
 static int look(struct look *l)
@@ -73,10 +75,20 @@ static int look_of(struct look *l, const char *account)
     const struct span words[] = {
         SPAN_LITERAL("HGET"), SPAN_LITERAL(STORE_LEASE_ACCOUNTS), span_of(account)};
 
-    if (ctl_call(l->ctl, words, 3, CTL_ANSWER_MS, use_units, l) != 0) {
-        return -1;
+    char *units = NULL;
+    int result = ctl_call(l->ctl, words, 3, CTL_ANSWER_MS, use_units, &units);
+    struct span rest = span_of(units != NULL ? units : "");
+
+    /* As many at a time as a question has room for. */
+    while (result == 0 && rest.len > 0) {
+        lease_question_of(&l->question, rest);
+        for (size_t i = 2; i < l->question.count; i++) {
+            (void)span_word(&rest);
+        }
+        result = look(l);
     }
-    return look(l);
+    free(units);
+    return result;
 }
 
 int ctl_lease_resolve(struct ctl *c, struct ctl_subject *who)

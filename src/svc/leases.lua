@@ -8,9 +8,11 @@
 --                                           until, began, and in `after` the entry before it
 --         3  g25:{leases}:accounts  hash    ACCOUNT -> its units, with blanks between
 --   ARGV  1  account    what include/core/account.h allows; its letters become small ones
---         2  session    what the server calls it, any text: unique among all its sessions
+--         2  session    what the server calls it, any text: unique among all its sessions of one
+--                       account (the counters of access servers begin anew when they restart)
 --         3  life       seconds that the lease lasts without another word of it
---         4  age        seconds since the session began; "-": not known
+--         4  age        seconds since the session began; "-": not known. More than ten years are
+--                       ten years: it began before whatever else is known
 --         5  units: IPv4 addresses and IPv6 prefixes, several in one word with commas between. What
 --            is none is passed over: it must not keep the others from changing hands
 --
@@ -20,15 +22,17 @@
 --
 -- UNTIL is in Unix seconds, BEGAN in Unix milliseconds. An empty ACCOUNT says that the session has
 -- ended: it is kept as long as the lease was, so that what comes late does not bring it to life again.
+-- SESSION is a digest of the session's name and one of the account's, for a name alone comes again.
 -- Of two sessions that claim one unit the one that began later holds it; a Stop ends its own session
--- alone. So it does not matter in which order, how late or how often the words of one unit come.
+-- alone, and where it does not name the account ("-") whichever has that name. So it does not matter in which order, how late or how often the words of one unit come.
 
 do
 
 local LIFE_MOST = 31 * 86400
 local AGE_MOST = 10 * 366 * 86400
 local UNITS_MOST = 32 -- of one call
-local HELD_MOST = 256 -- units of one account that its list names
+local HELD_MOST = 1024 -- units of one account that its list names
+local SESSION_DIGITS, ACCOUNT_DIGITS = 16, 8
 local SWEEP = 4 -- entries that each call looks at, to forget those that have ended
 local CHANGES_KEPT = 100000
 local START_SLACK_MS = 2000 -- ages are in whole seconds, and so are the times that they come from
@@ -160,10 +164,12 @@ local function read_event(args)
         error('gate25: a lease is ACCOUNT SESSION LIFE AGE UNIT..., LIFE of 1 to ' .. LIFE_MOST .. ' seconds')
     end
     event.account = read_account(args[1])
-    event.session = redis.sha1hex(args[2]):sub(1, 16)
+    event.session = redis.sha1hex(args[2]):sub(1, SESSION_DIGITS)
+        .. redis.sha1hex(args[1]:lower()):sub(1, ACCOUNT_DIGITS)
+    event.nameless = args[1] == '-'
     event.until_s = math.ceil(event.now_ms / 1000 + event.life)
-    if event.age and event.age >= 0 and event.age <= AGE_MOST then
-        event.began_ms = math.floor(event.now_ms - event.age * 1000)
+    if event.age and event.age >= 0 then
+        event.began_ms = math.floor(event.now_ms - math.min(event.age, AGE_MOST) * 1000)
     end
     event.units = read_units(args)
     return event
@@ -276,12 +282,18 @@ local function renew(keys, args)
     return take(keys, args, true)
 end
 
+-- Whether what is held is of the session that a Stop ends.
+local function is_ended_by(event, held)
+    local digits = event.nameless and SESSION_DIGITS or SESSION_DIGITS + ACCOUNT_DIGITS
+    return held and held.session:sub(1, digits) == event.session:sub(1, digits)
+end
+
 -- Not every server says again in a Stop what the session had been given.
 local function add_held(keys, event)
     local units = event.account and redis.call('HGET', keys[3], event.account) or ''
     for unit in units:gmatch('%S+') do
         local held = parse(redis.call('HGET', keys[1], unit))
-        if held and held.session == event.session then
+        if is_ended_by(event, held) then
             event.units[#event.units + 1] = unit
         end
     end
@@ -294,12 +306,12 @@ local function stop(keys, args)
     for _, unit in ipairs(event.units) do
         local held = parse(redis.call('HGET', keys[1], unit))
         local live = held and held.until_s * 1000 > event.now_ms
-        if not live or held.session == event.session and held.account ~= '' then
-            local same = held and held.session == event.session
+        local same = is_ended_by(event, held)
+        if not live or same and held.account ~= '' then
             write(keys, unit, held, {
                 until_s = math.max(event.until_s, held and held.until_s or 0),
                 began_ms = same and held.began_ms or event.began_ms or event.now_ms,
-                session = event.session,
+                session = same and held.session or event.session,
                 account = '',
             })
             count = count + (live and held.account ~= '' and 1 or 0)

@@ -193,6 +193,37 @@ def test_late_words(lab, leased, radius, site_redis):
     wait_seen(lab, running, HOME, HOME, "ordinary")
 
 
+def test_a_session_id_that_comes_again(lab, leased, radius, site_redis):
+    """An access server's counter begins anew when it restarts; the Stop of before comes late."""
+    running, server = leased(), radius()
+    running.ctl("quarantine", "mallory", "--reason", "sends spam")
+    server.tell("Start", "alice", "0001", Framed_IP_Address=HOME, Acct_Delay_Time=100)
+    server.tell("Start", "mallory", "0001", Framed_IP_Address=HOME)
+    assert held(site_redis, HOME) == "mallory"
+    server.tell("Stop", "alice", "0001", Framed_IP_Address=HOME, Acct_Session_Time=90, Acct_Delay_Time=10)
+    assert held(site_redis, HOME) == "mallory"
+    server.tell("Interim-Update", "mallory", "0001", Framed_IP_Address=HOME, Acct_Session_Time=1)
+    wait_for(lambda: "sends spam" in first_reply(lab, HOME))
+    server.tell("Start", "alice", "0002", Framed_IP_Address=HOME, Acct_Delay_Time=4294967295)
+    assert held(site_redis, HOME) == "mallory", "a delay that cannot be takes nothing from anybody"
+    server.tell("Stop", "Mallory", "0001", Framed_IP_Address=HOME, Acct_Session_Time=2)
+    assert held(site_redis, HOME) is None
+    server.tell("Start", "bob", "0001", Framed_IP_Address=HOME)
+    wait_seen(lab, running, HOME, "bob", "ordinary")
+
+
+def test_an_account_with_many_units(lab, leased, site_redis):
+    """All are named: the walled garden goes by the list."""
+    running = leased()
+    units = [f"10.20.{64 + number // 250}.{number % 250 + 1}" for number in range(300)]
+    for at in range(0, 300, 30):
+        site_redis.cli("fcall", "gate25_lease_start", 3, LEASES, f"{LEASES}:changes", f"{LEASES}:accounts", "multi", "s1",
+                       600, 0, ",".join(units[at:at + 30]))
+    running.ctl("quarantine", "multi")
+    assert {lease["unit"] for lease in running.ctl_json("show", "multi")["leases"]} == set(units)
+    assert set(running.ctl("list", "--units").stdout.split()) == set(units)
+
+
 def test_a_reload_begins_and_ends_it(lab, leased, radius):
     running, server = leased({"leases": None}), radius()
     running.ctl("register", HOME)

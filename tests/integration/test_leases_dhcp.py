@@ -90,3 +90,34 @@ def test_the_hook_is_a_posix_script():
     for event in ("", "lease4_renew", "lease4_recover", "no_such_event", "leases4_committed", "$(touch /tmp/owned)"):
         result = subprocess.run(["sh", "-e", HOOK, event], env=environment, capture_output=True, text=True, check=False)
         assert (result.returncode, result.stdout, result.stderr) == (0, "", ""), event
+
+
+@pytest.mark.parametrize("remote, account", [
+    ("0x616c696365", "alice"),
+    ("0x616C696365", "alice"),
+    ("0x25732d6e", "%s-n"),  # Redis says whether it is a name
+    ("0x5c303630", "\\060"),
+    ("0x616c0a696365", "-"),
+    ("0x616c00696365", "-"),
+    ("0x616c6963650a", "-"),
+    ("0x616c69636520", "-"),
+    ("0xc3a9", "-"),
+    ("0x6", "-"),
+    ("0x616c69636", "-"),
+    ("0xzz", "-"),
+    ("0x", "-"),
+    ("0x" + "61" * 63, "a" * 63),
+    ("0x" + "61" * 64, "-"),
+])
+def test_what_a_remote_id_is_a_name_of(tmp_path, remote, account):
+    """A byte that the shell would drop makes nobody another one's neighbour."""
+    said, program = tmp_path / "said", tmp_path / "redis-cli"
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {said}\n', encoding="ascii")
+    program.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "GATE25_KEA_CONF": "/nonexistent",
+                   "LEASES4_SIZE": "1", "LEASES4_AT0_ADDRESS": "10.20.1.1", "LEASES4_AT0_CLTT": str(int(time.time())),
+                   "LEASES4_AT0_VALID_LIFETIME": "3600", "LEASES4_AT0_HWADDR": "02:00:00:00:00:01",
+                   "QUERY4_OPTION_82_SUB_OPTION_2": remote}
+    subprocess.run([HOOK, "leases4_committed"], env=environment, check=True, timeout=60)
+    words = said.read_text(encoding="ascii").splitlines()
+    assert words[words.index("g25:{leases}:accounts") + 1] == account

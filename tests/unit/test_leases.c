@@ -324,6 +324,48 @@ static void in_any_order(void **state)
     HOLDS("192.0.2.8", "frank");
 }
 
+/* The counter of an access server that restarts begins anew, and so do its sessions' names. */
+static void a_name_of_a_session_that_comes_again(void **state)
+{
+    struct place *p = *state;
+    struct real_answer a;
+
+    CALL("start", "alice 0001 600 1000 192.0.2.7 2001:db8:0:100::/56", "2");
+    CALL("start", "bob 0001 600 10 192.0.2.7", "1");
+    CALL("stop", "alice 0001 600 1010 192.0.2.7", "1"); /* of her prefix */
+    HOLDS("192.0.2.7", "bob");
+    HOLDS("2001:db8:0:100::/56", "");
+    CALL("renew", "alice 0001 600 1011 192.0.2.7", "0");
+    HOLDS("192.0.2.7", "bob");
+    CALL("renew", "Bob 0001 600 12 192.0.2.7", "1");
+    CALL("stop", "bob 0001 600 13 192.0.2.7", "1");
+    /* What has ended is the other one's, too. */
+    CALL("start", "carol 0001 600 0 192.0.2.7", "1");
+    HOLDS("192.0.2.7", "carol");
+    CALL("renew", "- 0001 600 1 192.0.2.7", "-1");
+    HOLDS("192.0.2.7", "carol");
+    CALL("stop", "- 0001 600 1 192.0.2.7", "1"); /* some Stops name nobody */
+    HOLDS("192.0.2.7", "");
+    CALL("renew", "carol 0001 600 2 192.0.2.7", "0");
+    HOLDS("192.0.2.7", "");
+}
+
+/* The counter of a device that does not know the time. */
+static void an_age_that_cannot_be(void **state)
+{
+    struct place *p = *state;
+    struct real_answer a;
+
+    CALL("start", "bob s1 600 10 192.0.2.7", "1");
+    CALL("start", "alice s2 600 4294967295 192.0.2.7", "0");
+    CALL("renew", "alice s2 600 4294967295 192.0.2.7", "0");
+    HOLDS("192.0.2.7", "bob");
+    CALL("start", "alice s2 600 4294967295 192.0.2.8", "1");
+    HOLDS("192.0.2.8", "alice");
+    CALL("start", "carol s3 600 100 192.0.2.8", "1");
+    HOLDS("192.0.2.8", "carol");
+}
+
 /* Who is not known does not get what the one before him had. */
 static void an_impossible_name_ends_the_lease_before(void **state)
 {
@@ -524,6 +566,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(redis_writes_units_alike, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_after_the_other, set_up, tear_down),
         cmocka_unit_test_setup_teardown(in_any_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_name_of_a_session_that_comes_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_age_that_cannot_be, set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             an_impossible_name_ends_the_lease_before, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refuses_nonsense, set_up, tear_down),
