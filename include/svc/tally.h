@@ -55,8 +55,10 @@ struct tally_row {
     uint32_t hour[TALLY_KINDS][TALLY_HOURS];
 };
 
-/* Called once, from the loop. rows NULL: Redis did not answer. The rows are gone afterwards. */
-typedef void (*tally_read_cb)(void *context, const struct tally_row *rows, size_t count);
+/* Called once, from the loop. rows NULL: Redis did not answer, or with the error `fault`. All of it
+ * is gone afterwards. */
+typedef void (*tally_read_cb)(
+    void *context, const struct tally_row *rows, size_t count, struct span fault);
 
 /* The rows of these ids, in their order. -1: out of memory or not connected; no call then. */
 int tally_read(

@@ -41,8 +41,9 @@ struct top {
     bool live, ended;
     unsigned looks; /* that were shown */
     unsigned waiting;
-    bool failed; /* of the look that is under way */
-    bool silent; /* the last look failed: what is shown is older */
+    bool failed;     /* of the look that is under way */
+    char fault[256]; /* ... and what Redis said */
+    bool silent;     /* the last look failed: what is shown is older */
     struct look look[TABLES];
     struct event *tick, *key, *resized, *ends[3];
     enum ctl_exit result;
@@ -52,13 +53,16 @@ static const char *trouble(const struct top *t)
 {
     const char *why = redis_trouble(t->ctl->redis);
 
-    return why[0] ? why : "it answers with an error";
+    return why[0] ? why : t->fault[0] ? t->fault : "no answer in time";
 }
 
+/* The first word counts: a table that could not be written is not shown. */
 static void end(struct top *t, enum ctl_exit result)
 {
+    if (!t->ended) {
+        t->result = result;
+    }
     t->ended = true;
-    t->result = result;
     event_base_loopbreak(t->ctl->base);
 }
 
@@ -101,7 +105,12 @@ static void show(struct top *t);
 static void looked(struct top *t)
 {
     if (t->failed && !t->live) {
-        ctl_say("Redis does not tell of the tally: %s", trouble(t));
+        char array[CTL_TOP_LINE];
+        struct text words;
+
+        text_init(&words, array, sizeof(array));
+        ctl_text_escape(span_of(trouble(t)), &words);
+        ctl_say("Redis does not tell of the tally: %s", array);
         end(t, CTL_REFUSED);
         return;
     }
@@ -113,14 +122,18 @@ static void looked(struct top *t)
     }
 }
 
-static void on_rows(void *context, const struct tally_row *rows, size_t count)
+static void on_rows(void *context, const struct tally_row *rows, size_t count, struct span fault)
 {
     struct look *l = context;
     struct top *t = l->top;
 
     t->waiting--;
     if (rows == NULL) {
+        struct text why;
+
         t->failed = true;
+        text_init(&why, t->fault, sizeof(t->fault));
+        text_add(&why, fault);
     } else if (!t->ended) {
         take_rows(l, rows, count);
     }

@@ -187,13 +187,13 @@ int ctl_main(int argc, char **argv)
     }
     if (options.version) {
         printf("gate25ctl %s\n", GATE25_VERSION);
-        return CTL_DONE;
-    }
-    if (options.help) {
+        result = CTL_DONE;
+    } else if (options.help) {
         print_help(options.verb);
-        return CTL_DONE;
+        result = CTL_DONE;
+    } else {
+        result = run(&options);
     }
-    result = run(&options);
     if (fflush(stdout) != 0 && result == CTL_DONE) {
         return CTL_REFUSED;
     }

@@ -22,11 +22,12 @@ struct reading {
     size_t count, cap;
     unsigned waiting;
     bool failed;
+    char fault[256]; /* the error that Redis answered with */
 };
 
 static void finish(struct reading *g)
 {
-    g->done(g->context, g->failed ? NULL : g->rows, g->failed ? 0 : g->count);
+    g->done(g->context, g->failed ? NULL : g->rows, g->failed ? 0 : g->count, span_of(g->fault));
     free(g->rows);
     free(g);
 }
@@ -40,9 +41,14 @@ static int64_t hour_of(const struct reading *g, uint64_t ticket)
 static bool is_good(struct reading *g, const struct redis_reply *reply)
 {
     struct span message;
+    struct text fault;
 
-    if (reply == NULL || redis_reply_is_error(reply, &message)) {
+    if (reply == NULL) {
         g->failed = true;
+    } else if (redis_reply_is_error(reply, &message)) {
+        g->failed = true;
+        text_init(&fault, g->fault, sizeof(g->fault));
+        text_add(&fault, message);
     }
     return !g->failed;
 }

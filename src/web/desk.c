@@ -126,8 +126,9 @@ struct rows_question {
     desk_rows_cb take;
 };
 
-static void on_rows(void *context, const struct tally_row *rows, size_t count)
+static void on_rows(void *context, const struct tally_row *rows, size_t count, struct span fault)
 {
+    (void)fault;
     struct rows_question *q = context;
     struct visit *v = visit_of(q->site, q->ticket);
 

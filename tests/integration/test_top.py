@@ -91,6 +91,17 @@ def has(text):
     return lambda screen: any(text in line for line in screen)
 
 
+@pytest.mark.parametrize("arguments", [
+    "top", "top --json", "top --once", "top -n 2 --interval 100ms", "status", "--version", "top --help"])
+def test_what_cannot_be_written_is_no_success(lab, gate, arguments):
+    running = gate(FREE)
+    with open("/dev/full", "wb") as full:
+        with lab.gate.inside():
+            result = subprocess.run([f"{lab_gate.binaries()}/gate25ctl", "--config", running.config, *arguments.split()],
+                                    stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
+    assert result.returncode == 1, result.stderr
+
+
 def test_what_a_gate_has_done(lab, gate, redis, sink):
     sink()
     running = gate({"class ordinary": {"messages": ["2/1d"]}, "redis": {"deadline": "10s"}})
@@ -248,7 +259,8 @@ def test_a_key_of_the_wrong_type_is_told(desk, redis):
     redis.cli("set", f"g25:tally:{{{int(time.time()) // 3600}}}:sessions", "nonsense")
     refused = desk.ctl("top", check=False)
     assert refused.returncode == 1
-    assert refused.stderr == "gate25ctl: Redis does not tell of the tally: it answers with an error\n"
+    assert refused.stderr == ("gate25ctl: Redis does not tell of the tally: WRONGTYPE Operation against a key holding the "
+                              "wrong kind of value\n")
 
 
 def test_many_looks_in_a_pipe_end_with_its_reader(desk, redis):

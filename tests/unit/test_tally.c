@@ -50,8 +50,9 @@ static const char *ask(struct bench *b, const char *command)
     return real_redis_ask(b->base, b->redis, &b->answer, "%s", command);
 }
 
-static void on_rows(void *context, const struct tally_row *rows, size_t count)
+static void on_rows(void *context, const struct tally_row *rows, size_t count, struct span fault)
 {
+    (void)fault;
     struct bench *b = context;
 
     b->came = true;
