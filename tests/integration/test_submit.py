@@ -329,14 +329,10 @@ def test_one_port_for_two(lab, gate, started, line, host):
     """The gate has one port to choose, and the subscriber uses it to the same server: he keeps it."""
     server = started(Submission(lab.internet, [HOST4, HOST6]))
     gate({**SUBMIT, "timeouts": {"submission": "300ms"}})
-    before = lab.gate.run("sysctl", "-n", "net.ipv4.ip_local_port_range").stdout.strip()
     with Program(lab, line, host, port=587) as program:
         port = program.sock.getsockname()[1]
-        topology.set_sysctls(lab.gate, {"net.ipv4.ip_local_port_range": f"{port} {port}"})
-        try:
+        with topology.other_sysctls(lab.gate, {"net.ipv4.ip_local_port_range": f"{port} {port}"}):
             assert ADVICE in greeting(lab, line, host)
-        finally:
-            topology.set_sysctls(lab.gate, {"net.ipv4.ip_local_port_range": before})
         program.submit(server.conf / "cert.pem")
     assert len(server.wait_messages(1)) == 1
     with Program(lab, line, host) as program:

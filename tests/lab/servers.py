@@ -157,13 +157,13 @@ def swaks(host, destination, *options, source=None, check=True, timeout=60):
 
 def read_until(connection, end=b"\r\n", limit=1 << 20):
     """Reads from a socket until `end` or EOF."""
-    data = b""
+    data = bytearray()
     while not data.endswith(end) and len(data) < limit:
         try:
             more = connection.recv(65536)
         except socket.timeout:
-            raise TimeoutError(f"only read {data!r}") from None
+            raise TimeoutError(f"only read {bytes(data)!r}") from None
         if not more:
             break
         data += more
-    return data
+    return bytes(data)

@@ -299,13 +299,28 @@ def read_sysctls(path, prefix=""):
     return {name.strip(): value.strip() for name, value in pairs if name.strip().startswith(prefix)}
 
 
+def _sysctl(name):
+    # /proc/sys/net shows the opener's namespace, which is this thread's.
+    return Path("/proc/sys") / name.replace(".", "/")
+
+
 def set_sysctls(host, values):
     with host.inside():
         for name, value in values.items():
-            # thread-self: /proc/sys/net shows the opener's namespace, which is this thread's.
-            path = Path("/proc/sys") / name.replace(".", "/")
             with contextlib.suppress(FileNotFoundError):  # not every kernel has each of them
-                path.write_text(f"{value}\n", encoding="ascii")
+                _sysctl(name).write_text(f"{value}\n", encoding="ascii")
+
+
+@contextlib.contextmanager
+def other_sysctls(host, values):
+    """These of the kernel's settings, until the block ends."""
+    with host.inside():
+        before = {name: _sysctl(name).read_text(encoding="ascii").strip() for name in values}
+    set_sysctls(host, values)
+    try:
+        yield
+    finally:
+        set_sysctls(host, before)
 
 
 def load_rules(host, path, **defines):
