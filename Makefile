@@ -59,7 +59,7 @@ layer_objects = $(patsubst src/$(1)/%.c,$(BUILD)/obj/$(1)/%.o,$(wildcard src/$(1
 LIBRARIES := $(foreach layer,bypass web spf ctl proxy svc net core base,$(BUILD)/lib/libgate25-$(layer).a)
 
 .DEFAULT_GOAL := all
-.PHONY: all deps soak million bypass-million failover demo turns-table test unit differential check-differential integration asan valgrind lint format fuzz fuzz-short install clean FORCE
+.PHONY: all bench bench-quick bench-tools deps soak million bypass-million failover replacement demo turns-table test unit differential check-differential integration asan valgrind lint analyze format fuzz fuzz-short install clean FORCE
 .SECONDARY:
 
 all: $(PROGRAMS:%=$(BUILD)/bin/%)
@@ -112,7 +112,7 @@ unit: $(UNITS:%=$(BUILD)/tests/unit/%)
 
 # The whole in one go, as CI does it.
 test: deps
-	@$(MAKE) --no-print-directory $(PARALLEL) all
+	@$(MAKE) --no-print-directory $(PARALLEL) all bench-tools
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory $(PARALLEL) unit
 	@$(MAKE) --no-print-directory $(PARALLEL) BUILD=$(BUILD)/asan CC=gcc SANITIZE='$(ASAN)' OPTIMIZE='-O1 -g' unit
@@ -123,12 +123,12 @@ ASAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-f
 
 # Everything again with the sanitizers in: unit tests, and the lab with a sanitized daemon.
 asan: deps
-	@$(MAKE) --no-print-directory $(PARALLEL) BUILD=$(BUILD)/asan SANITIZE='$(ASAN)' OPTIMIZE='-O1 -g' all unit
-	GATE25_BIN=$(abspath $(BUILD))/asan/bin LIMIT=3600 $(MAKE) --no-print-directory integration
+	@$(MAKE) --no-print-directory $(PARALLEL) BUILD=$(BUILD)/asan SANITIZE='$(ASAN)' OPTIMIZE='-O1 -g' all bench-tools unit
+	GATE25_BIN=$(abspath $(BUILD))/asan/bin GATE25_BENCH_BIN=$(abspath $(BUILD))/asan/bench LIMIT=3600 $(MAKE) --no-print-directory integration
 
 # Everything again under valgrind (slow).
 valgrind: deps
-	@$(MAKE) --no-print-directory $(PARALLEL) all
+	@$(MAKE) --no-print-directory $(PARALLEL) all bench-tools
 	WRAP='$(VALGRIND)' $(MAKE) --no-print-directory unit
 	GATE25_WRAP='$(VALGRIND)' LIMIT=7200 $(MAKE) --no-print-directory integration
 
@@ -144,6 +144,41 @@ analyze:
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
+
+# --- the bench's own load and sink ---------------------------------------------------------------
+
+# They share nothing with what they measure, lest they share its faults: no layer of src/, no libevent. But for
+# lookup, which measures a part of the library itself.
+BENCH_OBJECTS := $(patsubst tests/bench/%.c,$(BUILD)/bench/obj/%.o,$(wildcard tests/bench/*.c))
+BENCH_LIBS    := -lssl -lcrypto -ljansson -lm
+bench_part     = $(filter $(BUILD)/bench/obj/$(1).o $(BUILD)/bench/obj/$(1)_%.o,$(BENCH_OBJECTS))
+BENCH_SHARED  := $(filter-out $(foreach tool,load sink lookup,$(call bench_part,$(tool))),$(BENCH_OBJECTS))
+
+bench-tools: $(BUILD)/bench/load $(BUILD)/bench/sink $(BUILD)/bench/lookup
+
+$(BUILD)/bench/obj/lookup.o: BENCH_SEES := -Iinclude
+$(BUILD)/bench/lookup: $(BUILD)/bench/obj/lookup.o $(BENCH_SHARED) $(LIBRARIES)
+	$(call say,LD  $@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS) -lm
+
+$(BUILD)/bench/obj/%.o: tests/bench/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC  $<)
+	$(Q)$(CC) $(CFLAGS_ALL) $(BENCH_SEES) -Itests -c -o $@ $<
+
+$(BUILD)/bench/load: $(call bench_part,load) $(BENCH_SHARED)
+$(BUILD)/bench/sink: $(call bench_part,sink) $(BENCH_SHARED)
+$(BUILD)/bench/load $(BUILD)/bench/sink:
+	$(call say,LD  $@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(BENCH_LIBS)
+
+# Their pure parts have a unit test like the others, but for the layers, which it is linked without.
+BENCH_PURE := $(patsubst %,$(BUILD)/bench/obj/%.o,address latency load_pace load_reply sink_dot words)
+
+$(BUILD)/tests/unit/test_bench_tools: tests/unit/test_bench_tools.c $(BENCH_PURE) $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,LD  $@)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -Itests -o $@ $< $(BENCH_PURE) -lm -lcmocka
 
 # --- fuzzing (libFuzzer) -------------------------------------------------------------------------
 
@@ -232,7 +267,7 @@ install: all
 clean:
 	rm -rf build
 
--include $(shell find $(BUILD)/obj $(BUILD)/tests $(FUZZ_OBJ) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj $(BUILD)/tests $(BUILD)/bench $(FUZZ_OBJ) -name '*.d' 2>/dev/null)
 
 # --- what is needed, and tests in the lab ----------------------------------------------------------
 
@@ -242,7 +277,7 @@ deps:
 # Several labs at once: JOBS=1 for one. PYTEST passes more arguments, files among them:
 # make integration PYTEST="-k redis -x"
 integration: deps
-	@$(MAKE) --no-print-directory $(PARALLEL) all
+	@$(MAKE) --no-print-directory $(PARALLEL) all bench-tools
 	@tests/run-integration $(if $(NO_SKIPS),--no-skips) $(PYTEST)
 
 # A million standings, a million leases, and a million decisions of Redis's compared with rate.c's: what the README says.
@@ -251,6 +286,12 @@ million: deps
 	DECISIONS=1000000 $(BUILD)/tests/unit/test_functions
 	tests/lab/lab exec /usr/bin/python3 tests/bench/million.py
 	tests/lab/lab exec /usr/bin/python3 tests/bench/million_leases.py
+
+# gate25 against HAProxy and against no proxy: what the README says. What it may be told by the environment is in
+# tests/bench/options.py: make bench PARTS="pairs growth" ARMS="haproxy meter"
+bench bench-quick: deps
+	@$(MAKE) --no-print-directory $(PARALLEL) all bench-tools
+	@tests/lab/lab exec /usr/bin/python3 -m tests.bench $(if $(filter bench-quick,$@),--quick)
 
 # How soon a gate follows its Redis to a new master: what the README says.
 failover: deps

@@ -116,8 +116,10 @@ def _enter(descriptor):
 class Lab:
     """The whole network. Lives in the sandbox, and ends with it."""
 
-    def __init__(self, mode="tproxy", gates=1, steer=True):
+    def __init__(self, mode="tproxy", gates=1, steer=True, more_subscribers=()):
+        """`more_subscribers`: IPv4 prefixes that are the subscribers' too."""
         self.mode = mode
+        self.more_subscribers = tuple(more_subscribers)
         self.gates = gates
         self.hosts = {}
         self.links = {link: ends for link, ends in LINKS.items()
@@ -157,7 +159,7 @@ class Lab:
         lab = cls.__new__(cls)
         lab.hosts = {path.name: Host(path.name) for path in Path("/run/netns").iterdir()}
         lab.gates = sum(name.startswith("gate") for name in lab.hosts)
-        lab.mode = None
+        lab.mode, lab.more_subscribers = None, ()
         lab.links = {link: ends for link, ends in LINKS.items() if ends[0] in lab.hosts}
         return lab
 
@@ -219,7 +221,7 @@ class Lab:
                             f"route add default via {net4}1", f"-6 route add default via {net6}1"])
 
     def _make_routes(self):
-        spaces = {"subs": (SUBSCRIBERS4, SUBSCRIBERS6, STRANGERS4, STRANGERS6),
+        spaces = {"subs": (SUBSCRIBERS4, SUBSCRIBERS6, STRANGERS4, STRANGERS6, *self.more_subscribers),
                   "inet": (INTERNET4, INTERNET6)}
         routes = []
         for link, prefixes in spaces.items():
@@ -250,7 +252,8 @@ class Lab:
                 f"-6 rule add fwmark {mark} lookup {table}"])
         name = "router-nftables.nft" if self.gates == 1 else "router-nftables-two-gates.nft"
         load_rules(self.router, CONTRIB / "routers" / name,
-                   subscribers4="{ %s }" % SUBSCRIBERS4, subscribers6="{ %s }" % SUBSCRIBERS6)
+                   subscribers4="{ %s }" % ", ".join((SUBSCRIBERS4, *self.more_subscribers)),
+                   subscribers6="{ %s }" % SUBSCRIBERS6)
 
     def unsteer(self):
         """The router sends port 25 straight to the Internet."""

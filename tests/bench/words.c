@@ -1,0 +1,58 @@
+#include "bench/words.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool words_number(const char *text, uint64_t least, uint64_t most, uint64_t *out)
+{
+    char *end;
+
+    if (*text < '0' || *text > '9') {
+        return false;
+    }
+    errno = 0;
+    *out = strtoull(text, &end, 10);
+    return errno == 0 && *end == '\0' && *out >= least && *out <= most;
+}
+
+uint64_t words_option(const char *option, const char *text, uint64_t least, uint64_t most)
+{
+    uint64_t number;
+
+    if (!words_number(text, least, most, &number)) {
+        words_wrong("--%s %s: it is a whole number from %ju to %ju", option, text, least, most);
+    }
+    return number;
+}
+
+double words_option_real(const char *option, const char *text, double least, double most)
+{
+    char *end;
+    double number = strtod(text, &end);
+
+    if (end == text || *end != '\0' || !(number >= least && number <= most)) {
+        words_wrong("--%s %s: it is a number from %g to %g", option, text, least, most);
+    }
+    return number;
+}
+
+void words_wrong(const char *format, ...)
+{
+    va_list list;
+
+    fprintf(stderr, "%s: ", program_invocation_short_name);
+    va_start(list, format);
+    vfprintf(stderr, format, list);
+    va_end(list);
+    fputc('\n', stderr);
+    exit(2);
+}
+
+void words_failed(const char *what)
+{
+    fprintf(stderr, "%s: %s: %s\n", program_invocation_short_name, what, strerror(errno));
+    exit(1);
+}
