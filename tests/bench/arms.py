@@ -115,14 +115,17 @@ class BypassArm(RoutedArm):
             self.daemon.host.run("nft", "delete", "table", *TABLE)
 
 
-def start_gate(stack, lab, port, workers, wrapper=(), registered=(CROWD, CROWD_REGISTERED), redis_options=None):
-    """A gate with a Redis of its own, in which of each so many of those subscribers one is registered."""
+def start_gate(stack, lab, port, workers, wrapper=(), registered=(CROWD, CROWD_REGISTERED), patient=False):
+    """A gate with a Redis of its own, in which of each so many of those subscribers one is registered.
+
+    `patient`: it waits for Redis as the lab's do, and not as it is delivered.
+    """
     redis = stack.enter_context(Redis(lab.gate))
     register(redis, *registered)
     gate = Gate(lab, redis, {
         "subscribers": {"prefixes": [topology.SUBSCRIBERS4, topology.SUBSCRIBERS6, CROWD_PREFIX]},
         "intercept": {"workers": workers, "listen": [f"127.0.0.1:{port}", f"[::1]:{port}"]},
-        "redis": redis_options or {},
+        "redis": {} if patient else {"deadline": None},
         "class ordinary": {"action": "meter", **LIMITS},
         "class denied": {"action": "meter", "sessions": ["1/30d"]},
     }, mode="tproxy", wrapper=wrapper)
@@ -164,14 +167,14 @@ class Bench:
             made.append(Arm(self, "denied", made[-1].port, made[-1].own, made[-1].redis, made[-1].gate))
         self.arms = {arm.name: arm for arm in made if arm.name in wanted}
 
-    def make(self, stack, name, workers, offset=0, wrapper=(), redis_options=None):
+    def make(self, stack, name, workers, offset=0, wrapper=(), patient=False):
         """Starts what serves an arm: haproxy, pass or meter; `offset`: of its port, beside one that is there."""
         port = PORTS[name] + offset
         if name == "haproxy":
             server = stack.enter_context(HAProxy(self.lab.gate, port, workers, wrapper))
             return Arm(self, name, port, [server])
         registered = (MANY, 1) if name == "pass" else (CROWD, CROWD_REGISTERED)
-        gate, redis = start_gate(stack, self.lab, port, workers, wrapper, registered, redis_options)
+        gate, redis = start_gate(stack, self.lab, port, workers, wrapper, registered, patient)
         return Arm(self, name, port, [gate], redis, gate)
 
     @contextlib.contextmanager

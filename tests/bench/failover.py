@@ -67,7 +67,7 @@ def main():
         fleet = Watched(lab.gate, stack.enter_context)
         stack.enter_context(servers.Sink(lab.internet, MX4))
         gate = stack.enter_context(Gate(lab, fleet.url("gate25d"), {
-            "redis": {**fleet.settings, "when-down": "refuse"}, "class ordinary": CLASS}))
+            "redis": {**fleet.settings, "when-down": "refuse", "deadline": None}, "class ordinary": CLASS}))
         workers, heard = len(gate.workers()), []
         told(fleet.sentinels, heard)
         serving(lab, workers)

@@ -9,8 +9,6 @@ from . import calls
 TOTALS = re.compile(r"(?m)^(?:summary|totals): (\d+)")
 RUNS = 3  # of N, 2N, 3N sessions: their differences show how repeatable it is
 PORT_OFFSET = 10
-# So slow a gate has to wait for its Redis, and not go on without.
-PATIENT = {"deadline": "10s"}
 
 
 def one_run(bench, name, workload, sessions):
@@ -18,7 +16,7 @@ def one_run(bench, name, workload, sessions):
     folder = fresh_folder("callgrind")
     folder.chmod(0o777)  # for a daemon of another user
     wrapper = ["valgrind", "--tool=callgrind", "-q", f"--callgrind-out-file={folder}/out.%p"]
-    with bench.another(name, workers=1, offset=PORT_OFFSET, wrapper=wrapper, redis_options=PATIENT) as arm:
+    with bench.another(name, workers=1, offset=PORT_OFFSET, wrapper=wrapper, patient=True) as arm:
         bench.serve(name)
         done = calls.run_sessions(bench, workload, sessions, "--concurrent", 4, "--timeout", 120)
         through = sum(done["refused"].values()) if workload.refused else done["sessions"]

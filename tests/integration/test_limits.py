@@ -70,12 +70,6 @@ KINDS = {
 }
 
 
-@pytest.fixture(name="gate")
-def patient_gate_fixture(gate):
-    """A busy machine must not make these gates take Redis for dead."""
-    return lambda overrides: gate({"redis": {"deadline": "10s"}, **overrides})
-
-
 @pytest.fixture(name="line")
 def line_fixture(lab):
     """line(source, servers) makes a Line whose sessions end with the test."""

@@ -281,7 +281,7 @@ def test_every_kind_of_limit(lab, cluster, make, started):
 
 def test_keys_on_both_sides(lab, cluster, make, started):
     """A question about several keys waits, within its deadline, for a slot that is just moving."""
-    gate = started(make(ordinary={**CLASS, "spread": ["5/1h"], "concurrent": 9}, redis={"deadline": "10s"}))
+    gate = started(make(ordinary={**CLASS, "spread": ["5/1h"], "concurrent": 9}))
     wait_up(gate)
     masters = [node for node in cluster.nodes if node.is_master()]
     source, to = next(strangers_of(cluster, masters[0])), masters[1]

@@ -13,8 +13,7 @@ from tests.integration.wire import MX4, Client, first_reply, send
 from tests.lab.process import wait_for
 from tests.lab.servers import Redis
 
-PATIENT = {"redis": {"deadline": "10s"}}  # on a machine that is busy too it is Redis that decides
-ONE = {"intercept": {"workers": 1}, **PATIENT}
+ONE = {"intercept": {"workers": 1}}
 DECISIONS = ("gate25_take", "gate25_take_ahead", "gate25_leave")
 
 
@@ -278,7 +277,7 @@ def test_what_ends_a_denial_early(lab, gate, started, sink):
     """A standing, another limit, a Redis that knows nothing any more: at once, and in every worker."""
     sink()
     redis = started(Redis(lab.gate))
-    running = gate({**PATIENT, "class ordinary": {"sessions": ["1/1d"]},
+    running = gate({"class ordinary": {"sessions": ["1/1d"]},
                     "class other": {"action": "meter", "sessions": ["9/2d"]}}, redis=redis)
     source = "10.20.86.5"
 
@@ -342,7 +341,7 @@ def mails(client, count):
 def test_a_burst(lab, gate, redis, sink, ahead):
     """With 1 each token is taken when it is needed; with 8 a burst asks seldom, and what is held counts as spent."""
     sink()
-    running = gate({**ONE, "redis": {"tokens-ahead": ahead, "deadline": "10s"},
+    running = gate({**ONE, "redis": {"tokens-ahead": ahead},
                     "class ordinary": {"messages": ["1000/1d"], "recipients": ["1000/1d"], "bytes": ["10M/1d"]}})
     with Watch(redis) as watch, Client(lab, "10.20.86.9") as client:
         client.greet()
@@ -363,7 +362,7 @@ def test_a_burst(lab, gate, redis, sink, ahead):
 def test_single_mails_take_nothing_ahead(lab, gate, redis, sink):
     """Not to be kept waiting, nor robbed of tokens: who sends one mail takes one token."""
     sink()
-    running = gate({**ONE, "redis": {"tokens-ahead": 100, "deadline": "10s"},
+    running = gate({**ONE, "redis": {"tokens-ahead": 100},
                     "class ordinary": {"messages": ["20/1d"]}})
     for number in range(3):
         source = f"10.20.87.{number + 1}"

@@ -104,7 +104,7 @@ def test_what_cannot_be_written_is_no_success(lab, gate, arguments):
 
 def test_what_a_gate_has_done(lab, gate, redis, sink):
     sink()
-    running = gate({"class ordinary": {"messages": ["2/1d"]}, "redis": {"deadline": "10s"}})
+    running = gate({"class ordinary": {"messages": ["2/1d"]}})
     for _ in range(4):
         send(lab, "10.20.84.1")
     first_reply(lab, "2001:db8:20:8400::2", MX6)

@@ -55,8 +55,7 @@ def store_fixture(lab):
 def traffic_fixture(lab, store):
     """A gate with a registered customer, and limits that count all and that nobody reaches."""
     rates = {kind: [f"{count}/1d"] for kind, count in LIMITS.items()}
-    gate = Gate(lab, store, {"redis": {"deadline": "10s"},
-                             "class ordinary": {**rates, "spread": ["100/1d"], "concurrent": 50}})
+    gate = Gate(lab, store, {"class ordinary": {**rates, "spread": ["100/1d"], "concurrent": 50}})
     for address in CUSTOMER.values():
         gate.ctl("register", address, "--reason", "a mail server")
     with gate:
@@ -401,7 +400,7 @@ def test_the_servers_own_certificate(lab, traffic, store, mx, family):
 def test_redirect_mode(redirect, gate, mx, family):
     # On addresses of its own: this file's other gate goes on listening on loopback.
     running = gate({"intercept": {"listen": [f"{GATE[4]}:{topology.GATE_PORT}", f"[{GATE[6]}]:{topology.GATE_PORT}"]},
-                    "redis": {"deadline": "10s"}, "class ordinary": {"messages": ["1/1d"]}}, mode="redirect")
+                    "class ordinary": {"messages": ["1/1d"]}}, mode="redirect")
     source, kept = stranger(family), len(mx.messages())
     with Client(redirect, source, MX[family]) as client:
         client.ehlo()

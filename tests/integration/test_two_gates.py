@@ -103,7 +103,7 @@ def tokens_taken_ahead():
     """Two workers in each of two gates take up to 8 at once: no more messages than the limit allows go through."""
     ahead, limit, addresses = 8, 300, 6
     with Fleet({"class ordinary": {"messages": [f"{limit}/1d"]},
-                "redis": {"tokens-ahead": ahead, "deadline": "10s"}}) as fleet:
+                "redis": {"tokens-ahead": ahead}}) as fleet:
         with contextlib.ExitStack() as stack:
             clients = [stack.enter_context(Client(fleet.lab, f"2001:db8:20:4200::{number + 1:x}", MX6)).greet()
                        for number in range(addresses)]

@@ -15,6 +15,7 @@ LISTEN = {
     "redirect": [f"0.0.0.0:{topology.GATE_PORT}", f"[::]:{topology.GATE_PORT}"],
 }
 HELP_URL = "https://mail.isp.example/"
+PATIENCE = "10s"  # on a machine that is busy too it is Redis that decides, unless a test is about its silence
 
 
 def config_text(sections):
@@ -74,7 +75,7 @@ class Gate(Daemon):
         self.sections = {
             "subscribers": {"prefixes": [topology.SUBSCRIBERS4, topology.SUBSCRIBERS6]},
             "intercept": {"mode": self.mode, "listen": LISTEN[self.mode], "workers": 2},
-            "redis": {"url": getattr(redis, "url", redis)},
+            "redis": {"url": getattr(redis, "url", redis), "deadline": PATIENCE},
             "class registered": {"action": "pass"},
             "class ordinary": {"action": "meter"},
             "class quarantined": {"action": "refuse"},
