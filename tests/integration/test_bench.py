@@ -41,7 +41,9 @@ def result_fixture(bench, sinks, tmp_path_factory):
         result["goals"] = goals.judge(result)
     kept = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     assert kept["pairs"] == json.loads(json.dumps(result["pairs"]))
-    ElementTree.fromstring((folder / "growth.svg").read_text(encoding="utf-8"))
+    # Of samples that are not counted, on a machine that stood still, nothing is drawn: test_bench_statistics has it.
+    if any(figure for figures in result["growth"]["arms"].values() for figure in figures):
+        ElementTree.fromstring((folder / "growth.svg").read_text(encoding="utf-8"))
     return result
 
 

@@ -674,7 +674,9 @@ def test_a_case_among_many(lab, gate, site, site_redis, sink):
         found = re.search(r'<tr id="case" class="found" >.*?</tr>', page.text, re.DOTALL)[0]
         assert case in found
         assert case in subscribers_own.get(f"/activity?search={case}").words.partition("Case id")[2]
-    assert agent.get(f"/desk/search?q={cases[1]}").header("Location").endswith(f"&case={cases[1]}#case")
+    # Whose a case is, the gate tells once a second.
+    where = wait_for(lambda: agent.get(f"/desk/search?q={cases[1]}").header("Location"), 20, "the case is known")
+    assert where.endswith(f"&case={cases[1]}#case")
 
 
 def test_all_servers_of_several_are_told(web, site_redis):
