@@ -287,12 +287,12 @@ void redis_cluster_free(struct redis_cluster *c)
         return;
     }
     c->how.state = NULL;
-    event_del(&c->again);
     cluster_map_close(c);
     while (!TAILQ_EMPTY(&c->later)) {
         struct errand *e = TAILQ_FIRST(&c->later);
         TAILQ_REMOVE(&c->later, e, next);
         finish(e, NULL);
     }
+    event_del(&c->again);
     free(c);
 }

@@ -382,7 +382,6 @@ int cluster_map_open(struct redis_cluster *c)
 
 void cluster_map_close(struct redis_cluster *c)
 {
-    event_del(&c->look);
     redis_link_free(c->scout);
     c->scout = NULL;
     for (uint16_t i = 0; i < c->node_count; i++) {
@@ -390,6 +389,8 @@ void cluster_map_close(struct redis_cluster *c)
             remove_node(c, i);
         }
     }
+    /* Questions that end without an answer want to look again. */
+    event_del(&c->look);
     free(c->nodes);
     c->nodes = NULL;
     c->node_count = 0;
