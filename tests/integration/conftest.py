@@ -4,6 +4,7 @@ Run by `make integration`, which starts pytest inside the lab's sandbox.
 """
 
 import contextlib
+import os
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.integration import let_by  # noqa: E402
-from tests.lab import process, sandbox, servers, topology  # noqa: E402
+from tests.lab import freezer, process, sandbox, servers, topology  # noqa: E402
 from tests.lab.bypass import TABLE, Bypass  # noqa: E402
 from tests.lab.web import Web  # noqa: E402
 
@@ -30,6 +31,14 @@ def pytest_runtest_makereport(item, call):
     if report.failed and call.when == "call":
         for server in process.launched:
             report.sections.append((f"{server.name} in {server.host.name}", server.tail()))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def freezes_fixture():
+    """With `make freezes` the lab's processes stand still at random."""
+    seed = os.environ.get(freezer.FREEZE)
+    with freezer.running(int(seed)) if seed else contextlib.nullcontext():
+        yield
 
 
 @pytest.fixture(scope="session", name="lab")

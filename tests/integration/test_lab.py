@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import process, sandbox, servers, topology
+from tests.lab import freezer, process, sandbox, servers, topology
 from tests.lab.process import wait_for
 
 LAB = sandbox.PROJECT / "tests" / "lab" / "lab"
@@ -339,3 +339,16 @@ def test_a_server_that_cannot_start_says_why(lab):
 
     with pytest.raises(process.StartFailed, match="ended with 3:\nthe reason"):
         Broken(lab.gate).start()
+
+
+def test_the_freezer_freezes_for_a_moment():
+    with subprocess.Popen(["sleep", "600"]) as sleeper:
+        try:
+            with freezer.running(seed=1):
+                for _ in range(2):
+                    wait_for(lambda: freezer.state(sleeper.pid) == "T", 60, "it stands still")
+                    wait_for(lambda: freezer.state(sleeper.pid) == "S", 60, "it goes on")
+                wait_for(lambda: freezer.state(sleeper.pid) == "T", 60, "it stands still")
+            wait_for(lambda: freezer.state(sleeper.pid) == "S", 60, "whatever is frozen at its end goes on")
+        finally:
+            sleeper.kill()

@@ -87,10 +87,12 @@ def nsd_fixture(lab, started):
 
 @pytest.fixture(name="spf_gate")
 def spf_gate_fixture(gate, nsd):
-    """spf_gate("refuse") starts a gate that asks nsd."""
+    """spf_gate("refuse") starts a gate that asks nsd, with its helper."""
     def start(use, classes=None, **spf):
-        return gate({"class ordinary": {"messages": ["100/1m"], **(classes or {})},
-                     "spf": {"use": use, "resolvers": [nsd.address], "deadline": "4s", **spf}})
+        running = gate({"class ordinary": {"messages": ["100/1m"], **(classes or {})},
+                        "spf": {"use": use, "resolvers": [nsd.address], "deadline": "4s", **spf}})
+        wait_for(lambda: helper(running), 30, "its helper: the gate serves before")
+        return running
     return start
 
 

@@ -1,0 +1,76 @@
+"""Freezes processes of a lab at random, for as long as a busy machine may let them wait.
+
+`make freezes` runs the lab's tests beside it: what counts on an answer that comes at once, or frees what is still
+under way, fails there. Run as `python3 -m tests.lab.freezer SEED` in the lab's sandbox, until it is ended.
+"""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+from . import sandbox
+
+FREEZE = "GATE25_FREEZE"  # a number: the labs' processes are frozen, by chance that begins there
+FROZEN_S = (0.03, 0.06, 0.12, 0.25)
+BETWEEN_S = (0.02, 0.15)
+STOPPED = ("T", "t", "Z")
+
+
+def state(pid):
+    """As proc_pid_stat(5) has it; "Z" where there is none any more."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "Z"
+
+
+def candidates():
+    """All but the sandbox's first process, whose end ends all, and this one."""
+    found = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [pid for pid in found if pid not in (1, os.getpid())]
+
+
+def freeze_one(chance):
+    """One that a test has stopped itself is left alone."""
+    pid = chance.choice(candidates() or [0])
+    if pid == 0 or state(pid) in STOPPED:
+        return
+    try:
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            time.sleep(chance.choice(FROZEN_S))
+        finally:
+            os.kill(pid, signal.SIGCONT)
+    except ProcessLookupError:
+        pass
+
+
+@contextlib.contextmanager
+def running(seed):
+    """One beside the block."""
+    process = subprocess.Popen([sys.executable, "-m", "tests.lab.freezer", str(seed)], cwd=sandbox.PROJECT,
+                               preexec_fn=sandbox.dies_with_parent())
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def main(seed):
+    if not sandbox.inside():
+        sys.exit("freezer: only in a lab: make freezes")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    chance = random.Random(seed)
+    while True:
+        freeze_one(chance)
+        time.sleep(chance.uniform(*BETWEEN_S))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
