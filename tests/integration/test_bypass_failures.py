@@ -59,7 +59,9 @@ def test_the_gates_restart_does_not_matter(lab, sink, bypass):
     register(b, LINE4)
     with Client(lab, LINE4) as client:
         client.greet()
+        workers = set(b.gate.workers())
         b.gate.kill()
+        wait_for(lambda: workers.isdisjoint(b.gate.listening()), 10, "the end of its workers, too")
         assert client.mail().startswith("250 ")
         assert send(lab, LINE4).startswith("250 "), "no gate is needed for it"
         with pytest.raises(TimeoutError):

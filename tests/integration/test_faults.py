@@ -13,7 +13,7 @@ import time
 import pytest
 
 from tests.integration.wire import FREE, MX4, MX6, Client, first_reply, send
-from tests.lab import topology
+from tests.lab import freezer, topology
 from tests.lab.process import wait_for
 
 BLACKHOLE4, BLACKHOLE6 = "198.51.100.99", "2001:db8:ffff::99"
@@ -197,7 +197,7 @@ def test_a_killed_worker_is_replaced(lab, gate, sink):
             return [stack.enter_context(Client(lab, f"10.20.62.{number}")) for number in range(count)]
 
         clients = [client.greet() for client in opened(40)]
-        os.kill(first, signal.SIGSTOP)
+        freezer.stop(first)
         queued = opened(40)
         wait_for(lambda: in_queues(lab) > 0, 5, "some wait in the stopped worker's queue")
         os.kill(first, signal.SIGKILL)
@@ -220,7 +220,7 @@ def test_a_worker_that_hangs_is_replaced(lab, gate, sink):
     wait_for(lambda: running.ctl("health").stdout == "good\n", 30, "good health")
     first, second = running.workers()
     with contextlib.ExitStack() as stack:
-        os.kill(first, signal.SIGSTOP)
+        freezer.stop(first)
         queued = [stack.enter_context(Client(lab, f"10.20.67.{number}")) for number in range(20)]
         wait_for(lambda: re.match(r"impaired: (.*; )?workers that do not answer: [01]\b", running.ctl("health").stdout),
                  60, "who hangs")
@@ -240,7 +240,7 @@ def test_a_worker_that_was_away_for_a_moment_is_kept(lab, gate, sink):
     sink()
     running = gate(FREE)
     first, _ = workers = running.workers()
-    os.kill(first, signal.SIGSTOP)
+    freezer.stop(first)
     wait_for(lambda: "has not answered for 10 seconds" in running.text(), 60, "it is missed")
     os.kill(first, signal.SIGCONT)
     wait_for(lambda: f"(pid {first}) answers again" in running.text(), 60, "it is back")

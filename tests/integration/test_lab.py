@@ -342,7 +342,7 @@ def test_a_server_that_cannot_start_says_why(lab):
 
 
 def test_the_freezer_freezes_for_a_moment():
-    with subprocess.Popen(["sleep", "600"]) as sleeper:
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as sleeper:
         try:
             with freezer.running(seed=1):
                 for _ in range(2):

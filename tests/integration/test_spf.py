@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from tests.lab import dns, servers
+from tests.lab import dns, freezer, servers
 from tests.lab.gate import binaries
 from tests.lab.odd_dns import OddDns
 from tests.lab.process import fresh_folder, wait_for
@@ -582,7 +582,7 @@ def test_a_helper_that_hangs(lab, spf_gate, sink):
     sink()
     pid = helper(gate)
     wait_for(lambda: ask(gate, CLIENT, "user@fail.spf.example")["result"] == "fail", 20, "an answer")
-    os.kill(pid, signal.SIGSTOP)
+    freezer.stop(pid)
     with Client(lab) as client:
         assert client.say("MAIL FROM:<user@fail.spf.example>").startswith("250")
         assert client.say("QUIT").startswith("221")

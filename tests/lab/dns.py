@@ -4,6 +4,7 @@ import contextlib
 import os
 import socket
 
+from . import freezer
 from .process import PARTS, Process
 
 PORT = 5300
@@ -61,6 +62,11 @@ class Nsd(Process):
     def signal(self, number):
         """To all of it: another process than the first answers."""
         os.killpg(self.process.pid, number)
+
+    def stop(self):
+        for pid, group in freezer.groups().items():
+            if group == self.process.pid:
+                freezer.stop(pid)
 
     def ready(self):
         with self.host.inside():

@@ -29,10 +29,21 @@ def state(pid):
         return "Z"
 
 
+def groups():
+    """{pid: its process group} of all there are."""
+    found = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(ProcessLookupError):
+                found[int(name)] = os.getpgid(int(name))
+    return found
+
+
 def candidates():
-    """All but the sandbox's first process, whose end ends all, and this one."""
-    found = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    return [pid for pid in found if pid not in (1, os.getpid())]
+    """All but the sandbox's first process and those who run the tests. The servers have groups of their own; a group
+    that nobody's shell waits for is hung up as a whole when one of it ends while another one is stopped."""
+    found = groups()
+    return [pid for pid, group in found.items() if group not in (found[1], os.getpgrp())]
 
 
 def freeze_one(chance):
@@ -40,14 +51,23 @@ def freeze_one(chance):
     pid = chance.choice(candidates() or [0])
     if pid == 0 or state(pid) in STOPPED:
         return
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGSTOP)
-        try:
-            time.sleep(chance.choice(FROZEN_S))
-        finally:
-            os.kill(pid, signal.SIGCONT)
-    except ProcessLookupError:
-        pass
+        time.sleep(chance.choice(FROZEN_S))
+        os.kill(pid, signal.SIGCONT)
+
+
+def stop(pid):
+    """Stops a process for a test, until that wakes it: whoever has frozen it for a moment would do so, too."""
+    while True:
+        os.kill(pid, signal.SIGSTOP)
+        if FREEZE not in os.environ:
+            return
+        until = time.monotonic() + 2 * max(FROZEN_S)
+        while state(pid) in STOPPED and time.monotonic() < until:
+            time.sleep(0.01)
+        if time.monotonic() >= until:
+            return
 
 
 @contextlib.contextmanager
@@ -65,9 +85,10 @@ def running(seed):
 def main(seed):
     if not sandbox.inside():
         sys.exit("freezer: only in a lab: make freezes")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    ended = []
+    signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
     chance = random.Random(seed)
-    while True:
+    while not ended:
         freeze_one(chance)
         time.sleep(chance.uniform(*BETWEEN_S))
 

@@ -8,7 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from . import sandbox
+from . import freezer, sandbox
 
 PARTS = sandbox.PROJECT / ".parts" / "root"
 
@@ -104,7 +104,7 @@ class Process:
 
     def stop(self):
         """Freezes it: it answers nothing, and its connections stay."""
-        self.signal(signal.SIGSTOP)
+        freezer.stop(self.pid)
 
     def cont(self):
         self.signal(signal.SIGCONT)
