@@ -725,6 +725,29 @@ static void reads_what_is_left_of_a_broken_copy(void **state)
     }
 }
 
+/* Nothing that its end sets in motion outlives it, whatever it waits for: of the standings and of
+ * the leases. */
+static void ends_at_any_moment(void **state)
+{
+    struct place *p = *state;
+    bool current = false;
+    unsigned turns = 0;
+
+    use_leases(p);
+    for (; !current; turns++) {
+        struct event_base *base = event_base_new();
+        struct registry *r = registry_new(base, &p->conf, turns % 2 == 0);
+        for (unsigned turn = 0; turn < turns && !registry_is_current(r); turn++) {
+            event_base_loop(base, EVLOOP_ONCE);
+        }
+        current = registry_is_current(r);
+        registry_free(r);
+        assert_int_equal(event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED), 0);
+        event_base_free(base);
+    }
+    assert_in_range(turns, 8, 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -748,6 +771,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(starts_from_its_copy, set_up, tear_down),
         cmocka_unit_test_setup_teardown(writes_what_is_left_at_its_end, set_up, tear_down),
         cmocka_unit_test_setup_teardown(reads_what_is_left_of_a_broken_copy, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(ends_at_any_moment, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
