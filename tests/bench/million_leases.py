@@ -17,6 +17,7 @@ from tests.bench.million import memory  # noqa: E402
 from tests.integration.wire import FREE, first_reply, send  # noqa: E402
 from tests.lab import leases, servers, topology  # noqa: E402
 from tests.lab.gate import Gate  # noqa: E402
+from tests.lab.proc import cpu_seconds  # noqa: E402
 from tests.lab.process import wait_for  # noqa: E402
 
 ACCOUNTS = int(os.environ.get("ACCOUNTS", "500000"))  # each with an address and a prefix
@@ -44,12 +45,6 @@ def call(client, function):
             pipeline.execute()
     pipeline.execute()
     return time.monotonic() - began
-
-
-def cpu(pid):
-    """Seconds of processor time that it has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def start(lab, redis, count):
@@ -87,7 +82,7 @@ def main():
         for _ in range(STARTS):
             running, took = start(lab, redis, LEASES)
             times.append(took)
-            used = max(cpu(pid) for pid in running.workers())
+            used = max(cpu_seconds(pid) for pid in running.workers())
             own = max(memory(pid, "Private_Dirty") for pid in running.workers()) - max(before)
             if len(times) < STARTS:
                 running.end()

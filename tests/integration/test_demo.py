@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from tests.lab import process, sandbox
+from tests.lab.proc import lives
 
 SCRIPTS = sandbox.PROJECT / "scripts"
 
@@ -64,15 +65,7 @@ def test_a_relay_listens_once_it_has_returned(host):
                 assert near.recv(5) == b"hello"
             if _ < 2:
                 os.kill(pid, signal.SIGTERM)
-                process.wait_for(lambda pid=pid: not alive(pid), 30, "the relay has ended")
+                process.wait_for(lambda pid=pid: not lives(pid), 30, "the relay has ended")
         listener.shutdown(socket.SHUT_RDWR)
     os.unlink(folder / "far.sock")
-    process.wait_for(lambda: not alive(pid), 30, "the relay has ended by itself")
-
-
-def alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    process.wait_for(lambda: not lives(pid), 30, "the relay has ended by itself")

@@ -14,6 +14,7 @@ import pytest
 
 from tests.integration.wire import FREE, MX4, MX6, Client, first_reply, send
 from tests.lab import freezer, topology
+from tests.lab.proc import cpu_seconds
 from tests.lab.process import wait_for
 
 BLACKHOLE4, BLACKHOLE6 = "198.51.100.99", "2001:db8:ffff::99"
@@ -100,12 +101,6 @@ def test_a_server_that_refuses(lab, gate, source, address):
 
 
 # --- no descriptors ------------------------------------------------------------------------------
-
-
-def cpu_seconds(pid):
-    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-        fields = file.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def readable(clients, seconds):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import freezer, process, sandbox, servers, topology
+from tests.lab import freezer, proc, process, sandbox, servers, topology
 from tests.lab.process import wait_for
 
 LAB = sandbox.PROJECT / "tests" / "lab" / "lab"
@@ -346,9 +346,9 @@ def test_the_freezer_freezes_for_a_moment():
         try:
             with freezer.running(seed=1):
                 for _ in range(2):
-                    wait_for(lambda: freezer.state(sleeper.pid) == "T", 60, "it stands still")
-                    wait_for(lambda: freezer.state(sleeper.pid) == "S", 60, "it goes on")
-                wait_for(lambda: freezer.state(sleeper.pid) == "T", 60, "it stands still")
-            wait_for(lambda: freezer.state(sleeper.pid) == "S", 60, "whatever is frozen at its end goes on")
+                    wait_for(lambda: proc.state(sleeper.pid) == "T", 60, "it stands still")
+                    wait_for(lambda: proc.state(sleeper.pid) == "S", 60, "it goes on")
+                wait_for(lambda: proc.state(sleeper.pid) == "T", 60, "it stands still")
+            wait_for(lambda: proc.state(sleeper.pid) == "S", 60, "whatever is frozen at its end goes on")
         finally:
             sleeper.kill()

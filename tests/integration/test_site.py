@@ -16,6 +16,7 @@ import pytest
 
 from tests.lab import gate as gate_module
 from tests.lab.certificate import make_certificate
+from tests.lab.proc import cpu_seconds
 from tests.lab.process import StartFailed, wait_for
 from tests.lab.web import GARDEN_PORT, HOST, URL, give_rights
 
@@ -729,12 +730,6 @@ def test_without_descriptors(site):
         assert web.text().count("resting") < 100
     resource.prlimit(web.pid, resource.RLIMIT_NOFILE, limits)
     assert web.browser(LINE).get("/").status == 200
-
-
-def cpu_seconds(pid):
-    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-        fields = file.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_noise(site):

@@ -13,7 +13,8 @@ import pytest
 from tests.integration.load import Load
 from tests.integration.wire import FREE, Client, send
 from tests.lab import topology
-from tests.lab.gate import Gate, binaries, lives
+from tests.lab.gate import Gate, binaries
+from tests.lab.proc import lives
 from tests.lab.process import wait_for
 
 UPGRADES = 100 if os.environ.get("SOAK") else 4

@@ -4,7 +4,7 @@ import contextlib
 import os
 import socket
 
-from . import freezer
+from . import freezer, proc
 from .process import PARTS, Process
 
 PORT = 5300
@@ -64,7 +64,7 @@ class Nsd(Process):
         os.killpg(self.process.pid, number)
 
     def stop(self):
-        for pid, group in freezer.groups().items():
+        for pid, group in proc.groups().items():
             if group == self.process.pid:
                 freezer.stop(pid)
 

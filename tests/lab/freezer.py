@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-from . import sandbox
+from . import proc, sandbox
 
 FREEZE = "GATE25_FREEZE"  # a number: the labs' processes are frozen, by chance that begins there
 FROZEN_S = (0.03, 0.06, 0.12, 0.25)
@@ -20,36 +20,17 @@ BETWEEN_S = (0.02, 0.15)
 STOPPED = ("T", "t", "Z")
 
 
-def state(pid):
-    """As proc_pid_stat(5) has it; "Z" where there is none any more."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return "Z"
-
-
-def groups():
-    """{pid: its process group} of all there are."""
-    found = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(ProcessLookupError):
-                found[int(name)] = os.getpgid(int(name))
-    return found
-
-
 def candidates():
     """All but the sandbox's first process and those who run the tests. The servers have groups of their own; a group
     that nobody's shell waits for is hung up as a whole when one of it ends while another one is stopped."""
-    found = groups()
+    found = proc.groups()
     return [pid for pid, group in found.items() if group not in (found[1], os.getpgrp())]
 
 
 def freeze_one(chance):
     """One that a test has stopped itself is left alone."""
     pid = chance.choice(candidates() or [0])
-    if pid == 0 or state(pid) in STOPPED:
+    if pid == 0 or proc.state(pid) in STOPPED:
         return
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGSTOP)
@@ -64,7 +45,7 @@ def stop(pid):
         if FREEZE not in os.environ:
             return
         until = time.monotonic() + 2 * max(FROZEN_S)
-        while state(pid) in STOPPED and time.monotonic() < until:
+        while proc.state(pid) in STOPPED and time.monotonic() < until:
             time.sleep(0.01)
         if time.monotonic() >= until:
             return

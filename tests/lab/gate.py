@@ -8,6 +8,7 @@ import signal
 
 from . import topology
 from .daemon import Daemon, binaries, wrapper as default_wrapper
+from .proc import lives
 from .process import wait_for
 
 LISTEN = {
@@ -40,15 +41,6 @@ def config_text(sections):
         lines += [f"    {key} = {write(value)}" for key, value in options.items() if value is not None]
         lines.append("}")
     return "\n".join(lines) + "\n"
-
-
-def lives(pid):
-    """A process that runs; one that has ended and only waits to be reaped does not."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 class Gate(Daemon):

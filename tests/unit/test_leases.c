@@ -24,21 +24,15 @@ static int set_up(void **state)
 {
     struct place *p = calloc(1, sizeof(*p));
 
-    real_redis_start(&p->server);
-    p->base = event_base_new();
-    const struct redis_options options = {.where = &p->server.where, .functions = meter_functions};
-    p->redis = redis_new(p->base, &options);
     *state = p;
-    return real_redis_until(p->base, real_redis_is_up, p->redis) ? 0 : -1;
+    return real_redis_open(&p->server, &p->base, &p->redis, meter_functions) ? 0 : -1;
 }
 
 static int tear_down(void **state)
 {
     struct place *p = *state;
 
-    redis_free(p->redis);
-    event_base_free(p->base);
-    real_redis_end(&p->server);
+    real_redis_close(&p->server, p->base, p->redis);
     free(p);
     return 0;
 }
