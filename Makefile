@@ -38,8 +38,8 @@ SPF_LIBS  := -lspf2 -lunbound -lseccomp -lidn2 -lresolv
 $(BUILD)/bin/gate25-spfd $(BUILD)/tests/unit/test_spf_check $(BUILD)/tests/unit/test_spf_sender \
     $(BUILD)/tests/unit/test_spf_sandbox: MORE_LIBS := $(SPF_LIBS)
 # What speaks to the kernel's packet filter is linked into the program that may.
-BYPASS_LIBS := $(shell pkg-config --libs libnftables libmnl libnetfilter_conntrack)
-$(BUILD)/bin/gate25-bypassd $(BUILD)/tests/unit/test_bypass: MORE_LIBS := $(BYPASS_LIBS)
+BYPASS_LIBS := $(shell pkg-config --libs libnftables libmnl libnetfilter_conntrack libbpf)
+$(BUILD)/bin/gate25-bypassd $(BUILD)/tests/unit/test_bypass $(BUILD)/tests/unit/test_fast_path: MORE_LIBS := $(BYPASS_LIBS)
 
 WARNINGS  := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
              -Wpointer-arith -Wcast-qual -Wwrite-strings -Wundef -Wvla -Wformat=2 \
@@ -80,7 +80,7 @@ $(BUILD)/obj/$(1)/%.o: src/$(1)/%.c $(BUILD)/include/$(1)/.made $(BUILD)/flags
 $(BUILD)/obj/$(1)/%.S.o: src/$(1)/%.S $$(wildcard src/$(1)/*.lua) $(BUILD)/flags
 	@mkdir -p $$(@D)
 	$$(call say,AS  $$<)
-	$$(Q)$$(CC) -c -Isrc/$(1) -o $$@ $$<
+	$$(Q)$$(CC) -c -Isrc/$(1) $$(AS_SEES) -o $$@ $$<
 
 $(BUILD)/lib/libgate25-$(1).a: $$(call layer_objects,$(1))
 	@mkdir -p $$(@D)
@@ -88,6 +88,18 @@ $(BUILD)/lib/libgate25-$(1).a: $$(call layer_objects,$(1))
 	$$(Q)ar rcs $$@ $$^
 endef
 $(foreach layer,$(LAYERS) prog,$(eval $(call layer_rules,$(layer))))
+
+# What runs in the kernel, as a file that gate25-bypassd carries: clang alone compiles for it.
+BPF_FLAGS := -std=gnu17 -O2 -g -target bpf -mcpu=v2 -I/usr/include/$(shell $(CC) -print-multiarch) -Iinclude \
+             -Wall -Wextra -Werror -Wshadow -Wundef -MMD -MP
+
+$(BUILD)/kernel/%.bpf.o: src/kernel/%.c Makefile
+	@mkdir -p $(@D)
+	$(call say,BPF $<)
+	$(Q)clang $(BPF_FLAGS) -c -o $@ $<
+
+$(BUILD)/obj/bypass/fast_path_program.S.o: $(BUILD)/kernel/fast_path.bpf.o
+$(BUILD)/obj/bypass/fast_path_program.S.o: AS_SEES := -I$(BUILD)/kernel
 
 $(BUILD)/bin/%: $(BUILD)/obj/prog/%.o $(LIBRARIES)
 	@mkdir -p $(@D)
@@ -267,7 +279,7 @@ install: all
 clean:
 	rm -rf build
 
--include $(shell find $(BUILD)/obj $(BUILD)/tests $(BUILD)/bench $(FUZZ_OBJ) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj $(BUILD)/kernel $(BUILD)/tests $(BUILD)/bench $(FUZZ_OBJ) -name '*.d' 2>/dev/null)
 
 # --- what is needed, and tests in the lab ----------------------------------------------------------
 

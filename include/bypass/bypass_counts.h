@@ -12,6 +12,17 @@ enum bypass_count {
     BYPASS_COUNTS
 };
 
+/* Where it is read: counters of the table's, and of the fast path's. */
+enum bypass_reading {
+    READING_OPENED,
+    READING_UP,
+    READING_DOWN,
+    READING_FAST_OPENED,
+    READING_FAST_UP,
+    READING_FAST_DOWN,
+    BYPASS_READINGS
+};
+
 /* Subscribers that are remembered; of more, what they do is counted in the total alone. */
 #define BYPASS_COUNTED 1000000
 
@@ -21,8 +32,8 @@ struct bypass_figures {
 };
 
 struct bypass_counts {
-    struct prefix_map seen[BYPASS_COUNTS]; /* unit -> what its counter said (as until_s), round */
-    struct prefix_map index;               /* subscriber -> its figures */
+    struct prefix_map seen[BYPASS_READINGS]; /* unit -> what its counter said (as until_s), round */
+    struct prefix_map index;                 /* subscriber -> its figures */
     struct bypass_figures *figures;
     size_t count, room;
     uint32_t round;
@@ -36,8 +47,13 @@ void bypass_counts_end(struct bypass_counts *c);
 /* One reading; what is new since the last goes to the subscriber. Returns it. Without memory it is
  * lost. */
 uint64_t bypass_counts_take(
-    struct bypass_counts *c, enum bypass_count kind, const struct prefix *unit, uint64_t value,
+    struct bypass_counts *c, enum bypass_reading reading, const struct prefix *unit, uint64_t value,
     const struct prefix *subscriber);
+/* The counters of this reading are gone: that of the unit, or (NULL) all. */
+void bypass_counts_forget(
+    struct bypass_counts *c, enum bypass_reading reading, const struct prefix *unit);
+/* What a reading tells of. */
+enum bypass_count bypass_counts_kind(enum bypass_reading reading);
 /* NULL: nothing was counted of it. */
 const struct bypass_figures *bypass_counts_of(
     const struct bypass_counts *c, const struct prefix *subscriber);

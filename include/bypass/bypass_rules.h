@@ -39,6 +39,8 @@ int bypass_rules_write(
 /* Says that gate25-bypassd lives: new connections are let by for hold_ms from now on, and what is
  * open for an hour more. */
 int bypass_rules_beat(uint32_t hold_ms, struct buf *out) __attribute__((warn_unused_result));
+/* For how long that is. */
+int64_t bypass_rules_open_s(uint32_t hold_ms);
 /* While the sets are being filled packets within a connection that the gate holds no socket of are
  * let by, whosever they are: most belong to connections that were let by before. */
 int bypass_rules_filling(bool filling, struct buf *out) __attribute__((warn_unused_result));

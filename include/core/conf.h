@@ -103,12 +103,21 @@ struct conf_redis {
     unsigned tokens_ahead; /* that a worker takes at once in a burst; 1: each when it is needed */
 };
 
+#define CONF_LINKS 16
+#define CONF_LINK  16 /* room for a network interface's name */
+
+struct link_list {
+    char at[CONF_LINKS][CONF_LINK];
+    size_t count;
+};
+
 /* What gate25-bypassd reads besides. */
 struct conf_bypass {
     unsigned mark_bit;           /* of the packet mark: the packet is let by; 0 is the rules' own */
     uint32_t hold_ms;            /* without gate25-bypassd, new connections are let by so long */
     char *control_socket;        /* NULL: none */
     struct endpoint_list listen; /* where Prometheus reads */
+    struct link_list fast_path;  /* on which packets are sent on before nftables sees them */
 };
 
 enum spf_use { SPF_USE_OFF, SPF_USE_LOG, SPF_USE_METER, SPF_USE_REFUSE };

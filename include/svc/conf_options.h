@@ -33,6 +33,7 @@ enum option_type {
     OPTION_DOORS,        /* struct endpoint_list; a list */
     OPTION_PROXIES,      /* struct prefix_list; a list */
     OPTION_LANGUAGES,    /* struct language_list; a list */
+    OPTION_LINKS,        /* struct link_list; a list */
     OPTION_CHECKS,       /* unsigned: bits of enum signup_check; a list */
     OPTION_SMARTHOST,    /* char array of `most` bytes: an smtp or smtps URL without a path */
     OPTION_MAILBOX,      /* char array of `most` bytes: a mail address */

@@ -82,6 +82,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     if (b->stands && now_ms - b->beat_ms >= beat_every_ms(b)) {
         bypass_beat(b);
     }
+    bypass_fast_look(b);
     look_at_clocks(b);
     if (b->dirty || b->touched.units.count > 0) {
         bypass_work(b);
@@ -149,6 +150,8 @@ struct bypass *bypass_new(
         return NULL;
     }
     registry_watch(b->registry, on_standings, b);
+    /* An older one that nobody kept in step would let by who is no longer. */
+    bypass_fast_drop(b);
     bypass_sync(b);
     if (!b->stands) {
         text_addf(error, "%s", b->trouble);
@@ -182,6 +185,7 @@ void bypass_free(struct bypass *b)
     nft_run_free(b->run);
     nft_dump_free(b->dump);
     nft_watch_free(b->watch);
+    fast_path_free(b->fast.path);
     bypass_sets_fini(&b->held);
     bypass_sets_fini(&b->wanted);
     bypass_sets_fini(&b->gone);
@@ -200,6 +204,7 @@ void bypass_set_conf(struct bypass *b, struct conf *conf)
 
     b->conf = conf_hold(conf);
     registry_set_conf(b->registry, conf);
+    bypass_fast_drop(b);
     bypass_sync(b);
     conf_release(old);
 }
@@ -217,5 +222,6 @@ int bypass_remove(struct text *error)
         result = nft_run_commands(run, commands, error);
     }
     nft_run_free(run);
+    fast_path_detach();
     return result;
 }

@@ -152,6 +152,14 @@ static bool same_end(int64_t a, int64_t b)
     return (a == 0) == (b == 0) && llabs(a - b) <= BYPASS_END_SLACK_S;
 }
 
+static void tell(
+    const struct bypass_change *c, const struct prefix *unit, int64_t end_s, bool comes)
+{
+    if (c->on_unit != NULL) {
+        c->on_unit(c->context, unit, end_s, comes);
+    }
+}
+
 static void go_units(struct bypass_change *c, struct batch *b)
 {
     const struct prefix_map *held = &c->held->units, *wanted = &c->wanted->units;
@@ -162,6 +170,7 @@ static void go_units(struct bypass_change *c, struct batch *b)
 
         if (s->family != ADDR_NONE && bypass_sets_unit(c->wanted, &unit) == NULL) {
             delete_unit(b, &unit, true);
+            tell(c, &unit, 0, false);
             c->removed++;
         }
     }
@@ -181,6 +190,7 @@ static void go_units(struct bypass_change *c, struct batch *b)
             delete_unit(b, &unit, false);
         }
         add_unit(b, &unit, s->until_s, c->clock_s);
+        tell(c, &unit, s->until_s, true);
     }
 }
 

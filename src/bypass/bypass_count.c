@@ -8,18 +8,31 @@
 
 struct counted {
     struct bypass *b;
-    enum bypass_count kind;
+    enum bypass_reading reading;
     uint8_t family;
-    int64_t now_s;
 };
 
-/* Whose traffic it is. An account that holds the unit would be found here. */
-static struct prefix subscriber_of(const struct counted *c, const struct prefix *unit)
+uint64_t bypass_count_one(
+    struct bypass *b, enum bypass_reading reading, const struct prefix *unit, uint64_t value)
 {
-    struct registry_entry entry;
+    const int64_t now_s = clock_unix_ms() / 1000;
+    struct registry_entry whose; /* an account that holds the unit would be found here */
 
-    registry_find(c->b->registry, c->b->conf, &unit->addr, c->now_s, &entry);
-    return entry.unit;
+    registry_find(b->registry, b->conf, &unit->addr, now_s, &whose);
+    uint64_t more = bypass_counts_take(&b->counts, reading, unit, value, &whose.unit);
+    if (bypass_counts_kind(reading) == BYPASS_OPENED && more > 0) {
+        char id[PREFIX_TEXT];
+
+        /* The desk sees who opens how many, as if the gate had served them. */
+        prefix_format(&whose.unit, id);
+        tally_add(b->tally, id, TALLY_SESSIONS, more, now_s);
+    }
+    return more;
+}
+
+uint64_t bypass_total(const struct bypass *b, enum bypass_count kind)
+{
+    return b->carried[kind] + b->kernel[kind] + b->fast.moved[kind];
 }
 
 static void on_counter(void *context, const struct nft_element *e)
@@ -28,28 +41,19 @@ static void on_counter(void *context, const struct nft_element *e)
     struct addr a = {.family = c->family};
 
     memcpy(a.bytes, e->key, e->key_len);
-    struct prefix unit = prefix_unit(&a, c->b->conf->ipv6_unit);
-    struct prefix subscriber = subscriber_of(c, &unit);
-    uint64_t more = bypass_counts_take(
-        &c->b->counts, c->kind, &unit, c->kind == BYPASS_OPENED ? e->packets : e->bytes,
-        &subscriber);
-    if (c->kind == BYPASS_OPENED && more > 0) {
-        char id[PREFIX_TEXT];
-
-        /* The desk sees who opens how many, as if the gate had served them. */
-        prefix_format(&subscriber, id);
-        tally_add(c->b->tally, id, TALLY_SESSIONS, more, c->now_s);
-    }
+    const struct prefix unit = prefix_unit(&a, c->b->conf->ipv6_unit);
+    (void)bypass_count_one(
+        c->b, c->reading, &unit, c->reading == READING_OPENED ? e->packets : e->bytes);
 }
 
 static const struct {
     const char *set;
-    enum bypass_count kind;
+    enum bypass_reading reading;
     uint8_t family;
 } sets[] = {
-    {"opened4", BYPASS_OPENED, ADDR_IPV4}, {"opened6", BYPASS_OPENED, ADDR_IPV6},
-    {"up4", BYPASS_UP, ADDR_IPV4},         {"up6", BYPASS_UP, ADDR_IPV6},
-    {"down4", BYPASS_DOWN, ADDR_IPV4},     {"down6", BYPASS_DOWN, ADDR_IPV6},
+    {"opened4", READING_OPENED, ADDR_IPV4}, {"opened6", READING_OPENED, ADDR_IPV6},
+    {"up4", READING_UP, ADDR_IPV4},         {"up6", READING_UP, ADDR_IPV6},
+    {"down4", READING_DOWN, ADDR_IPV4},     {"down6", READING_DOWN, ADDR_IPV6},
 };
 
 static const char *const counters[BYPASS_COUNTS] = {
@@ -59,10 +63,12 @@ static const char *const counters[BYPASS_COUNTS] = {
  * packet of a connection is marked and counted, and gate25d has it from then on. */
 static void look_for_answers(struct bypass *b, const uint64_t before[BYPASS_COUNTS])
 {
-    if (b->kernel[BYPASS_DOWN] != before[BYPASS_DOWN]) {
+    uint64_t opened = bypass_total(b, BYPASS_OPENED);
+
+    if (bypass_total(b, BYPASS_DOWN) != before[BYPASS_DOWN]) {
         b->unanswered = 0;
-    } else if (b->kernel[BYPASS_OPENED] > before[BYPASS_OPENED]) {
-        b->unanswered += b->kernel[BYPASS_OPENED] - before[BYPASS_OPENED];
+    } else if (opened > before[BYPASS_OPENED]) {
+        b->unanswered += opened - before[BYPASS_OPENED];
     }
 }
 
@@ -72,17 +78,17 @@ void bypass_count(struct bypass *b)
     uint64_t before[BYPASS_COUNTS];
     bool whole = true;
 
-    memcpy(before, b->kernel, sizeof(before));
-
     for (enum bypass_count k = 0; k < BYPASS_COUNTS; k++) {
+        before[k] = bypass_total(b, k);
         if (nft_dump_counter(b->dump, BYPASS_TABLE, counters[k], &total) == 0) {
             b->kernel[k] = k == BYPASS_OPENED ? total.packets : total.bytes;
         }
     }
-    look_for_answers(b, before);
     bypass_counts_begin(&b->counts);
+    bypass_fast_count(b);
+    look_for_answers(b, before);
     for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
-        struct counted c = {b, sets[i].kind, sets[i].family, clock_unix_ms() / 1000};
+        struct counted c = {b, sets[i].reading, sets[i].family};
 
         /* Others' transactions break the reading off: what was read counts, the rest next time. */
         whole = nft_dump_set(b->dump, BYPASS_TABLE, sets[i].set, on_counter, &c) == 0 && whole;

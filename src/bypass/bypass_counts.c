@@ -11,8 +11,8 @@ static const struct prefix_slot *get(const struct prefix_map *m, const struct pr
 
 void bypass_counts_fini(struct bypass_counts *c)
 {
-    for (size_t kind = 0; kind < BYPASS_COUNTS; kind++) {
-        growing_map_fini(&c->seen[kind]);
+    for (size_t reading = 0; reading < BYPASS_READINGS; reading++) {
+        growing_map_fini(&c->seen[reading]);
     }
     growing_map_fini(&c->index);
     free(c->figures);
@@ -45,8 +45,8 @@ static void prune(struct prefix_map *m, uint32_t round)
 
 void bypass_counts_end(struct bypass_counts *c)
 {
-    for (size_t kind = 0; kind < BYPASS_COUNTS; kind++) {
-        prune(&c->seen[kind], c->round);
+    for (size_t reading = 0; reading < BYPASS_READINGS; reading++) {
+        prune(&c->seen[reading], c->round);
     }
     c->counting = true;
 }
@@ -78,23 +78,44 @@ static struct bypass_figures *figures_of(struct bypass_counts *c, const struct p
     return &c->figures[c->count++];
 }
 
+enum bypass_count bypass_counts_kind(enum bypass_reading reading)
+{
+    static const enum bypass_count kinds[BYPASS_READINGS] = {
+        [READING_OPENED] = BYPASS_OPENED, [READING_UP] = BYPASS_UP,
+        [READING_DOWN] = BYPASS_DOWN,     [READING_FAST_OPENED] = BYPASS_OPENED,
+        [READING_FAST_UP] = BYPASS_UP,    [READING_FAST_DOWN] = BYPASS_DOWN,
+    };
+
+    return kinds[reading];
+}
+
+void bypass_counts_forget(
+    struct bypass_counts *c, enum bypass_reading reading, const struct prefix *unit)
+{
+    if (unit == NULL) {
+        growing_map_fini(&c->seen[reading]);
+    } else if (get(&c->seen[reading], unit) != NULL) {
+        prefix_map_remove(&c->seen[reading], unit);
+    }
+}
+
 uint64_t bypass_counts_take(
-    struct bypass_counts *c, enum bypass_count kind, const struct prefix *unit, uint64_t value,
+    struct bypass_counts *c, enum bypass_reading reading, const struct prefix *unit, uint64_t value,
     const struct prefix *subscriber)
 {
-    const struct prefix_slot *slot = get(&c->seen[kind], unit);
+    const struct prefix_slot *slot = get(&c->seen[reading], unit);
     uint64_t before = slot == NULL ? 0 : (uint64_t)slot->until_s;
     /* A smaller number: the kernel had forgotten the unit, and began anew. */
     uint64_t more = value >= before ? value - before : value;
     struct bypass_figures *figures;
 
-    if (growing_map_put(&c->seen[kind], unit, c->round, (int64_t)value) != 0 || !c->counting ||
+    if (growing_map_put(&c->seen[reading], unit, c->round, (int64_t)value) != 0 || !c->counting ||
         more == 0) {
         return 0;
     }
     figures = figures_of(c, subscriber);
     if (figures != NULL) {
-        figures->count[kind] += more;
+        figures->count[bypass_counts_kind(reading)] += more;
     }
     return more;
 }

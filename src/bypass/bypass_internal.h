@@ -7,6 +7,7 @@
 #include "bypass/bypass_change.h"
 #include "bypass/bypass_counts.h"
 #include "bypass/bypass_wanted.h"
+#include "bypass/fast_path.h"
 #include "bypass/nft_dump.h"
 #include "bypass/nft_run.h"
 #include "bypass/nft_watch.h"
@@ -26,6 +27,15 @@ enum bypass_event {
     EVENT_FAILED,    /* the kernel did not take a change */
     EVENT_FORGOTTEN, /* tracked connections, see conntrack_end.h */
     EVENTS
+};
+
+/* The fast path, where the configuration wants one. */
+struct bypass_fast {
+    struct fast_path *path; /* NULL: there is none */
+    size_t links;           /* on which it stands */
+    int64_t look_ms;        /* monotonic: when these were looked at last */
+    uint64_t moved[BYPASS_COUNTS];
+    char trouble[BYPASS_ERROR]; /* why it does not stand; empty: nothing is wrong */
 };
 
 struct bypass {
@@ -69,6 +79,7 @@ struct bypass {
     int64_t started_ms, beat_ms, sync_ms, count_ms; /* monotonic: when each was done last */
     int64_t sync_took_ms;
 
+    struct bypass_fast fast;
     struct bypass_counts counts;
     uint64_t kernel[BYPASS_COUNTS];  /* what the table's own counters said last */
     uint64_t carried[BYPASS_COUNTS]; /* what those of tables that were removed had said */
@@ -99,6 +110,25 @@ void bypass_fail(struct bypass *b, const char *doing, const char *why);
 bool bypass_read(struct bypass *b) __attribute__((warn_unused_result));
 
 /* bypass_count.c */
+
 void bypass_count(struct bypass *b);
+/* What a counter of the unit's says: what is new goes to the subscriber of the standing that lets
+ * it by. Returns that. */
+uint64_t bypass_count_one(
+    struct bypass *b, enum bypass_reading reading, const struct prefix *unit, uint64_t value);
+/* All that the kernel has counted, in this table and those before it, and in the fast path. */
+uint64_t bypass_total(const struct bypass *b, enum bypass_count kind);
+
+/* bypass_fast.c: each does nothing where there is no fast path */
+
+/* Makes it, and puts it on its links, where it is wanted and does not stand. */
+void bypass_fast_look(struct bypass *b);
+/* Says that we live. */
+void bypass_fast_beat(struct bypass *b);
+/* A bypass_unit_cb: what the table lets by, it does. `bypass` is a struct bypass. */
+void bypass_fast_unit(void *bypass, const struct prefix *unit, int64_t end_s, bool comes);
+void bypass_fast_count(struct bypass *b);
+/* Takes it off all links: the table does its work. One of an earlier process goes with it. */
+void bypass_fast_drop(struct bypass *b);
 
 #endif

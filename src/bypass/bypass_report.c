@@ -37,11 +37,6 @@ static bool is_in_step(const struct bypass *b)
            b->touched.units.count == 0;
 }
 
-static uint64_t total_of(const struct bypass *b, enum bypass_count k)
-{
-    return b->carried[k] + b->kernel[k];
-}
-
 bool bypass_is_well(const struct bypass *b, struct text *reasons)
 {
     const struct {
@@ -52,6 +47,7 @@ bool bypass_is_well(const struct bypass *b, struct text *reasons)
         {b->stands && b->refused, b->trouble},
         {b->stands && !b->known, "the standings are not known yet: the sets are left as they are"},
         {b->stands && b->filling && b->known, "the sets are being filled"},
+        {b->fast.trouble[0] != '\0', b->fast.trouble},
         {b->unanswered >= BYPASS_UNANSWERED_MOST,
          "connections are marked, but nothing comes back on them: do the gate's rules heed "
          "bypass.mark-bit (bypass_mark)?"},
@@ -81,7 +77,7 @@ static json_t *totals_json(const struct bypass *b)
     json_t *all = json_object();
 
     for (enum bypass_count k = 0; k < BYPASS_COUNTS; k++) {
-        json_object_set_new(all, count_rows[k].name, json_integer((json_int_t)total_of(b, k)));
+        json_object_set_new(all, count_rows[k].name, json_integer((json_int_t)bypass_total(b, k)));
     }
     for (enum bypass_event e = 0; e < EVENTS; e++) {
         json_object_set_new(all, event_rows[e].name, json_integer((json_int_t)b->events[e]));
@@ -92,20 +88,20 @@ static json_t *totals_json(const struct bypass *b)
 char *bypass_status_json(void *bypass)
 {
     const struct bypass *b = bypass;
-    char why[BYPASS_ERROR * 2];
+    char why[BYPASS_ERROR * 3];
     struct text reasons;
     bool well;
 
     text_init(&reasons, why, sizeof(why));
     well = bypass_is_well(b, &reasons);
     return dump(json_pack(
-        "{s:s, s:i, s:I, s:b, s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:o}", "version", GATE25_VERSION,
-        "pid", (int)getpid(), "uptime_s",
+        "{s:s, s:i, s:I, s:b, s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:o}", "version",
+        GATE25_VERSION, "pid", (int)getpid(), "uptime_s",
         (json_int_t)((clock_monotonic_ms() - b->started_ms) / 1000), "well", well, "reasons", why,
         "in_step", is_in_step(b), "follows_redis", registry_is_current(b->registry), "standings",
         (json_int_t)registry_size(b->registry), "units", (json_int_t)b->held.units.count, "ranges",
-        (json_int_t)b->held.range_count, "readings", (json_int_t)b->counts.round, "counters",
-        totals_json(b)));
+        (json_int_t)b->held.range_count, "fast_path_links", (json_int_t)b->fast.links, "readings",
+        (json_int_t)b->counts.round, "counters", totals_json(b)));
 }
 
 char *bypass_show_json(const struct bypass *b, const char *who)
@@ -162,7 +158,7 @@ static void add_top(struct metrics_text *w, const struct bypass *b)
 int bypass_page_write(const struct bypass *b, struct buf *out)
 {
     struct metrics_text w = {out, false};
-    char why[BYPASS_ERROR * 2];
+    char why[BYPASS_ERROR * 3];
     struct text reasons;
     const struct {
         const char *name, *help;
@@ -175,6 +171,7 @@ int bypass_page_write(const struct bypass *b, struct buf *out)
         {"bypass_units", "addresses and delegated prefixes that the kernel lets by",
          b->held.units.count},
         {"bypass_ranges", "ranges of addresses that the kernel lets by", b->held.range_count},
+        {"bypass_fast_path_links", "links on which the fast path stands", b->fast.links},
         {"bypass_subscribers_counted", "subscribers that were let by since the start",
          b->counts.count},
     };
@@ -185,7 +182,7 @@ int bypass_page_write(const struct bypass *b, struct buf *out)
         metrics_text_value(&w, gauges[i].name, gauges[i].help, gauges[i].value);
     }
     for (enum bypass_count k = 0; k < BYPASS_COUNTS; k++) {
-        add_total(&w, count_rows[k].name, count_rows[k].help, total_of(b, k));
+        add_total(&w, count_rows[k].name, count_rows[k].help, bypass_total(b, k));
     }
     for (enum bypass_event e = 0; e < EVENTS; e++) {
         add_total(&w, event_rows[e].name, event_rows[e].help, b->events[e]);

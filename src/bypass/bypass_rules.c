@@ -384,13 +384,19 @@ int bypass_rules_write(
     return failed != 0 ? -1 : 0;
 }
 
+int64_t bypass_rules_open_s(uint32_t hold_ms)
+{
+    return hold_ms / 1000 + LASTING_S;
+}
+
 int bypass_rules_beat(uint32_t hold_ms, struct buf *out)
 {
     return add(
         out,
         "flush set " T " fresh\nflush set " T " open\n"
-        "add element " T " fresh { tcp timeout %us }\nadd element " T " open { tcp timeout %us }\n",
-        hold_ms / 1000, hold_ms / 1000 + LASTING_S);
+        "add element " T " fresh { tcp timeout %us }\nadd element " T " open { tcp timeout %" PRId64
+        "s }\n",
+        hold_ms / 1000, bypass_rules_open_s(hold_ms));
 }
 
 int bypass_rules_filling(bool filling, struct buf *out)

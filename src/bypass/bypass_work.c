@@ -77,6 +77,7 @@ void bypass_beat(struct bypass *b)
         b->stands = false;
     }
     buf_clear(&commands);
+    bypass_fast_beat(b);
 }
 
 /* --- the table --- */
@@ -249,8 +250,12 @@ static bool gather(struct bypass *b)
     bypass_sets_fini(&b->touched);
     b->next_end_s = w.next_end_s;
     b->wanted = w.sets;
-    b->change =
-        (struct bypass_change){.held = &b->held, .wanted = &b->wanted, .clock_s = w.clock_s};
+    b->change = (struct bypass_change){
+        .held = &b->held,
+        .wanted = &b->wanted,
+        .clock_s = w.clock_s,
+        .on_unit = bypass_fast_unit,
+        .context = b};
     return true;
 }
 
@@ -289,8 +294,12 @@ static bool gather_part(struct bypass *b)
     }
     free(w.odd.at); /* of all that was touched none has to do with it */
     b->wanted = w.sets;
-    b->change =
-        (struct bypass_change){.held = &b->part, .wanted = &b->wanted, .clock_s = w.clock_s};
+    b->change = (struct bypass_change){
+        .held = &b->part,
+        .wanted = &b->wanted,
+        .clock_s = w.clock_s,
+        .on_unit = bypass_fast_unit,
+        .context = b};
     return true;
 }
 

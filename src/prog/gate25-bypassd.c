@@ -28,7 +28,8 @@ static const char usage[] =
     "\n"
     "  --config FILE  default " CONF_FILE_DEFAULT "\n"
     "  --check        only read the configuration: status 0, or 1 and the reason\n"
-    "  --remove       delete the table inet gate25_bypass: gate25d takes everything again\n";
+    "  --remove       delete the table inet gate25_bypass, and the fast path: gate25d takes\n"
+    "                 everything again\n";
 
 struct program {
     struct event_base *base;
@@ -111,7 +112,11 @@ static bool open_all(struct program *p, struct text *error)
         {.name = "reload", .run = reload_json},
         {.name = "show", .begin = show}};
 
-    if (privileges_drop(PRIVILEGE_NET_ADMIN, "gate25-bypassd", error) < 0) {
+    bool fast = p->conf->bypass.fast_path.count > 0;
+
+    if (privileges_drop(
+            PRIVILEGE_NET_ADMIN | (fast ? PRIVILEGE_BPF : 0),
+            fast ? "gate25-bypassd, with bypass.fast-path," : "gate25-bypassd", error) < 0) {
         return false;
     }
     p->base = event_base_new();

@@ -33,25 +33,42 @@ int privileges_pass_on(void)
     return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_RAW, 0, 0);
 }
 
-int privileges_drop(enum privilege keep, const char *wanted_by, struct text *error)
+/* All of `keep` and nothing else, of which `sets` have each. */
+static int choose(unsigned keep, capng_type_t sets, const char *wanted_by, struct text *error)
 {
     static const struct {
-        unsigned capability;
+        unsigned bit, capability;
         const char *name;
     } rows[] = {
-        [PRIVILEGE_NET_RAW] = {CAP_NET_RAW, "CAP_NET_RAW"},
-        [PRIVILEGE_NET_ADMIN] = {CAP_NET_ADMIN, "CAP_NET_ADMIN"},
+        {PRIVILEGE_NET_RAW, CAP_NET_RAW, "CAP_NET_RAW"},
+        {PRIVILEGE_NET_ADMIN, CAP_NET_ADMIN, "CAP_NET_ADMIN"},
+        {PRIVILEGE_BPF, CAP_BPF, "CAP_BPF"},
     };
-    const capng_type_t sets = CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET;
-    bool keeps = keep != PRIVILEGE_NONE;
-    if (keeps && !capng_have_capability(CAPNG_PERMITTED, rows[keep].capability)) {
-        text_addf(error, "%s needs %s, or root", wanted_by, rows[keep].name);
-        return -1;
+    const size_t count = sizeof(rows) / sizeof(rows[0]);
+
+    for (size_t i = 0; i < count; i++) {
+        if ((keep & rows[i].bit) != 0 &&
+            !capng_have_capability(CAPNG_PERMITTED, rows[i].capability)) {
+            text_addf(error, "%s needs %s, or root", wanted_by, rows[i].name);
+            return -1;
+        }
     }
-    bool whole = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP) != 0;
     capng_clear(CAPNG_SELECT_BOTH);
-    if (keeps && capng_update(CAPNG_ADD, sets, rows[keep].capability) < 0) {
-        text_addf(error, "cannot keep %s", rows[keep].name);
+    for (size_t i = 0; i < count; i++) {
+        if ((keep & rows[i].bit) != 0 && capng_update(CAPNG_ADD, sets, rows[i].capability) < 0) {
+            text_addf(error, "cannot keep %s", rows[i].name);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int privileges_drop(unsigned keep, const char *wanted_by, struct text *error)
+{
+    const capng_type_t sets = CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET;
+    bool whole = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP) != 0;
+
+    if (choose(keep, sets, wanted_by, error) < 0) {
         return -1;
     }
     /* The bounding set is only root's to shrink; without new privileges it says nothing anyway. */

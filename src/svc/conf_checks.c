@@ -235,8 +235,20 @@ bool conf_check_registration(const struct conf_reader *r)
     return true;
 }
 
+/* With REDIRECT connection tracking alone knows what is the gate's. */
+static bool check_bypass(const struct conf_reader *r)
+{
+    if (r->conf->bypass.fast_path.count > 0 && r->conf->mode != INTERCEPT_TPROXY) {
+        return conf_fail(
+            r, conf_syntax_line(cfg_getsec(r->cfg, "bypass")),
+            "bypass.fast-path: works with intercept.mode = \"tproxy\" alone; allowed: that mode, "
+            "or no fast-path");
+    }
+    return true;
+}
+
 bool conf_check_options(const struct conf_reader *r)
 {
     return check_units(r) && check_leases(r) && check_submission(r) && check_redis(r) &&
-           check_web(r) && check_desk(r);
+           check_web(r) && check_desk(r) && check_bypass(r);
 }

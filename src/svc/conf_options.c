@@ -102,6 +102,7 @@ const struct option conf_options[] = {
     {"bypass", "listen", OPTION_DOORS, CONF(bypass.listen), 0, 0, NULL, NULL},
     {"bypass", "hold", OPTION_MILLISECONDS, CONF(bypass.hold_ms), 5 * SECOND, DAY, "5m", NULL},
     {"bypass", "mark-bit", OPTION_NUMBER, CONF(bypass.mark_bit), 1, 31, "28", NULL},
+    {"bypass", "fast-path", OPTION_LINKS, CONF(bypass.fast_path), 0, 0, NULL, NULL},
     {"node", "name", OPTION_NAME, CONF(node), 0, sizeof(((struct conf *)0)->node), NULL, NULL},
     TIMEOUT("connect", connect_ms, MS, "30s"),
     TIMEOUT("banner", banner_ms, MS, "5m"),
@@ -161,7 +162,7 @@ bool option_is_list(const struct option *o)
         [OPTION_RATES] = true,     [OPTION_PREFIXES] = true, [OPTION_ENDPOINTS] = true,
         [OPTION_RESOLVERS] = true, [OPTION_SERVERS] = true,  [OPTION_ADDRESSES] = true,
         [OPTION_CHECKS] = true,    [OPTION_DOORS] = true,    [OPTION_PROXIES] = true,
-        [OPTION_LANGUAGES] = true,
+        [OPTION_LANGUAGES] = true, [OPTION_LINKS] = true,
     };
 
     return lists[o->type];

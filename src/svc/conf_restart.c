@@ -108,6 +108,8 @@ void conf_bypass_needs_restart(const struct conf *old, const struct conf *new, s
         {"redis", same_redis(&old->redis, &new->redis)},
         {"bypass.control", same_text(old->bypass.control_socket, new->bypass.control_socket)},
         {"bypass.listen", same_metrics(&old->bypass.listen, &new->bypass.listen)},
+        /* Without links at the start the right to it was given up. */
+        {"bypass.fast-path", old->bypass.fast_path.count > 0 || new->bypass.fast_path.count == 0},
     };
 
     name_different(parts, sizeof(parts) / sizeof(parts[0]), out);

@@ -398,6 +398,30 @@ static bool add_resolver(const struct option *o, const char *text, void *field, 
     return true;
 }
 
+/* What the kernel takes for a name; whether there is such a link shows when it is needed. */
+static bool add_link(const struct option *o, const char *text, void *field, struct text *error)
+{
+    struct link_list *list = field;
+    size_t len = strlen(text);
+
+    (void)o;
+    if (len == 0 || len >= CONF_LINK || strpbrk(text, " \t\r\n/:") || strcmp(text, ".") == 0 ||
+        strcmp(text, "..") == 0) {
+        return conf_wrong(
+            error, text, "is no network interface's name", "1 to 15 bytes, such as \"eth0\"");
+    }
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->at[i], text) == 0) {
+            return conf_wrong(error, text, "is there twice", "each network interface once");
+        }
+    }
+    if (list->count == CONF_LINKS) {
+        return conf_wrong(error, text, "is one too many", "up to 16 in a list");
+    }
+    memcpy(list->at[list->count++], text, len + 1);
+    return true;
+}
+
 bool option_set(const struct option *o, const char *text, void *target, struct text *error)
 {
     static bool (*const setters[])(
@@ -427,6 +451,7 @@ bool option_set(const struct option *o, const char *text, void *target, struct t
         [OPTION_DOORS] = conf_add_door,
         [OPTION_PROXIES] = conf_add_proxy,
         [OPTION_LANGUAGES] = conf_add_language,
+        [OPTION_LINKS] = add_link,
         [OPTION_CHECKS] = conf_add_check,
         [OPTION_SMARTHOST] = conf_set_smarthost,
         [OPTION_MAILBOX] = conf_set_mailbox,

@@ -9,7 +9,7 @@ import os
 import resource
 
 from tests.lab import topology
-from tests.lab.bypass import TABLE, Bypass
+from tests.lab.bypass import Bypass
 from tests.lab.gate import Gate
 from tests.lab.process import wait_for
 from tests.lab.servers import Redis
@@ -29,7 +29,7 @@ CROWD_PREFIX, CROWD = "10.64.0.0/15", ("10.64.0.0", 100_000)
 CLOSED_AFTER = 5  # seconds that the last connections of an arm have
 CROWD_REGISTERED = 100  # one of so many
 PORTS = {"haproxy": 2530, "pass": 2531, "meter": 2532}
-ALL = ("direct", "haproxy", "pass", "meter", "bypass", "denied")
+ALL = ("direct", "haproxy", "pass", "meter", "bypass", "bypass-nft", "denied")
 
 # Every kind of limit that conf/gate25.conf has, and none that is ever reached.
 LIMITS = {
@@ -97,22 +97,25 @@ class RoutedArm(Arm):
 
 
 class BypassArm(RoutedArm):
-    """gate25-bypassd beside `pass`. Its table in the kernel would serve the other arms too: it goes with it."""
+    """gate25-bypassd beside `pass`, on its fast path or by nftables alone. What it has in the kernel would serve the
+    other arms too: it goes with it."""
 
-    def __init__(self, bench, beside):
-        super().__init__(bench, "bypass", beside.port, redis=beside.redis, gate=beside.gate)
+    def __init__(self, bench, name, beside, links):
+        super().__init__(bench, name, beside.port, redis=beside.redis, gate=beside.gate)
+        self.links = links
         self.daemon = Bypass(beside.gate)
         self.own = (beside.gate, self.daemon)
 
     def activate(self):
         super().activate()
+        # One gate's file has the section for either.
+        self.gate.configure({"bypass": {"control": self.daemon.control, "fast-path": self.links or None}})
         self.daemon.start()
-        self.daemon.wait_status(in_step=True, well=True, units=MANY[1])
+        self.daemon.wait_status(in_step=True, well=True, units=MANY[1], fast_path_links=len(self.links))
 
     def deactivate(self):
         self.daemon.end()
-        if self.daemon.table_stands():
-            self.daemon.host.run("nft", "delete", "table", *TABLE)
+        self.daemon.remove()
 
 
 def start_gate(stack, lab, port, workers, wrapper=(), registered=(CROWD, CROWD_REGISTERED), patient=False):
@@ -159,9 +162,11 @@ class Bench:
         made = [RoutedArm(self, "direct")]
         if "haproxy" in wanted:
             made.append(self.make(stack, "haproxy", self.workers))
-        if wanted & {"pass", "bypass"}:
+        if wanted & {"pass", "bypass", "bypass-nft"}:
             made.append(self.make(stack, "pass", self.workers))
-            made.append(BypassArm(self, made[-1]))
+            beside = made[-1]
+            made.append(BypassArm(self, "bypass", beside, [topology.UPLINK]))
+            made.append(BypassArm(self, "bypass-nft", beside, []))
         if wanted & {"meter", "denied"}:
             made.append(self.make(stack, "meter", self.workers))
             made.append(Arm(self, "denied", made[-1].port, made[-1].own, made[-1].redis, made[-1].gate))

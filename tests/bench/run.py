@@ -67,6 +67,7 @@ class Run:
         """One small mail a session, and sessions that are denied."""
         return self.take([
             *self.compare("pass", "haproxy"), *self.compare("meter", "haproxy"), *self.compare("bypass", "direct"),
+            *self.compare("bypass-nft", "direct"),
             *self.compare("haproxy", "direct"),
             *self.compare("denied", "meter", workloads.ALL["flood"], workloads.SMALL)], 1)
 

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.integration import let_by  # noqa: E402
 from tests.lab import freezer, process, sandbox, servers, topology  # noqa: E402
-from tests.lab.bypass import TABLE, Bypass  # noqa: E402
+from tests.lab.bypass import Bypass  # noqa: E402
 from tests.lab.web import Web  # noqa: E402
 
 
@@ -142,15 +142,19 @@ def site_fixture(lab, site_redis, started):
 
 
 @pytest.fixture(name="bypass")
-def bypass_fixture(gate, started):
-    """bypass({...}) starts a gate, and a gate25-bypassd beside it with bypass { section }."""
+def bypass_fixture(request, gate, started):
+    """bypass({...}) starts a gate, and a gate25-bypassd beside it with bypass { section }; let_by.EITHER: and another
+    time with its fast path."""
     begun = []
+    fast = getattr(request, "param", {})
 
     def start(overrides=None, section=None, **options):
-        begun.append(Bypass(gate({**let_by.LIMITS, **(overrides or {})}, **options), section))
-        return started(begun[-1])
+        begun.append(Bypass(gate({**let_by.LIMITS, **(overrides or {})}, **options), {**fast, **(section or {})}))
+        b = started(begun[-1])
+        b.wait_status(fast_path_links=len(fast.get("fast-path", [])))
+        return b
 
     yield start
     for b in begun:
         b.end()
-        b.host.run("nft", "delete", "table", *TABLE, check=False)
+        b.remove()

@@ -2,12 +2,18 @@
 
 import contextlib
 
+import pytest
+
 from tests.integration.wire import MX4, MX6
 from tests.lab import servers
 from tests.lab.process import wait_for
+from tests.lab.topology import UPLINK
 
 LIMITS = {"class ordinary": {"messages": ["1/1d"]}}
 LINE4, LINE6 = "10.20.0.25", "2001:db8:20:2500::25"
+FAST = {"fast-path": [UPLINK]}
+# What holds of the table alone holds of it with the fast path, too.
+EITHER = pytest.mark.parametrize("bypass", [{}, FAST], ids=["nftables", "fast"], indirect=True)
 FAMILIES = [(LINE4, MX4), (LINE6, MX6)]
 
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.integration.let_by import LIMITS, LINE4, LINE6, register, sessions, store_of, unregister
+from tests.integration.let_by import EITHER, LIMITS, LINE4, LINE6, register, sessions, store_of, unregister
 from tests.integration.test_lab import nested
 from tests.integration.wire import MX4, MX6, Client, send
 from tests.lab import gate as gate_module
@@ -19,6 +19,7 @@ from tests.lab.process import wait_for
 # -- restarts and failures -------------------------------------------------------------------------
 
 
+@EITHER
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_its_own_restart_changes_nothing(lab, sink, bypass, how):
     sink()
@@ -39,6 +40,7 @@ def test_its_own_restart_changes_nothing(lab, sink, bypass, how):
     assert sessions(b) == 0
 
 
+@EITHER
 def test_it_catches_up_after_a_restart(lab, sink, bypass):
     sink()
     b = bypass()
@@ -53,6 +55,7 @@ def test_it_catches_up_after_a_restart(lab, sink, bypass):
     assert send(lab, LINE6, MX6).startswith("250 ") and sessions(b) == 0
 
 
+@EITHER
 def test_the_gates_restart_does_not_matter(lab, sink, bypass):
     sink()
     b = bypass()
@@ -81,6 +84,7 @@ def reload_rules(lab, b, bypass_mark="0x10000000"):
     b.host.run("nft", "-f", "-", input="flush ruleset\n" + text)
 
 
+@EITHER
 def test_nftables_is_reloaded(lab, sink, bypass):
     sink()
     b = bypass()
@@ -112,6 +116,7 @@ def test_rules_that_do_not_heed_the_mark_are_noticed(lab, sink, bypass):
     b.wait_status(well=True)
 
 
+@EITHER
 def test_open_connections_outlive_a_new_table(lab, sink, bypass):
     """While the sets are filled anew, what is open goes on."""
     sink()
@@ -135,6 +140,7 @@ def test_open_connections_outlive_a_new_table(lab, sink, bypass):
     assert sessions(b) == 0
 
 
+@EITHER
 @pytest.mark.parametrize("harm", [
     "flush set inet gate25_bypass units4_9", "flush chain inet gate25_bypass up_free",
     "delete element inet gate25_bypass ranges4 { 10.20.8.0-10.20.8.255 }",
@@ -156,6 +162,7 @@ def test_what_others_do_to_its_table_is_mended(lab, sink, bypass, harm):
     assert send(lab, "10.20.0.66").startswith("250 ") and sessions(b) == 1
 
 
+@EITHER
 @pytest.mark.parametrize("where, stray", [
     ("units4_2", "10.20.77.77"), ("units4_2", LINE4), ("units6_5", "2001:db8:20:2500::77"),
     ("units6_0", "2001:db8:20:2500::")],
@@ -193,6 +200,7 @@ def replace_set(b, name, words):
     """)
 
 
+@EITHER
 def test_what_the_kernel_refuses_blocks_no_other_change(lab, sink, bypass):
     sink()
     b = bypass()
@@ -293,6 +301,7 @@ def test_others_rules_are_never_touched(lab, sink, bypass):
             lab.gate.run("nft", "delete", "table", *table)
 
 
+@EITHER
 def test_redis_is_away(lab, sink, started, bypass):
     sink()
     store = started(servers.Redis(lab.gate, appendonly=True))
@@ -316,6 +325,7 @@ def test_redis_is_away(lab, sink, started, bypass):
     assert send(lab, LINE4).startswith("250 ") and sessions(b) == 1
 
 
+@EITHER
 def test_a_new_table_is_filled_from_the_copy(lab, sink, started, bypass):
     sink()
     store = started(servers.Redis(lab.gate, appendonly=True))
@@ -331,6 +341,7 @@ def test_a_new_table_is_filled_from_the_copy(lab, sink, started, bypass):
     assert send(lab, LINE4).startswith("250 ") and sessions(b) == 0
 
 
+@EITHER
 def test_without_it_new_connections_go_to_the_gate_after_a_while(lab, sink, bypass):
     """Nothing is let by for ever; what is open goes on."""
     sink()

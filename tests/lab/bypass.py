@@ -82,5 +82,9 @@ class Bypass(Daemon):
             found[value] = inner
         return found
 
+    def remove(self):
+        """What it has left in the kernel goes."""
+        self.host.run(self.program, "--remove")
+
     def table_stands(self):
         return "gate25_bypass" in self.host.run("nft", "list", "tables").stdout

@@ -416,6 +416,68 @@ static void changes_become_commands(void **state)
     }
 }
 
+static void tell_unit(void *context, const struct prefix *unit, int64_t end_s, bool comes)
+{
+    char text[PREFIX_TEXT];
+
+    prefix_format(unit, text);
+    text_addf(context, "%s%s", comes ? "+" : "-", text);
+    if (end_s != 0) {
+        text_addf(context, "+%d", (int)(end_s - CLOCK));
+    }
+    text_addf(context, " ");
+}
+
+/* Who else keeps the units is told of each that comes or goes, and of none else. */
+static void units_that_change_are_told(void **state)
+{
+    static const struct {
+        const char *held, *wanted, *told;
+    } rows[] = {
+        {"10.20.0.1", "10.20.0.1", ""},
+        {"10.20.0.1", "", "-10.20.0.1 "},
+        {"", "10.20.0.1+60", "+10.20.0.1+60 "},
+        {"10.20.0.1+60", "10.20.0.1+61", ""},
+        {"10.20.0.1+60", "10.20.0.1+90", "+10.20.0.1+90 "},
+        {"10.20.0.1", "10.20.0.2 2001:db8:20:100::/56", NULL}, /* in no order */
+        {"10.20.1.0-10.20.1.9", "10.20.3.0-10.20.3.9", ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct bypass_sets held = {0}, wanted = {0}, gone = {0};
+        struct buf out = BUF_INIT;
+        char told[256];
+        struct text t;
+        int failed;
+
+        text_init(&t, told, sizeof(told));
+        put_all(&held, rows[i].held);
+        put_all(&wanted, rows[i].wanted);
+        struct bypass_change c = {
+            .held = &held,
+            .wanted = &wanted,
+            .clock_s = CLOCK,
+            .on_unit = tell_unit,
+            .context = &t,
+        };
+        while (bypass_change_next(&c, 1, &out, &gone, &failed)) {
+            assert_int_equal(failed, 0);
+        }
+        if (rows[i].told != NULL) {
+            assert_string_equal(told, rows[i].told);
+        } else {
+            assert_non_null(strstr(told, "-10.20.0.1 "));
+            assert_non_null(strstr(told, "+10.20.0.2 "));
+            assert_non_null(strstr(told, "+2001:db8:20:100::/56 "));
+        }
+        buf_clear(&out);
+        bypass_sets_fini(&held);
+        bypass_sets_fini(&wanted);
+        bypass_sets_fini(&gone);
+    }
+}
+
 static size_t occurrences(struct span s, const char *what)
 {
     size_t count = 0;
@@ -514,7 +576,7 @@ static void take(
 {
     struct prefix u = prefix(unit), s = prefix(subscriber);
 
-    assert_int_equal(bypass_counts_take(c, BYPASS_UP, &u, value, &s), expected);
+    assert_int_equal(bypass_counts_take(c, READING_UP, &u, value, &s), expected);
 }
 
 static uint64_t counted(const struct bypass_counts *c, const char *subscriber)
@@ -554,6 +616,45 @@ static void what_is_new_counts(void **state)
     bypass_counts_fini(&c);
 }
 
+/* What the table and the fast path count of one unit adds up. */
+static void readings_add_up(void **state)
+{
+    static const struct {
+        enum bypass_reading reading;
+        uint64_t value, more;
+    } rows[] = {
+        {READING_UP, 100, 100},    {READING_FAST_UP, 40, 40}, {READING_UP, 110, 10},
+        {READING_FAST_UP, 90, 50}, {READING_FAST_DOWN, 7, 7}, {READING_FAST_OPENED, 2, 2},
+        {READING_OPENED, 1, 1},    {READING_FAST_UP, 90, 0},
+    };
+    const struct prefix unit = prefix("10.20.0.1"), other = prefix("10.20.0.2");
+    struct bypass_counts c = {0};
+    const struct bypass_figures *f;
+
+    (void)state;
+    bypass_counts_begin(&c);
+    bypass_counts_end(&c);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        bypass_counts_begin(&c);
+        assert_int_equal(
+            bypass_counts_take(&c, rows[i].reading, &unit, rows[i].value, &unit), rows[i].more);
+    }
+    f = bypass_counts_of(&c, &unit);
+    assert_int_equal(f->count[BYPASS_OPENED], 3);
+    assert_int_equal(f->count[BYPASS_UP], 200);
+    assert_int_equal(f->count[BYPASS_DOWN], 7);
+    /* Counters that are gone begin anew, though they may say more than before. */
+    bypass_counts_forget(&c, READING_FAST_UP, &other);
+    assert_int_equal(bypass_counts_take(&c, READING_FAST_UP, &unit, 95, &unit), 5);
+    bypass_counts_forget(&c, READING_FAST_UP, &unit);
+    bypass_counts_forget(&c, READING_FAST_UP, &unit);
+    assert_int_equal(bypass_counts_take(&c, READING_FAST_UP, &unit, 96, &unit), 96);
+    bypass_counts_forget(&c, READING_FAST_UP, NULL);
+    assert_int_equal(bypass_counts_take(&c, READING_FAST_UP, &unit, 97, &unit), 97);
+    assert_int_equal(bypass_counts_take(&c, READING_UP, &unit, 110, &unit), 0);
+    bypass_counts_fini(&c);
+}
+
 static void the_busiest_come_first(void **state)
 {
     const struct bypass_figures *top[10];
@@ -590,9 +691,11 @@ int main(void)
         cmocka_unit_test(ranges_agree_with_the_longest_prefix),
         cmocka_unit_test(units_that_nothing_else_concerns_are_plain),
         cmocka_unit_test(changes_become_commands),
+        cmocka_unit_test(units_that_change_are_told),
         cmocka_unit_test(batches_are_bounded_and_complete),
         cmocka_unit_test(the_form_tells_what_the_rules_depend_on),
         cmocka_unit_test(what_is_new_counts),
+        cmocka_unit_test(readings_add_up),
         cmocka_unit_test(the_busiest_come_first),
     };
 

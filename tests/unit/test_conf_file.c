@@ -265,6 +265,15 @@ static const struct {
     {GOOD "bypass {\n mark-bit = 32\n}\n", 4, "bypass.mark-bit: \"32\"|1 to 31"},
     {GOOD "bypass {\n mark-bit = 0\n}\n", 4, "bypass.mark-bit: \"0\"|1 to 31"},
     {GOOD "bypass {\n listen = \"9126\"\n}\n", 4, "bypass.listen"},
+    {GOOD "bypass {\n fast-path = { eth0, \"a/b\" }\n}\n", 4,
+     "\"a/b\" is no network interface's name"},
+    {GOOD "bypass {\n fast-path = \"\"\n}\n", 4, "1 to 15 bytes"},
+    {GOOD "bypass {\n fast-path = \"0123456789abcdef\"\n}\n", 4, "1 to 15 bytes"},
+    {GOOD "bypass {\n fast-path = { eth0, eth1, eth0 }\n}\n", 4, "\"eth0\" is there twice"},
+    {GOOD "bypass {\n fast-path = { a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q }\n}\n", 4,
+     "\"q\" is one too many"},
+    {GOOD "intercept {\n mode = redirect\n}\nbypass {\n fast-path = eth0\n}\n", 8,
+     "bypass.fast-path: works with intercept.mode = \"tproxy\" alone"},
     {GOOD "node {\n name = \"a b\"\n}\n", 4, "node.name: \"a b\"|1 to 63"},
     {GOOD "timeouts {\n connect = \"0s\"\n}\n", 4, "timeouts.connect: \"0s\"|from 1ms to 7d"},
     {GOOD "timeouts {\n data-end = \"10 minutes\"\n}\n", 4, "timeouts.data-end"},
@@ -413,6 +422,7 @@ static void test_defaults(void **state)
     assert_int_equal(c->bypass.listen.count, 0);
     assert_int_equal(c->bypass.hold_ms, 300000);
     assert_int_equal(c->bypass.mark_bit, 28);
+    assert_int_equal(c->bypass.fast_path.count, 0);
     assert_int_equal(gethostname(host, sizeof(host) - 1), 0);
     assert_string_equal(c->node, host);
     assert_int_equal(c->timeouts.connect_ms, 30000);

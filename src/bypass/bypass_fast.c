@@ -1,0 +1,206 @@
+/* The fast path's units, which are those of the table: putting it on its links, keeping it in step,
+ * reading what it has counted. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "bypass/bypass_rules.h"
+#include "bypass_internal.h"
+#include "net/clock.h"
+
+#define LOOK_MS    1000  /* between two looks at the links */
+#define RETRY_MS   10000 /* before the kernel is offered again what it has not taken */
+#define ROOM_MORE  2     /* so many times the units of now */
+#define ROOM_LEAST 1024
+
+static bool is_wanted(const struct bypass *b)
+{
+    return b->conf->bypass.fast_path.count > 0;
+}
+
+/* Says once what is wrong. NULL: nothing is. */
+static void note(struct bypass_fast *fast, const char *trouble)
+{
+    if (trouble == NULL) {
+        fast->trouble[0] = '\0';
+    } else if (strcmp(fast->trouble, trouble) != 0) {
+        snprintf(fast->trouble, sizeof(fast->trouble), "%s", trouble);
+        log_error("%s", fast->trouble);
+    }
+}
+
+/* --- what it has counted --- */
+
+static void take(
+    struct bypass *b, const struct prefix *unit, const struct fast_path_figures *figures)
+{
+    const uint64_t values[BYPASS_READINGS] = {
+        [READING_FAST_OPENED] = figures->opened,
+        [READING_FAST_UP] = figures->up,
+        [READING_FAST_DOWN] = figures->down,
+    };
+
+    for (enum bypass_reading r = READING_FAST_OPENED; r < BYPASS_READINGS; r++) {
+        if (values[r] > 0) {
+            b->fast.moved[bypass_counts_kind(r)] += bypass_count_one(b, r, unit, values[r]);
+        }
+    }
+}
+
+/* The kernel's counters of the unit, or (NULL) of all, are gone. */
+static void forget(struct bypass *b, const struct prefix *unit)
+{
+    for (enum bypass_reading r = READING_FAST_OPENED; r < BYPASS_READINGS; r++) {
+        bypass_counts_forget(&b->counts, r, unit);
+    }
+}
+
+static void on_unit(
+    void *context, const struct prefix *unit, const struct fast_path_figures *figures)
+{
+    take(context, unit, figures);
+}
+
+void bypass_fast_count(struct bypass *b)
+{
+    if (b->fast.path != NULL && fast_path_each(b->fast.path, on_unit, b) != 0) {
+        log_warning("reading what the fast path has counted: %m");
+    }
+}
+
+void bypass_fast_drop(struct bypass *b)
+{
+    struct bypass_fast *fast = &b->fast;
+
+    if (fast->path != NULL) {
+        bypass_fast_count(b);
+        forget(b, NULL);
+    }
+    fast_path_detach();
+    fast_path_free(fast->path);
+    fast->path = NULL;
+    fast->links = 0;
+    fast->look_ms = 0;
+    note(fast, NULL);
+}
+
+/* --- units that come and go --- */
+
+void bypass_fast_unit(void *bypass, const struct prefix *unit, int64_t end_s, bool comes)
+{
+    struct bypass *b = bypass;
+    struct fast_path_figures figures;
+
+    if (b->fast.path == NULL) {
+        return;
+    }
+    if (comes) {
+        if (fast_path_put(b->fast.path, unit, end_s) != 0) {
+            bypass_fast_drop(b); /* and made anew with more room */
+        }
+    } else if (fast_path_remove(b->fast.path, unit, &figures)) {
+        take(b, unit, &figures);
+        forget(b, unit);
+    }
+}
+
+/* --- making it --- */
+
+static int fill(const struct bypass *b, struct fast_path *path)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < b->held.units.capacity && result == 0; i++) {
+        const struct prefix_slot *s = &b->held.units.slots[i];
+        const struct prefix unit = prefix_map_prefix(s);
+
+        result = s->family == ADDR_NONE ? 0 : fast_path_put(path, &unit, s->until_s);
+    }
+    return result;
+}
+
+static size_t room_for(size_t units)
+{
+    return units * ROOM_MORE > ROOM_LEAST ? units * ROOM_MORE : ROOM_LEAST;
+}
+
+/* As long as the table does. */
+static int live(const struct bypass *b, struct fast_path *path)
+{
+    const uint32_t hold_ms = b->conf->bypass.hold_ms;
+    const int64_t now_s = clock_monotonic_ms() / 1000;
+
+    return fast_path_live(path, now_s + hold_ms / 1000, now_s + bypass_rules_open_s(hold_ms));
+}
+
+static void make(struct bypass *b)
+{
+    char why[BYPASS_ERROR / 2];
+    struct text error;
+
+    text_init(&error, why, sizeof(why));
+    b->fast.path = fast_path_new(room_for(b->held.units.count), b->conf->ipv6_unit, &error);
+    if (b->fast.path != NULL && (fill(b, b->fast.path) != 0 || live(b, b->fast.path) != 0)) {
+        text_addf(&error, "the fast path's units: %s", strerror(errno));
+        fast_path_free(b->fast.path);
+        b->fast.path = NULL;
+    }
+    if (b->fast.path == NULL) {
+        note(&b->fast, why);
+    }
+}
+
+/* Puts it on the links where it does not stand: at first, or since a link was made anew. */
+static void attach(struct bypass *b)
+{
+    const struct link_list *links = &b->conf->bypass.fast_path;
+    char why[BYPASS_ERROR / 2] = "";
+    struct text error;
+    size_t before = b->fast.links;
+
+    text_init(&error, why, sizeof(why));
+    text_addf(&error, "the fast path does not stand on ");
+    b->fast.links = 0;
+    for (size_t i = 0; i < links->count; i++) {
+        size_t len = error.len;
+
+        b->fast.links += fast_path_attach(b->fast.path, links->at[i], &error) == 0;
+        text_addf(&error, "%s", error.len > len ? ", " : "");
+    }
+    if (b->fast.links < links->count) {
+        why[error.len - 2] = '\0'; /* the last comma */
+        note(&b->fast, why);
+        return;
+    }
+    note(&b->fast, NULL);
+    if (before < b->fast.links) {
+        log_info("the fast path stands on %zu links", b->fast.links);
+    }
+}
+
+void bypass_fast_look(struct bypass *b)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    /* What it shall let by has to be what the table does. */
+    bool settled = b->stands && b->known && !b->working && !b->filling;
+
+    if (!is_wanted(b) || !settled || now_ms - b->fast.look_ms < LOOK_MS) {
+        return;
+    }
+    b->fast.look_ms = now_ms;
+    if (b->fast.path == NULL) {
+        make(b);
+        b->fast.look_ms += b->fast.path == NULL ? RETRY_MS - LOOK_MS : 0;
+    }
+    if (b->fast.path != NULL) {
+        attach(b);
+    }
+}
+
+void bypass_fast_beat(struct bypass *b)
+{
+    if (b->fast.path != NULL && live(b, b->fast.path) != 0) {
+        bypass_fast_drop(b);
+    }
+}

@@ -1,0 +1,272 @@
+/* The bypass' fast path: runs in the kernel (BPF), for each packet that comes in on a link of
+ * bypass.fast-path, before anything else of the kernel sees it.
+ *
+ * What is of a unit that is let by, and of none of the gate's own connections, is sent on from
+ * here: routed by the kernel's own tables, counted, and neither nftables nor connection tracking
+ * hears of it. Everything else goes the way that it went without this program, and there the table
+ * of nftables decides, which lets by the same units (see bypass/bypass_rules.h): whatever is not
+ * plain among it, and all once gate25-bypassd is dead for long. */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+#include <linux/tcp.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "bypass/fast_path_maps.h"
+
+#define SMTP        bpf_htons(25)
+#define FRAGMENT    bpf_htons(0x3fff) /* offset and "more follow" */
+#define WORD        4
+#define WORDS_PLAIN 5 /* an IPv4 header without options */
+#define FAMILY4     2 /* AF_INET and AF_INET6: their header is not for here */
+#define FAMILY6     10
+#define OTHERS      TC_ACT_UNSPEC /* the next program's, or the kernel's as ever */
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 1); /* gate25-bypassd says how many */
+    __type(key, fast_path_key4);
+    __type(value, struct fast_path_unit);
+} units4 SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 1);
+    __type(key, fast_path_key6);
+    __type(value, struct fast_path_unit);
+} units6 SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct fast_path_state);
+} state SEC(".maps");
+
+/* Of a packet to or from a mail server: is it the subscriber's, and the first of a connection? */
+enum way { WAY_NONE, WAY_NEW, WAY_UP, WAY_DOWN };
+
+static __always_inline enum way way_of(const struct tcphdr *tcp)
+{
+    const bool first = tcp->syn && !tcp->ack;
+
+    if (tcp->dest == SMTP) {
+        return first ? WAY_NEW : WAY_UP;
+    }
+    return tcp->source == SMTP && !first ? WAY_DOWN : WAY_NONE;
+}
+
+static __always_inline const struct fast_path_state *state_for(enum way way, __u64 now_ns)
+{
+    const __u32 only = 0;
+    const struct fast_path_state *s = bpf_map_lookup_elem(&state, &only);
+
+    if (way == WAY_NONE || !s || now_ns >= s->open_ns ||
+        (way == WAY_NEW && now_ns >= s->fresh_ns)) {
+        return NULL;
+    }
+    return s;
+}
+
+static __always_inline bool is_let_by(const struct fast_path_unit *unit, __u64 now_ns)
+{
+    return unit && (unit->end_ns == 0 || now_ns < unit->end_ns);
+}
+
+/* A connection that the gate holds stays with it; who listens on any address holds none. */
+static __always_inline bool gate_has_it(
+    struct __sk_buff *packet, struct bpf_sock_tuple *tuple, __u32 size)
+{
+    struct bpf_sock *socket = bpf_skc_lookup_tcp(packet, tuple, size, BPF_F_CURRENT_NETNS, 0);
+    bool has;
+
+    if (!socket) {
+        return false;
+    }
+    has = socket->state != BPF_TCP_LISTEN;
+    bpf_sk_release(socket);
+    return has;
+}
+
+/* Additions that are alike are kept apart: they would be made one, at a place that is chosen
+ * before, which the kernel takes from who has CAP_PERFMON alone. */
+static __always_inline void count(struct fast_path_unit *unit, enum way way, __u32 bytes)
+{
+    if (way == WAY_DOWN) {
+        (void)__sync_fetch_and_add(&unit->down, bytes);
+        return;
+    }
+    (void)__sync_fetch_and_add(&unit->up, bytes);
+    barrier();
+    if (way == WAY_NEW) {
+        (void)__sync_fetch_and_add(&unit->opened, 1);
+        barrier();
+    }
+}
+
+/* Of one packet, or many in one. */
+static __always_inline bool is_many(const struct __sk_buff *packet)
+{
+    return packet->gso_segs > 1;
+}
+
+/* How long it is from its IP header on, which says `said`: short ones are padded by Ethernet. 0: it
+ * is not as it says. */
+static __always_inline __u32 length_of(const struct __sk_buff *packet, __u32 said)
+{
+    const __u32 there = packet->len - sizeof(struct ethhdr);
+
+    return is_many(packet) ? there : said <= there ? said : 0;
+}
+
+/* Where it goes, by the kernel's routes and neighbours. False: the kernel has more to do about it
+ * than to send it on, as where it is too long for a link. `headers`: bytes of IP and TCP. */
+static __always_inline bool find_route(
+    struct __sk_buff *packet, struct bpf_fib_lookup *route, __u32 length, __u32 headers)
+{
+    route->l4_protocol = IPPROTO_TCP;
+    route->ifindex = packet->ingress_ifindex;
+    route->tot_len = is_many(packet) ? packet->gso_size + headers : length;
+    return bpf_fib_lookup(packet, route, sizeof(*route), 0) == BPF_FIB_LKUP_RET_SUCCESS;
+}
+
+static __always_inline int send_on(struct ethhdr *ethernet, const struct bpf_fib_lookup *route)
+{
+    __builtin_memcpy(ethernet->h_dest, route->dmac, ETH_ALEN);
+    __builtin_memcpy(ethernet->h_source, route->smac, ETH_ALEN);
+    return (int)bpf_redirect(route->ifindex, 0);
+}
+
+/* One hop less, and the header's checksum one more (RFC 1624). */
+static __always_inline void age4(struct iphdr *ip)
+{
+    __u32 sum = (__u32)ip->check + bpf_htons(0x0100);
+
+    ip->check = (__sum16)(sum + (sum >= 0xffff));
+    ip->ttl--;
+}
+
+static __always_inline int let_by4(
+    struct __sk_buff *packet, struct ethhdr *ethernet, const void *end)
+{
+    struct iphdr *ip = (void *)(ethernet + 1);
+    struct tcphdr *tcp = (void *)(ip + 1);
+
+    if ((void *)(tcp + 1) > end || ip->ihl != WORDS_PLAIN || ip->protocol != IPPROTO_TCP ||
+        (ip->frag_off & FRAGMENT) != 0 || ip->ttl <= 1) {
+        return OTHERS;
+    }
+    const enum way way = way_of(tcp);
+    const __u64 now_ns = bpf_ktime_get_coarse_ns();
+    const __u32 length = length_of(packet, bpf_ntohs(ip->tot_len));
+    if (!state_for(way, now_ns) || length < sizeof(*ip) + sizeof(*tcp)) {
+        return OTHERS;
+    }
+    fast_path_key4 key = way == WAY_DOWN ? ip->daddr : ip->saddr;
+    struct fast_path_unit *unit = bpf_map_lookup_elem(&units4, &key);
+    struct bpf_sock_tuple tuple = {
+        .ipv4 = {ip->saddr, ip->daddr, tcp->source, tcp->dest},
+    };
+    if (!is_let_by(unit, now_ns) || gate_has_it(packet, &tuple, sizeof(tuple.ipv4))) {
+        return OTHERS;
+    }
+    struct bpf_fib_lookup route = {
+        .family = FAMILY4,
+        .tos = ip->tos,
+        .sport = tcp->source,
+        .dport = tcp->dest,
+        .ipv4_src = ip->saddr,
+        .ipv4_dst = ip->daddr,
+    };
+    if (!find_route(packet, &route, length, sizeof(*ip) + tcp->doff * WORD)) {
+        return OTHERS;
+    }
+    count(unit, way, length);
+    age4(ip);
+    return send_on(ethernet, &route);
+}
+
+static __always_inline fast_path_key6
+unit6(const struct in6_addr *address, const struct fast_path_state *s)
+{
+    fast_path_key6 first;
+
+    __builtin_memcpy(&first, address, sizeof(first));
+    return first & s->unit6_mask;
+}
+
+static __always_inline int let_by6(
+    struct __sk_buff *packet, struct ethhdr *ethernet, const void *end)
+{
+    struct ipv6hdr *ip = (void *)(ethernet + 1);
+    struct tcphdr *tcp = (void *)(ip + 1);
+
+    if ((void *)(tcp + 1) > end || ip->nexthdr != IPPROTO_TCP || ip->hop_limit <= 1) {
+        return OTHERS;
+    }
+    const enum way way = way_of(tcp);
+    const __u64 now_ns = bpf_ktime_get_coarse_ns();
+    const struct fast_path_state *s = state_for(way, now_ns);
+    const __u32 length = length_of(packet, sizeof(*ip) + bpf_ntohs(ip->payload_len));
+    if (!s || length < sizeof(*ip) + sizeof(*tcp)) {
+        return OTHERS;
+    }
+    fast_path_key6 key = unit6(way == WAY_DOWN ? &ip->daddr : &ip->saddr, s);
+    struct fast_path_unit *unit = bpf_map_lookup_elem(&units6, &key);
+    struct bpf_sock_tuple tuple = {.ipv6 = {.sport = tcp->source, .dport = tcp->dest}};
+    __builtin_memcpy(tuple.ipv6.saddr, &ip->saddr, sizeof(ip->saddr));
+    __builtin_memcpy(tuple.ipv6.daddr, &ip->daddr, sizeof(ip->daddr));
+    if (!is_let_by(unit, now_ns) || gate_has_it(packet, &tuple, sizeof(tuple.ipv6))) {
+        return OTHERS;
+    }
+    struct bpf_fib_lookup route = {
+        .family = FAMILY6,
+        .flowinfo = *(__be32 *)ip & bpf_htonl(0x0fffffff),
+        .sport = tcp->source,
+        .dport = tcp->dest,
+    };
+    __builtin_memcpy(route.ipv6_src, &ip->saddr, sizeof(ip->saddr));
+    __builtin_memcpy(route.ipv6_dst, &ip->daddr, sizeof(ip->daddr));
+    if (!find_route(packet, &route, length, sizeof(*ip) + tcp->doff * WORD)) {
+        return OTHERS;
+    }
+    count(unit, way, length);
+    ip->hop_limit--;
+    /* Where the link has summed up the whole packet: there is no checksum that makes up for it. */
+    (void)bpf_csum_update(packet, (__u16)~bpf_htons(1));
+    return send_on(ethernet, &route);
+}
+
+SEC("tc")
+int fast_path(struct __sk_buff *packet)
+{
+    /* The kernel makes pointers of these two numbers. NOLINTBEGIN(performance-no-int-to-ptr) */
+    struct ethhdr *ethernet = (void *)(long)packet->data;
+    const void *end = (void *)(long)packet->data_end;
+    /* NOLINTEND(performance-no-int-to-ptr) */
+
+    if ((void *)(ethernet + 1) > end || packet->pkt_type != PACKET_HOST || packet->vlan_present) {
+        return OTHERS;
+    }
+    switch (ethernet->h_proto) {
+    case bpf_htons(ETH_P_IP):
+        return let_by4(packet, ethernet, end);
+    case bpf_htons(ETH_P_IPV6):
+        return let_by6(packet, ethernet, end);
+    default:
+        return OTHERS;
+    }
+}
+
+/* The kernel has some of its functions for programs of such a licence alone. */
+const char fast_path_licence[] SEC("license") = "Dual MIT/GPL";
