@@ -6,13 +6,14 @@
 #ifndef GATE25_BYPASS_FAST_PATH_H
 #define GATE25_BYPASS_FAST_PATH_H
 
-#include "core/prefix.h"
+#include "core/prefix_map.h"
 
 struct fast_path;
 
 /* Puts program and maps into the kernel, on no link yet, with room for so many units of each
  * family. NULL: `error` says why. */
-struct fast_path *fast_path_new(size_t units, unsigned ipv6_unit, struct text *error)
+struct fast_path *fast_path_new(
+    size_t units4, size_t units6, unsigned ipv6_unit, struct text *error)
     __attribute__((warn_unused_result));
 /* Takes nothing off its links. */
 void fast_path_free(struct fast_path *f);
@@ -31,6 +32,10 @@ int fast_path_live(struct fast_path *f, int64_t fresh_s, int64_t open_s)
 /* Lets the unit by, until end_s (CLOCK_MONOTONIC; 0: without an end). -1: errno, E2BIG: there is
  * no room left. */
 int fast_path_put(struct fast_path *f, const struct prefix *unit, int64_t end_s)
+    __attribute__((warn_unused_result));
+
+/* The same of all these at once; none may be there yet. `until_s` of each is its end. */
+int fast_path_fill(struct fast_path *f, const struct prefix_map *units)
     __attribute__((warn_unused_result));
 
 /* Since the unit was put in first: connections begun, bytes with their IP headers. */

@@ -11,6 +11,7 @@
 
 #define LOOK_MS    1000  /* between two looks at the links */
 #define RETRY_MS   10000 /* before the kernel is offered again what it has not taken */
+#define READ_PART  20    /* no more than one part of this many of the time is spent on counters */
 #define ROOM_MORE  2     /* so many times the units of now */
 #define ROOM_LEAST 1024
 
@@ -62,11 +63,23 @@ static void on_unit(
     take(context, unit, figures);
 }
 
-void bypass_fast_count(struct bypass *b)
+static void read_all(struct bypass *b)
 {
-    if (b->fast.path != NULL && fast_path_each(b->fast.path, on_unit, b) != 0) {
+    if (fast_path_each(b->fast.path, on_unit, b) != 0) {
         log_warning("reading what the fast path has counted: %m");
     }
+}
+
+void bypass_fast_count(struct bypass *b)
+{
+    const int64_t now_ms = clock_monotonic_ms();
+
+    if (b->fast.path == NULL || now_ms - b->fast.read_ms < READ_PART * b->fast.read_took_ms) {
+        return;
+    }
+    read_all(b);
+    b->fast.read_ms = clock_monotonic_ms();
+    b->fast.read_took_ms = b->fast.read_ms - now_ms;
 }
 
 void bypass_fast_drop(struct bypass *b)
@@ -74,7 +87,7 @@ void bypass_fast_drop(struct bypass *b)
     struct bypass_fast *fast = &b->fast;
 
     if (fast->path != NULL) {
-        bypass_fast_count(b);
+        read_all(b);
         forget(b, NULL);
     }
     fast_path_detach();
@@ -107,22 +120,19 @@ void bypass_fast_unit(void *bypass, const struct prefix *unit, int64_t end_s, bo
 
 /* --- making it --- */
 
-static int fill(const struct bypass *b, struct fast_path *path)
-{
-    int result = 0;
-
-    for (size_t i = 0; i < b->held.units.capacity && result == 0; i++) {
-        const struct prefix_slot *s = &b->held.units.slots[i];
-        const struct prefix unit = prefix_map_prefix(s);
-
-        result = s->family == ADDR_NONE ? 0 : fast_path_put(path, &unit, s->until_s);
-    }
-    return result;
-}
-
 static size_t room_for(size_t units)
 {
     return units * ROOM_MORE > ROOM_LEAST ? units * ROOM_MORE : ROOM_LEAST;
+}
+
+static size_t count_of(const struct prefix_map_lengths *lengths)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < PREFIX_MAP_LENGTHS; i++) {
+        count += lengths->count[i];
+    }
+    return count;
 }
 
 /* As long as the table does. */
@@ -136,12 +146,15 @@ static int live(const struct bypass *b, struct fast_path *path)
 
 static void make(struct bypass *b)
 {
+    const struct prefix_map *units = &b->held.units;
     char why[BYPASS_ERROR / 2];
     struct text error;
 
     text_init(&error, why, sizeof(why));
-    b->fast.path = fast_path_new(room_for(b->held.units.count), b->conf->ipv6_unit, &error);
-    if (b->fast.path != NULL && (fill(b, b->fast.path) != 0 || live(b, b->fast.path) != 0)) {
+    b->fast.path = fast_path_new(
+        room_for(count_of(&units->v4)), room_for(count_of(&units->v6)), b->conf->ipv6_unit, &error);
+    if (b->fast.path != NULL &&
+        (fast_path_fill(b->fast.path, units) != 0 || live(b, b->fast.path) != 0)) {
         text_addf(&error, "the fast path's units: %s", strerror(errno));
         fast_path_free(b->fast.path);
         b->fast.path = NULL;

@@ -31,9 +31,10 @@ enum bypass_event {
 
 /* The fast path, where the configuration wants one. */
 struct bypass_fast {
-    struct fast_path *path; /* NULL: there is none */
-    size_t links;           /* on which it stands */
-    int64_t look_ms;        /* monotonic: when these were looked at last */
+    struct fast_path *path;        /* NULL: there is none */
+    size_t links;                  /* on which it stands */
+    int64_t look_ms;               /* monotonic: when these were looked at last */
+    int64_t read_ms, read_took_ms; /* the last reading of all counters */
     uint64_t moved[BYPASS_COUNTS];
     char trouble[BYPASS_ERROR]; /* why it does not stand; empty: nothing is wrong */
 };

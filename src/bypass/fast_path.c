@@ -10,7 +10,7 @@
 #include "fast_path_internal.h"
 
 #define NS_A_SECOND UINT64_C(1000000000)
-#define BATCH       4096 /* units that are read at once */
+#define BATCH       4096 /* units that the kernel is told, or asked for, at once */
 #define PROGRAM     "fast_path"
 
 /* The program, compiled for the kernel: see fast_path_program.S. */
@@ -30,13 +30,13 @@ static int set_room(const struct bpf_object *object, const char *name, size_t un
 }
 
 /* -1: errno. */
-static int load(struct fast_path *f, size_t units)
+static int load(struct fast_path *f, size_t units4, size_t units6)
 {
     const size_t size = (size_t)(fast_path_program_end - fast_path_program);
 
     f->object = bpf_object__open_mem(fast_path_program, size, NULL);
-    if (f->object == NULL || set_room(f->object, FAST_PATH_UNITS4, units) != 0 ||
-        set_room(f->object, FAST_PATH_UNITS6, units) != 0 || bpf_object__load(f->object) != 0) {
+    if (f->object == NULL || set_room(f->object, FAST_PATH_UNITS4, units4) != 0 ||
+        set_room(f->object, FAST_PATH_UNITS6, units6) != 0 || bpf_object__load(f->object) != 0) {
         return -1;
     }
     f->program = bpf_program__fd(bpf_object__find_program_by_name(f->object, PROGRAM));
@@ -46,7 +46,8 @@ static int load(struct fast_path *f, size_t units)
     return 0;
 }
 
-struct fast_path *fast_path_new(size_t units, unsigned ipv6_unit, struct text *error)
+struct fast_path *fast_path_new(
+    size_t units4, size_t units6, unsigned ipv6_unit, struct text *error)
 {
     struct fast_path *f = calloc(1, sizeof(*f));
 
@@ -57,7 +58,7 @@ struct fast_path *fast_path_new(size_t units, unsigned ipv6_unit, struct text *e
     /* What it would print of a failure is for those who write the program. */
     libbpf_set_print(NULL);
     f->ipv6_unit = ipv6_unit;
-    if (load(f, units) != 0) {
+    if (load(f, units4, units6) != 0) {
         text_addf(error, "the kernel does not take the fast path's program: %s", strerror(errno));
         fast_path_free(f);
         return NULL;
@@ -121,64 +122,132 @@ bool fast_path_remove(
     return bpf_map_delete_elem(map, &key) == 0;
 }
 
-/* One map, while it is read; keys lie side by side. */
-struct reading {
+/* Many of one map at once; keys lie side by side. */
+struct batch {
     uint8_t keys[BATCH * sizeof(fast_path_key6)];
     struct fast_path_unit values[BATCH];
+    uint32_t count;
+    int map;
     size_t key_size;
-    uint8_t family, len;
+    uint8_t family, len; /* of the units in it */
 };
 
-static void tell(const struct reading *r, size_t count, fast_path_cb each, void *context)
+static struct batch *batch_new(void)
 {
-    for (size_t i = 0; i < count; i++) {
-        struct prefix unit = {.addr = {.family = r->family}, .len = r->len};
-        const struct fast_path_unit *value = &r->values[i];
+    struct batch *b = malloc(sizeof(*b));
+
+    if (b == NULL) {
+        errno = ENOMEM;
+    }
+    return b;
+}
+
+static void batch_of(struct batch *b, const struct fast_path *f, uint8_t family)
+{
+    const bool v4 = family == ADDR_IPV4;
+
+    b->count = 0;
+    b->map = v4 ? f->units4 : f->units6;
+    b->key_size = v4 ? sizeof(fast_path_key4) : sizeof(fast_path_key6);
+    b->family = family;
+    b->len = v4 ? 32 : (uint8_t)f->ipv6_unit;
+}
+
+/* --- putting in all --- */
+
+static int put_batch(struct batch *b)
+{
+    uint32_t count = b->count;
+
+    b->count = 0;
+    return count == 0 || bpf_map_update_batch(b->map, b->keys, b->values, &count, NULL) == 0 ? 0
+                                                                                             : -1;
+}
+
+static int fill(struct batch *b, const struct prefix_map *units)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < units->capacity && result == 0; i++) {
+        const struct prefix_slot *s = &units->slots[i];
+        const struct prefix unit = prefix_map_prefix(s);
+
+        if (s->family != b->family) {
+            continue;
+        }
+        memcpy(b->keys + b->count * b->key_size, unit.addr.bytes, b->key_size);
+        b->values[b->count++] =
+            (struct fast_path_unit){.end_ns = (uint64_t)s->until_s * NS_A_SECOND};
+        if (b->count == BATCH) {
+            result = put_batch(b);
+        }
+    }
+    return result == 0 ? put_batch(b) : -1;
+}
+
+int fast_path_fill(struct fast_path *f, const struct prefix_map *units)
+{
+    struct batch *b = batch_new();
+    int result;
+
+    if (b == NULL) {
+        return -1;
+    }
+    batch_of(b, f, ADDR_IPV4);
+    result = fill(b, units);
+    batch_of(b, f, ADDR_IPV6);
+    result = result == 0 ? fill(b, units) : -1;
+    free(b);
+    return result;
+}
+
+/* --- reading all --- */
+
+static void tell(const struct batch *b, fast_path_cb each, void *context)
+{
+    for (size_t i = 0; i < b->count; i++) {
+        struct prefix unit = {.addr = {.family = b->family}, .len = b->len};
+        const struct fast_path_unit *value = &b->values[i];
         const struct fast_path_figures figures = {value->opened, value->up, value->down};
 
-        memcpy(unit.addr.bytes, r->keys + i * r->key_size, r->key_size);
+        memcpy(unit.addr.bytes, b->keys + i * b->key_size, b->key_size);
         each(context, &unit, &figures);
     }
 }
 
-static int read_map(int map, struct reading *r, fast_path_cb each, void *context)
+static int read_map(struct batch *b, fast_path_cb each, void *context)
 {
-    uint32_t at = 0, next = 0, count = BATCH;
+    uint32_t at = 0, next = 0;
     bool begins = true;
 
     for (;;) {
-        int result =
-            bpf_map_lookup_batch(map, begins ? NULL : &at, &next, r->keys, r->values, &count, NULL);
+        b->count = BATCH;
+        int result = bpf_map_lookup_batch(
+            b->map, begins ? NULL : &at, &next, b->keys, b->values, &b->count, NULL);
         if (result != 0 && errno != ENOENT) {
             return -1;
         }
-        tell(r, count, each, context);
+        tell(b, each, context);
         if (result != 0) {
             return 0; /* the last */
         }
         at = next;
         begins = false;
-        count = BATCH;
     }
 }
 
 int fast_path_each(struct fast_path *f, fast_path_cb each, void *context)
 {
-    struct reading *r = malloc(sizeof(*r));
+    struct batch *b = batch_new();
     int result;
 
-    if (r == NULL) {
-        errno = ENOMEM;
+    if (b == NULL) {
         return -1;
     }
-    r->family = ADDR_IPV4;
-    r->len = 32;
-    r->key_size = sizeof(fast_path_key4);
-    result = read_map(f->units4, r, each, context);
-    r->family = ADDR_IPV6;
-    r->len = (uint8_t)f->ipv6_unit;
-    r->key_size = sizeof(fast_path_key6);
-    result = result == 0 ? read_map(f->units6, r, each, context) : -1;
-    free(r);
+    batch_of(b, f, ADDR_IPV4);
+    result = read_map(b, each, context);
+    batch_of(b, f, ADDR_IPV6);
+    result = result == 0 ? read_map(b, each, context) : -1;
+    free(b);
     return result;
 }

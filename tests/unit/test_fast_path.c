@@ -89,7 +89,7 @@ static int begin(void **state)
     }
     make_network();
     text_init(&error, why, sizeof(why));
-    struct fast_path *f = fast_path_new(2, UNIT6, &error);
+    struct fast_path *f = fast_path_new(2, 2, UNIT6, &error);
     if (f == NULL) {
         print_error("%s\n", why);
         return -1;
@@ -459,7 +459,7 @@ static void at_first_nobody_is_let_by(void **state)
 
     (void)path_of(state);
     text_init(&error, why, sizeof(why));
-    struct fast_path *f = fast_path_new(2, UNIT6, &error);
+    struct fast_path *f = fast_path_new(2, 2, UNIT6, &error);
     assert_non_null(f);
     let_by(f, 0);
     assert_int_equal(run(f, &p, &out), LEFT);
@@ -513,34 +513,47 @@ static void it_counts(void **state)
     assert_int_equal(run(f, &packets[2], &out), LEFT);
 }
 
+/* So many that the kernel is told, and asked, in several steps. */
 static void all_of_many_are_read(void **state)
 {
-    char why[256];
+    enum { MANY = 30000 };
+    static struct prefix_slot slots[1 << 16];
+    struct prefix_map units;
+    char why[256], *said = calloc(MANY * 2, PREFIX_TEXT);
     struct text error, t;
-    uint64_t read = 0;
+    size_t read = 0;
 
     (void)path_of(state);
-    text_init(&error, why, sizeof(why));
-    struct fast_path *f = fast_path_new(30000, UNIT6, &error);
-    assert_non_null(f);
-    for (unsigned i = 0; i < 30000; i++) {
-        struct prefix p = prefix("10.1.0.0/16");
-
-        p.len = 32;
-        p.addr.bytes[2] = (uint8_t)(i >> 8);
-        p.addr.bytes[3] = (uint8_t)i;
-        assert_int_equal(fast_path_put(f, &p, 0), 0);
-    }
-    char *said = malloc(30000 * PREFIX_TEXT);
     assert_non_null(said);
-    text_init(&t, said, 30000 * PREFIX_TEXT);
+    prefix_map_init(&units, slots, 1 << 16);
+    for (unsigned i = 0; i < MANY; i++) {
+        struct prefix p4 = prefix("10.1.0.0/32"), p6 = prefix("2001:db8::/56");
+
+        p4.addr.bytes[2] = p6.addr.bytes[5] = (uint8_t)(i >> 8);
+        p4.addr.bytes[3] = p6.addr.bytes[6] = (uint8_t)i;
+        assert_true(prefix_map_put(&units, &p4, 0, i % 2 == 0 ? 0 : now_s() + LATER));
+        if (i < 10000) {
+            assert_true(prefix_map_put(&units, &p6, 0, 0));
+        }
+    }
+    text_init(&error, why, sizeof(why));
+    struct fast_path *f = fast_path_new(MANY, MANY, UNIT6, &error);
+    assert_non_null(f);
+    assert_int_equal(fast_path_fill(f, &units), 0);
+    text_init(&t, said, MANY * 2 * PREFIX_TEXT);
     assert_int_equal(fast_path_each(f, sum, &t), 0);
     for (const char *at = said; *at; at++) {
         read += *at == ' ';
     }
-    assert_int_equal(read, 30000);
-    free(said);
+    assert_int_equal(read, units.count);
+    assert_non_null(strstr(said, "10.1.117.47:0,0,0 "));
+    assert_non_null(strstr(said, "2001:db8:27:f00::/56:0,0,0 "));
     fast_path_free(f);
+    f = fast_path_new(MANY - 1, MANY, UNIT6, &error);
+    assert_non_null(f);
+    assert_int_equal(fast_path_fill(f, &units), -1);
+    fast_path_free(f);
+    free(said);
 }
 
 /* --- links --- */
