@@ -11,17 +11,21 @@
 /* The kernel lets an element go so long behind its end, in case nobody has by then. */
 #define BYPASS_GRACE_S 3
 
-/* A unit comes (again, where its end is another), or goes: before the batch that says so. */
-typedef void (*bypass_unit_cb)(void *context, const struct prefix *unit, int64_t end_s, bool comes);
+/* Who else keeps what the sets hold: is told of what comes (again, where its end is another) and
+ * goes, before the batch that says so. */
+struct bypass_listener {
+    void (*unit)(void *context, const struct prefix *unit, int64_t end_s, bool comes);
+    void (*range)(void *context, const struct bypass_range *range, bool comes);
+    void *context;
+};
 
 struct bypass_change {
     const struct bypass_sets *held, *wanted; /* neither may change meanwhile */
     int64_t clock_s;                         /* now, monotonic: ends become times left */
-    bypass_unit_cb on_unit;                  /* NULL: nobody asks */
-    void *context;
-    size_t held_at, wanted_at;   /* slots that were looked at */
-    size_t old_range, new_range; /* ranges that were looked at */
-    size_t removed, added;       /* elements, for the log; one with another end is neither */
+    const struct bypass_listener *listener;  /* NULL: nobody */
+    size_t held_at, wanted_at;               /* slots that were looked at */
+    size_t old_range, new_range;             /* ranges that were looked at */
+    size_t removed, added; /* elements, for the log; one with another end is neither */
 };
 
 /* Appends the commands of the next batch, of some `most` elements; `gone` gets what is let by no

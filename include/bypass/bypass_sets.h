@@ -18,6 +18,13 @@ struct bypass_range {
     int64_t end_s; /* monotonic seconds at which the kernel lets it go; 0: never */
 };
 
+typedef void (*bypass_unit_cb)(void *context, const struct prefix *unit, int64_t end_s);
+/* Every unit that lies in the range as a whole, with the range's end; none, where there are more
+ * than `most`. */
+void bypass_range_units(
+    const struct bypass_range *r, unsigned ipv6_unit, size_t most, bypass_unit_cb each,
+    void *context);
+
 struct bypass_sets {
     struct prefix_map units; /* until_s as end_s above; no slots: empty, and nothing was put yet */
     struct bypass_range *ranges; /* see bypass_sets_sort() */

@@ -150,8 +150,7 @@ struct bypass *bypass_new(
         return NULL;
     }
     registry_watch(b->registry, on_standings, b);
-    /* An older one that nobody kept in step would let by who is no longer. */
-    bypass_fast_drop(b);
+    bypass_fast_begin(b);
     bypass_sync(b);
     if (!b->stands) {
         text_addf(error, "%s", b->trouble);

@@ -152,11 +152,18 @@ static bool same_end(int64_t a, int64_t b)
     return (a == 0) == (b == 0) && llabs(a - b) <= BYPASS_END_SLACK_S;
 }
 
-static void tell(
+static void tell_unit(
     const struct bypass_change *c, const struct prefix *unit, int64_t end_s, bool comes)
 {
-    if (c->on_unit != NULL) {
-        c->on_unit(c->context, unit, end_s, comes);
+    if (c->listener != NULL) {
+        c->listener->unit(c->listener->context, unit, end_s, comes);
+    }
+}
+
+static void tell_range(const struct bypass_change *c, const struct bypass_range *r, bool comes)
+{
+    if (c->listener != NULL) {
+        c->listener->range(c->listener->context, r, comes);
     }
 }
 
@@ -170,7 +177,7 @@ static void go_units(struct bypass_change *c, struct batch *b)
 
         if (s->family != ADDR_NONE && bypass_sets_unit(c->wanted, &unit) == NULL) {
             delete_unit(b, &unit, true);
-            tell(c, &unit, 0, false);
+            tell_unit(c, &unit, 0, false);
             c->removed++;
         }
     }
@@ -190,7 +197,7 @@ static void go_units(struct bypass_change *c, struct batch *b)
             delete_unit(b, &unit, false);
         }
         add_unit(b, &unit, s->until_s, c->clock_s);
-        tell(c, &unit, s->until_s, true);
+        tell_unit(c, &unit, s->until_s, true);
     }
 }
 
@@ -228,10 +235,12 @@ static void go_cluster(struct bypass_change *c, struct batch *b)
         }
         if (takes_old) {
             delete_range(b, next);
+            tell_range(c, next, false);
             c->removed++;
             c->old_range++;
         } else {
             add_range(b, next, c->clock_s);
+            tell_range(c, next, true);
             c->added++;
             c->new_range++;
         }

@@ -14,6 +14,7 @@
 #define READ_PART  20    /* no more than one part of this many of the time is spent on counters */
 #define ROOM_MORE  2     /* so many times the units of now */
 #define ROOM_LEAST 1024
+#define RANGE_MOST 4096 /* units of one range; larger ones are left to the table */
 
 static bool is_wanted(const struct bypass *b)
 {
@@ -57,7 +58,7 @@ static void forget(struct bypass *b, const struct prefix *unit)
     }
 }
 
-static void on_unit(
+static void on_figures(
     void *context, const struct prefix *unit, const struct fast_path_figures *figures)
 {
     take(context, unit, figures);
@@ -65,7 +66,7 @@ static void on_unit(
 
 static void read_all(struct bypass *b)
 {
-    if (fast_path_each(b->fast.path, on_unit, b) != 0) {
+    if (fast_path_each(b->fast.path, on_figures, b) != 0) {
         log_warning("reading what the fast path has counted: %m");
     }
 }
@@ -100,30 +101,75 @@ void bypass_fast_drop(struct bypass *b)
 
 /* --- units that come and go --- */
 
-void bypass_fast_unit(void *bypass, const struct prefix *unit, int64_t end_s, bool comes)
+static void put(struct bypass *b, const struct prefix *unit, int64_t end_s)
 {
-    struct bypass *b = bypass;
+    if (b->fast.path != NULL && fast_path_put(b->fast.path, unit, end_s) != 0) {
+        bypass_fast_drop(b); /* and made anew with more room */
+    }
+}
+
+static void take_out(struct bypass *b, const struct prefix *unit)
+{
     struct fast_path_figures figures;
 
-    if (b->fast.path == NULL) {
-        return;
-    }
-    if (comes) {
-        if (fast_path_put(b->fast.path, unit, end_s) != 0) {
-            bypass_fast_drop(b); /* and made anew with more room */
-        }
-    } else if (fast_path_remove(b->fast.path, unit, &figures)) {
+    if (b->fast.path != NULL && fast_path_remove(b->fast.path, unit, &figures)) {
         take(b, unit, &figures);
         forget(b, unit);
     }
 }
 
+static void on_unit(void *bypass, const struct prefix *unit, int64_t end_s, bool comes)
+{
+    if (comes) {
+        put(bypass, unit, end_s);
+    } else {
+        take_out(bypass, unit);
+    }
+}
+
+/* Who has a standing of his own within a range has his own end, and stays when the range goes. */
+static void put_of_range(void *bypass, const struct prefix *unit, int64_t end_s)
+{
+    struct bypass *b = bypass;
+
+    if (bypass_sets_unit(&b->wanted, unit) == NULL) {
+        put(b, unit, end_s);
+    }
+}
+
+static void take_out_of_range(void *bypass, const struct prefix *unit, int64_t end_s)
+{
+    struct bypass *b = bypass;
+
+    (void)end_s;
+    if (bypass_sets_unit(&b->wanted, unit) == NULL) {
+        take_out(b, unit);
+    }
+}
+
+static void on_range(void *bypass, const struct bypass_range *range, bool comes)
+{
+    struct bypass *b = bypass;
+
+    if (b->fast.path != NULL) {
+        bypass_range_units(
+            range, b->conf->ipv6_unit, RANGE_MOST, comes ? put_of_range : take_out_of_range, b);
+    }
+}
+
+void bypass_fast_begin(struct bypass *b)
+{
+    b->fast.listener = (struct bypass_listener){on_unit, on_range, b};
+    /* An older one that nobody kept in step would let by who is no longer. */
+    bypass_fast_drop(b);
+}
+
 /* --- making it --- */
 
-static size_t room_for(size_t units)
-{
-    return units * ROOM_MORE > ROOM_LEAST ? units * ROOM_MORE : ROOM_LEAST;
-}
+/* Units of each family. */
+struct sizes {
+    size_t v4, v6;
+};
 
 static size_t count_of(const struct prefix_map_lengths *lengths)
 {
@@ -133,6 +179,51 @@ static size_t count_of(const struct prefix_map_lengths *lengths)
         count += lengths->count[i];
     }
     return count;
+}
+
+static void add_size(void *sizes, const struct prefix *unit, int64_t end_s)
+{
+    struct sizes *s = sizes;
+
+    (void)end_s;
+    s->v4 += unit->addr.family == ADDR_IPV4;
+    s->v6 += unit->addr.family == ADDR_IPV6;
+}
+
+static void each_of_ranges(const struct bypass *b, bypass_unit_cb each, void *context)
+{
+    for (size_t i = 0; i < b->held.range_count; i++) {
+        bypass_range_units(&b->held.ranges[i], b->conf->ipv6_unit, RANGE_MOST, each, context);
+    }
+}
+
+static size_t room_for(size_t units)
+{
+    return units * ROOM_MORE > ROOM_LEAST ? units * ROOM_MORE : ROOM_LEAST;
+}
+
+/* Ranges are put in behind the units, which stay as they are. */
+struct filling {
+    const struct bypass *b;
+    struct fast_path *path;
+    int result;
+};
+
+static void fill_one(void *filling, const struct prefix *unit, int64_t end_s)
+{
+    struct filling *f = filling;
+
+    if (f->result == 0 && bypass_sets_unit(&f->b->held, unit) == NULL) {
+        f->result = fast_path_put(f->path, unit, end_s);
+    }
+}
+
+static int fill(const struct bypass *b, struct fast_path *path)
+{
+    struct filling f = {b, path, fast_path_fill(path, &b->held.units)};
+
+    each_of_ranges(b, fill_one, &f);
+    return f.result;
 }
 
 /* As long as the table does. */
@@ -146,15 +237,15 @@ static int live(const struct bypass *b, struct fast_path *path)
 
 static void make(struct bypass *b)
 {
-    const struct prefix_map *units = &b->held.units;
+    struct sizes sizes = {count_of(&b->held.units.v4), count_of(&b->held.units.v6)};
     char why[BYPASS_ERROR / 2];
     struct text error;
 
+    each_of_ranges(b, add_size, &sizes);
     text_init(&error, why, sizeof(why));
-    b->fast.path = fast_path_new(
-        room_for(count_of(&units->v4)), room_for(count_of(&units->v6)), b->conf->ipv6_unit, &error);
-    if (b->fast.path != NULL &&
-        (fast_path_fill(b->fast.path, units) != 0 || live(b, b->fast.path) != 0)) {
+    b->fast.path =
+        fast_path_new(room_for(sizes.v4), room_for(sizes.v6), b->conf->ipv6_unit, &error);
+    if (b->fast.path != NULL && (fill(b, b->fast.path) != 0 || live(b, b->fast.path) != 0)) {
         text_addf(&error, "the fast path's units: %s", strerror(errno));
         fast_path_free(b->fast.path);
         b->fast.path = NULL;

@@ -31,10 +31,11 @@ enum bypass_event {
 
 /* The fast path, where the configuration wants one. */
 struct bypass_fast {
-    struct fast_path *path;        /* NULL: there is none */
-    size_t links;                  /* on which it stands */
-    int64_t look_ms;               /* monotonic: when these were looked at last */
-    int64_t read_ms, read_took_ms; /* the last reading of all counters */
+    struct bypass_listener listener; /* to what the table's sets come to hold */
+    struct fast_path *path;          /* NULL: there is none */
+    size_t links;                    /* on which it stands */
+    int64_t look_ms;                 /* monotonic: when these were looked at last */
+    int64_t read_ms, read_took_ms;   /* the last reading of all counters */
     uint64_t moved[BYPASS_COUNTS];
     char trouble[BYPASS_ERROR]; /* why it does not stand; empty: nothing is wrong */
 };
@@ -126,8 +127,8 @@ uint64_t bypass_total(const struct bypass *b, enum bypass_count kind);
 void bypass_fast_look(struct bypass *b);
 /* Says that we live. */
 void bypass_fast_beat(struct bypass *b);
-/* A bypass_unit_cb: what the table lets by, it does. `bypass` is a struct bypass. */
-void bypass_fast_unit(void *bypass, const struct prefix *unit, int64_t end_s, bool comes);
+/* Before the first change of the sets. */
+void bypass_fast_begin(struct bypass *b);
 void bypass_fast_count(struct bypass *b);
 /* Takes it off all links: the table does its work. One of an earlier process goes with it. */
 void bypass_fast_drop(struct bypass *b);

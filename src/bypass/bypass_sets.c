@@ -70,6 +70,26 @@ int bypass_sets_add(struct bypass_sets *s, const struct bypass_range *range)
     return 0;
 }
 
+void bypass_range_units(
+    const struct bypass_range *r, unsigned ipv6_unit, size_t most, bypass_unit_cb each,
+    void *context)
+{
+    const uint8_t family = r->first.family;
+    const unsigned len = family == ADDR_IPV4 ? addr_bits(ADDR_IPV4) : ipv6_unit;
+    const addr_number size = (addr_number)1 << (addr_bits(family) - len);
+    const addr_number first = addr_to_number(&r->first), last = addr_to_number(&r->last);
+    /* Up to the first unit's beginning; the last one's end is a unit's size further. */
+    const addr_number begins = (size - first % size) % size;
+    const addr_number whole = last - first < begins ? 0 : (last - first - begins + 1) / size;
+
+    for (addr_number i = 0; i < whole && whole <= most; i++) {
+        const struct addr a = addr_of_number(first + begins + i * size, family);
+        const struct prefix unit = {a, (uint8_t)len};
+
+        each(context, &unit, r->end_s);
+    }
+}
+
 static int compare_addr(const struct addr *a, const struct addr *b)
 {
     if (a->family != b->family) {

@@ -254,8 +254,7 @@ static bool gather(struct bypass *b)
         .held = &b->held,
         .wanted = &b->wanted,
         .clock_s = w.clock_s,
-        .on_unit = bypass_fast_unit,
-        .context = b};
+        .listener = &b->fast.listener};
     return true;
 }
 
@@ -298,8 +297,7 @@ static bool gather_part(struct bypass *b)
         .held = &b->part,
         .wanted = &b->wanted,
         .clock_s = w.clock_s,
-        .on_unit = bypass_fast_unit,
-        .context = b};
+        .listener = &b->fast.listener};
     return true;
 }
 

@@ -114,10 +114,10 @@ static __always_inline void count(struct fast_path_unit *unit, enum way way, __u
     }
 }
 
-/* Of one packet, or many in one. */
+/* Many packets in one, which are taken apart on their way out. */
 static __always_inline bool is_many(const struct __sk_buff *packet)
 {
-    return packet->gso_segs > 1;
+    return packet->gso_size > 0;
 }
 
 /* How long it is from its IP header on, which says `said`: short ones are padded by Ethernet. 0: it

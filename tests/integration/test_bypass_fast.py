@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.let_by import FAMILIES, FAST, LIMITS, LINE4, LINE6, is_reset, register, sessions, store_of
-from tests.integration.wire import MX4, MX6, Client, send
+from tests.integration.wire import MX4, MX6, Client, first_reply, send
 from tests.lab import topology
 from tests.lab.bypass import TABLE, Bypass
 from tests.lab.gate import binaries
@@ -83,6 +83,48 @@ def test_it_is_made_anew_when_it_is_full(lab, sink, bypass):
     b.wait_status(in_step=True, well=True, units=3001, fast_path_links=1)
     assert all(passes_fast(lab, b, line) for line in (LINE4, lines[0], lines[-1]))
     assert sessions(b) == 0
+
+
+def test_prefixes_are_on_it_unit_by_unit(lab, sink, bypass):
+    sink()
+    b = bypass()
+    register(b, "10.20.8.0/24", "2001:db8:20:8000::/52", "10.20.64.0/19")
+    for line, server in (("10.20.8.1", MX4), ("2001:db8:20:8300::1", MX6)):
+        assert send(lab, line, server).startswith("250 "), "by now the gate knows its neighbour's address"
+    inside = [("10.20.8.0", MX4), ("10.20.8.255", MX4), ("2001:db8:20:8000::1", MX6), ("2001:db8:20:8fff:7::1", MX6)]
+    for line, server in inside:
+        assert passes_fast(lab, b, line, server), line
+    assert not passes_fast(lab, b, "10.20.64.1"), "more than 4,096 are the table's"
+    for line, server in (("10.20.7.255", MX4), ("10.20.9.0", MX4), ("2001:db8:20:7fff::1", MX6)):
+        before = sessions(b)
+        assert send(lab, line, server).startswith("250 ") and sessions(b) == before + 1
+    wait_for(lambda: b.ask("show 10.20.8.1")["connections"] == 3, 60, "counted for the prefix")
+
+
+def test_holes_and_ends_of_their_own_within_a_prefix(lab, sink, bypass):
+    sink()
+    b = bypass()
+    register(b, "10.20.8.0/24")
+    assert send(lab, "10.20.8.1").startswith("250 ") and passes_fast(lab, b, "10.20.8.1")
+    with Client(lab, "10.20.8.7") as client, Client(lab, "10.20.8.6") as other:
+        client.greet()
+        other.greet()
+        b.gate.ctl("quarantine", "10.20.8.7")
+        wait_for(lambda: not b.ask("show 10.20.8.7")["let_by"], 60, "a hole")
+        assert is_reset(client) and other.lives()
+    register(b, "10.20.8.9")
+    b.gate.ctl("unregister", "10.20.8.0/24")
+    wait_for(lambda: not b.ask("show 10.20.8.1")["let_by"], 60, "the prefix goes")
+    assert passes_fast(lab, b, "10.20.8.9"), "whose standing is his own stays"
+    before = sessions(b)
+    assert send(lab, "10.20.8.1").startswith("250 ") and sessions(b) == before + 1
+    register(b, "10.20.8.0/24")
+    assert passes_fast(lab, b, "10.20.8.9") and passes_fast(lab, b, "10.20.8.1")
+    b.kill()
+    b.start()
+    b.wait_status(in_step=True, fast_path_links=1)
+    assert passes_fast(lab, b, "10.20.8.9") and passes_fast(lab, b, "10.20.8.1")
+    assert first_reply(lab, "10.20.8.7").startswith("554 ")
 
 
 def remove_filter(b):

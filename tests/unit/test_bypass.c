@@ -324,6 +324,50 @@ static void units_that_nothing_else_concerns_are_plain(void **state)
     bypass_sets_fini(&w.sets);
 }
 
+static void add_text(void *context, const struct prefix *unit, int64_t end_s)
+{
+    char text[PREFIX_TEXT];
+
+    prefix_format(unit, text);
+    text_addf(context, "%s+%d ", text, (int)end_s);
+}
+
+static void units_of_ranges(void **state)
+{
+    static const struct {
+        const char *first, *last;
+        size_t most;
+        const char *units;
+    } rows[] = {
+        {"10.20.0.7", "10.20.0.7", 9, "10.20.0.7+5 "},
+        {"10.20.0.254", "10.20.1.1", 4, "10.20.0.254+5 10.20.0.255+5 10.20.1.0+5 10.20.1.1+5 "},
+        {"10.20.0.254", "10.20.1.1", 3, ""},
+        {"255.255.255.254", "255.255.255.255", 2, "255.255.255.254+5 255.255.255.255+5 "},
+        {"0.0.0.0", "255.255.255.255", 1000, ""},
+        /* IPv6: whole units of 56 bits */
+        {"2001:db8::", "2001:db8:0:ff:ffff:ffff:ffff:ffff", 9, "2001:db8::/56+5 "},
+        {"2001:db8::", "2001:db8:0:ff:ffff:ffff:ffff:fffe", 9, ""},
+        {"2001:db8::1", "2001:db8:0:1ff:ffff:ffff:ffff:ffff", 9, "2001:db8:0:100::/56+5 "},
+        {"2001:db8:0:80::", "2001:db8:0:2ff:ffff:ffff:ffff:fff0", 9, "2001:db8:0:100::/56+5 "},
+        {"2001:db8:0:ff::", "2001:db8:0:100::", 9, ""},
+        {"2001:db8::7", "2001:db8::7", 9, ""},
+        {"ffff:ffff:ffff:ff00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 9,
+         "ffff:ffff:ffff:ff00::/56+5 "},
+        {"::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 1000, ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct bypass_range r = {addr(rows[i].first), addr(rows[i].last), 5};
+        char said[512];
+        struct text t;
+
+        text_init(&t, said, sizeof(said));
+        bypass_range_units(&r, UNIT6, rows[i].most, add_text, &t);
+        assert_string_equal(said, rows[i].units);
+    }
+}
+
 /* --- sets to commands --- */
 
 static void put(struct bypass_sets *s, const char *what, int64_t end_s)
@@ -428,8 +472,17 @@ static void tell_unit(void *context, const struct prefix *unit, int64_t end_s, b
     text_addf(context, " ");
 }
 
-/* Who else keeps the units is told of each that comes or goes, and of none else. */
-static void units_that_change_are_told(void **state)
+static void tell_range(void *context, const struct bypass_range *range, bool comes)
+{
+    char first[ADDR_TEXT], last[ADDR_TEXT];
+
+    addr_format(&range->first, first);
+    addr_format(&range->last, last);
+    text_addf(context, "%s%s-%s ", comes ? "+" : "-", first, last);
+}
+
+/* Who else keeps the sets is told of what comes or goes, and of nothing else. */
+static void changes_are_told(void **state)
 {
     static const struct {
         const char *held, *wanted, *told;
@@ -440,7 +493,9 @@ static void units_that_change_are_told(void **state)
         {"10.20.0.1+60", "10.20.0.1+61", ""},
         {"10.20.0.1+60", "10.20.0.1+90", "+10.20.0.1+90 "},
         {"10.20.0.1", "10.20.0.2 2001:db8:20:100::/56", NULL}, /* in no order */
-        {"10.20.1.0-10.20.1.9", "10.20.3.0-10.20.3.9", ""},
+        {"10.20.1.0-10.20.1.9", "10.20.1.0-10.20.1.9", ""},
+        {"10.20.1.0-10.20.1.9", "10.20.1.0-10.20.1.4",
+         "-10.20.1.0-10.20.1.9 +10.20.1.0-10.20.1.4 "},
     };
 
     (void)state;
@@ -451,6 +506,8 @@ static void units_that_change_are_told(void **state)
         struct text t;
         int failed;
 
+        const struct bypass_listener listener = {tell_unit, tell_range, &t};
+
         text_init(&t, told, sizeof(told));
         put_all(&held, rows[i].held);
         put_all(&wanted, rows[i].wanted);
@@ -458,8 +515,7 @@ static void units_that_change_are_told(void **state)
             .held = &held,
             .wanted = &wanted,
             .clock_s = CLOCK,
-            .on_unit = tell_unit,
-            .context = &t,
+            .listener = &listener,
         };
         while (bypass_change_next(&c, 1, &out, &gone, &failed)) {
             assert_int_equal(failed, 0);
@@ -690,8 +746,9 @@ int main(void)
         cmocka_unit_test(the_next_end_is_known),
         cmocka_unit_test(ranges_agree_with_the_longest_prefix),
         cmocka_unit_test(units_that_nothing_else_concerns_are_plain),
+        cmocka_unit_test(units_of_ranges),
         cmocka_unit_test(changes_become_commands),
-        cmocka_unit_test(units_that_change_are_told),
+        cmocka_unit_test(changes_are_told),
         cmocka_unit_test(batches_are_bounded_and_complete),
         cmocka_unit_test(the_form_tells_what_the_rules_depend_on),
         cmocka_unit_test(what_is_new_counts),
