@@ -29,6 +29,7 @@ enum bypass_reading {
 struct bypass_figures {
     struct prefix subscriber; /* of the standing that lets it by */
     uint64_t count[BYPASS_COUNTS];
+    uint64_t heard; /* of BYPASS_DOWN, when bypass_counts_hear() was asked last */
 };
 
 struct bypass_counts {
@@ -52,6 +53,8 @@ uint64_t bypass_counts_take(
 /* The counters of this reading are gone: that of the unit, or (NULL) all. */
 void bypass_counts_forget(
     struct bypass_counts *c, enum bypass_reading reading, const struct prefix *unit);
+/* Has anything come back to the subscriber since this was asked last? */
+bool bypass_counts_hear(struct bypass_counts *c, const struct prefix *subscriber);
 /* What a reading tells of. */
 enum bypass_count bypass_counts_kind(enum bypass_reading reading);
 /* NULL: nothing was counted of it. */

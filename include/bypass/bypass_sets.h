@@ -43,6 +43,8 @@ const struct prefix_slot *bypass_sets_unit(const struct bypass_sets *s, const st
 void bypass_sets_sort(struct bypass_sets *s);
 /* Is the address in a unit, or in one of the (sorted) ranges? */
 bool bypass_sets_cover(const struct bypass_sets *s, const struct addr *a, unsigned ipv6_unit);
+/* Is all of the unit let by: as one, or as a part of a range? */
+bool bypass_sets_let_by(const struct bypass_sets *s, const struct prefix *unit);
 size_t bypass_sets_count(const struct bypass_sets *s);
 
 #endif

@@ -27,8 +27,8 @@ static void on_standings(void *context, const struct prefix *unit)
         !bypass_is_plain(b->conf, &b->odd, unit) || bypass_sets_put(&b->touched, unit, 0) != 0) {
         b->dirty = true;
     }
-    /* Once all that came at once is known. */
-    event_active(b->tick, EV_TIMEOUT, 0);
+    /* Once all that came at once is known. Not by `tick`, which would be put off each time. */
+    event_active(b->soon, EV_TIMEOUT, 0);
 }
 
 static int64_t clocks_apart_ms(void)
@@ -121,9 +121,10 @@ static bool open_all(struct bypass *b, struct text *error)
     b->store = redis_new(b->base, &store);
     b->tally = b->store == NULL ? NULL : tally_new(b->base, b->store, TALLY_MS);
     b->tick = event_new(b->base, -1, EV_PERSIST, on_tick, b);
+    b->soon = evtimer_new(b->base, on_tick, b);
     b->step = evtimer_new(b->base, bypass_step, b);
     if (b->run == NULL || b->registry == NULL || b->tally == NULL || b->tick == NULL ||
-        b->step == NULL || event_add(b->tick, &every) != 0) {
+        b->soon == NULL || b->step == NULL || event_add(b->tick, &every) != 0) {
         text_addf(error, "out of memory");
         return false;
     }
@@ -175,6 +176,7 @@ void bypass_free(struct bypass *b)
         return;
     }
     free_event(b->tick);
+    free_event(b->soon);
     free_event(b->step);
     registry_free(b->registry);
     tally_free(b->tally);
@@ -203,7 +205,7 @@ void bypass_set_conf(struct bypass *b, struct conf *conf)
 
     b->conf = conf_hold(conf);
     registry_set_conf(b->registry, conf);
-    bypass_fast_drop(b);
+    bypass_fast_set_conf(b, old);
     bypass_sync(b);
     conf_release(old);
 }

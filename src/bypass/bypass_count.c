@@ -12,6 +12,19 @@ struct counted {
     uint8_t family;
 };
 
+/* Our table marks packets, and the gate's rules have to heed the mark: where they do not, the first
+ * packet of a connection is marked and counted, and gate25d has it from then on. What comes back
+ * may come by the fast path, which heeds no rules: so it is looked for at the subscriber himself.
+ */
+static void note_answers(struct bypass *b, const struct prefix *subscriber, uint64_t opened)
+{
+    if (bypass_counts_hear(&b->counts, subscriber)) {
+        b->answered = true;
+    } else {
+        b->asked += opened;
+    }
+}
+
 uint64_t bypass_count_one(
     struct bypass *b, enum bypass_reading reading, const struct prefix *unit, uint64_t value)
 {
@@ -26,6 +39,9 @@ uint64_t bypass_count_one(
         /* The desk sees who opens how many, as if the gate had served them. */
         prefix_format(&whose.unit, id);
         tally_add(b->tally, id, TALLY_SESSIONS, more, now_s);
+    }
+    if (reading == READING_OPENED && more > 0) {
+        note_answers(b, &whose.unit, more);
     }
     return more;
 }
@@ -59,41 +75,36 @@ static const struct {
 static const char *const counters[BYPASS_COUNTS] = {
     [BYPASS_OPENED] = "opened", [BYPASS_UP] = "up", [BYPASS_DOWN] = "down"};
 
-/* Our table marks packets, and the gate's rules have to heed the mark: where they do not, the first
- * packet of a connection is marked and counted, and gate25d has it from then on. */
-static void look_for_answers(struct bypass *b, const uint64_t before[BYPASS_COUNTS])
+/* Reads what each unit has done. True: all was read. */
+static bool read_units(struct bypass *b)
 {
-    uint64_t opened = bypass_total(b, BYPASS_OPENED);
-
-    if (bypass_total(b, BYPASS_DOWN) != before[BYPASS_DOWN]) {
-        b->unanswered = 0;
-    } else if (opened > before[BYPASS_OPENED]) {
-        b->unanswered += opened - before[BYPASS_OPENED];
-    }
-}
-
-void bypass_count(struct bypass *b)
-{
-    struct nft_counter total;
-    uint64_t before[BYPASS_COUNTS];
     bool whole = true;
 
-    for (enum bypass_count k = 0; k < BYPASS_COUNTS; k++) {
-        before[k] = bypass_total(b, k);
-        if (nft_dump_counter(b->dump, BYPASS_TABLE, counters[k], &total) == 0) {
-            b->kernel[k] = k == BYPASS_OPENED ? total.packets : total.bytes;
-        }
-    }
-    bypass_counts_begin(&b->counts);
-    bypass_fast_count(b);
-    look_for_answers(b, before);
     for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
         struct counted c = {b, sets[i].reading, sets[i].family};
 
         /* Others' transactions break the reading off: what was read counts, the rest next time. */
         whole = nft_dump_set(b->dump, BYPASS_TABLE, sets[i].set, on_counter, &c) == 0 && whole;
     }
-    if (whole) {
+    return whole;
+}
+
+void bypass_count(struct bypass *b)
+{
+    const uint64_t down = b->kernel[BYPASS_DOWN];
+    struct nft_counter total;
+
+    for (enum bypass_count k = 0; k < BYPASS_COUNTS; k++) {
+        if (nft_dump_counter(b->dump, BYPASS_TABLE, counters[k], &total) == 0) {
+            b->kernel[k] = k == BYPASS_OPENED ? total.packets : total.bytes;
+        }
+    }
+    b->asked = 0;
+    b->answered = b->kernel[BYPASS_DOWN] != down;
+    bypass_counts_begin(&b->counts);
+    bypass_fast_count(b);
+    if (read_units(b)) {
         bypass_counts_end(&b->counts);
     }
+    b->unanswered = b->answered ? 0 : b->unanswered + b->asked;
 }

@@ -89,6 +89,18 @@ enum bypass_count bypass_counts_kind(enum bypass_reading reading)
     return kinds[reading];
 }
 
+bool bypass_counts_hear(struct bypass_counts *c, const struct prefix *subscriber)
+{
+    struct bypass_figures *f = figures_of(c, subscriber);
+    const uint64_t before = f == NULL ? 0 : f->heard;
+
+    if (f == NULL) {
+        return true; /* nothing is known of him */
+    }
+    f->heard = f->count[BYPASS_DOWN];
+    return f->heard != before;
+}
+
 void bypass_counts_forget(
     struct bypass_counts *c, enum bypass_reading reading, const struct prefix *unit)
 {

@@ -18,7 +18,7 @@
 
 static bool is_wanted(const struct bypass *b)
 {
-    return b->conf->bypass.fast_path.count > 0;
+    return b->fast.may && b->conf->bypass.fast_path.count > 0;
 }
 
 /* Says once what is wrong. NULL: nothing is. */
@@ -99,6 +99,54 @@ void bypass_fast_drop(struct bypass *b)
     note(fast, NULL);
 }
 
+/* --- what the sets hold, unit by unit --- */
+
+/* Units of each family. */
+struct sizes {
+    size_t v4, v6;
+};
+
+struct counting {
+    const struct bypass *b;
+    struct sizes sizes;
+};
+
+static size_t count_of(const struct prefix_map_lengths *lengths)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < PREFIX_MAP_LENGTHS; i++) {
+        count += lengths->count[i];
+    }
+    return count;
+}
+
+static void each_of_ranges(const struct bypass *b, bypass_unit_cb each, void *context)
+{
+    for (size_t i = 0; i < b->held.range_count; i++) {
+        bypass_range_units(&b->held.ranges[i], b->conf->ipv6_unit, RANGE_MOST, each, context);
+    }
+}
+
+static void add_size(void *counting, const struct prefix *unit, int64_t end_s)
+{
+    struct counting *c = counting;
+    const bool counts = bypass_sets_unit(&c->b->held, unit) == NULL; /* else it was counted */
+
+    (void)end_s;
+    c->sizes.v4 += counts && unit->addr.family == ADDR_IPV4;
+    c->sizes.v6 += counts && unit->addr.family == ADDR_IPV6;
+}
+
+/* How many it has to hold. */
+static struct sizes sizes_of(const struct bypass *b)
+{
+    struct counting c = {b, {count_of(&b->held.units.v4), count_of(&b->held.units.v6)}};
+
+    each_of_ranges(b, add_size, &c);
+    return c.sizes;
+}
+
 /* --- units that come and go --- */
 
 static void put(struct bypass *b, const struct prefix *unit, int64_t end_s)
@@ -160,42 +208,78 @@ static void on_range(void *bypass, const struct bypass_range *range, bool comes)
 void bypass_fast_begin(struct bypass *b)
 {
     b->fast.listener = (struct bypass_listener){on_unit, on_range, b};
+    b->fast.may = b->conf->bypass.fast_path.count > 0;
     /* An older one that nobody kept in step would let by who is no longer. */
     bypass_fast_drop(b);
 }
 
-/* --- making it --- */
+static bool same_links(const struct link_list *a, const struct link_list *b)
+{
+    return a->count == b->count && memcmp(a->at, b->at, a->count * sizeof(a->at[0])) == 0;
+}
 
-/* Units of each family. */
-struct sizes {
-    size_t v4, v6;
+void bypass_fast_set_conf(struct bypass *b, const struct conf *old)
+{
+    if (old->ipv6_unit != b->conf->ipv6_unit ||
+        !same_links(&old->bypass.fast_path, &b->conf->bypass.fast_path)) {
+        bypass_fast_drop(b);
+    }
+}
+
+/* --- in step again --- */
+
+struct comparison {
+    struct bypass *b;
+    struct bypass_sets strays;
+    size_t count;
+    bool failed;
 };
 
-static size_t count_of(const struct prefix_map_lengths *lengths)
+static void compare(
+    void *comparison, const struct prefix *unit, const struct fast_path_figures *figures)
 {
-    size_t count = 0;
+    struct comparison *c = comparison;
 
-    for (size_t i = 0; i < PREFIX_MAP_LENGTHS; i++) {
-        count += lengths->count[i];
-    }
-    return count;
-}
-
-static void add_size(void *sizes, const struct prefix *unit, int64_t end_s)
-{
-    struct sizes *s = sizes;
-
-    (void)end_s;
-    s->v4 += unit->addr.family == ADDR_IPV4;
-    s->v6 += unit->addr.family == ADDR_IPV6;
-}
-
-static void each_of_ranges(const struct bypass *b, bypass_unit_cb each, void *context)
-{
-    for (size_t i = 0; i < b->held.range_count; i++) {
-        bypass_range_units(&b->held.ranges[i], b->conf->ipv6_unit, RANGE_MOST, each, context);
+    (void)figures;
+    if (bypass_sets_let_by(&c->b->held, unit)) {
+        c->count++;
+    } else if (bypass_sets_put(&c->strays, unit, 0) != 0) {
+        c->failed = true;
     }
 }
+
+static void take_out_all(struct bypass *b, const struct prefix_map *units)
+{
+    for (size_t i = 0; i < units->capacity; i++) {
+        const struct prefix unit = prefix_map_prefix(&units->slots[i]);
+
+        if (units->slots[i].family != ADDR_NONE) {
+            take_out(b, &unit);
+        }
+    }
+}
+
+/* What it holds beside the sets goes: the changes of which it hears begin with what these held when
+ * they were read last, and others may have taken something out of them since. */
+void bypass_fast_settle(struct bypass *b)
+{
+    struct comparison c = {.b = b};
+    struct sizes sizes;
+
+    if (b->fast.path == NULL || b->partial || !b->fast.doubtful) {
+        return;
+    }
+    b->fast.doubtful = false;
+    c.failed = fast_path_each(b->fast.path, compare, &c) != 0 || c.failed;
+    take_out_all(b, &c.strays.units);
+    bypass_sets_fini(&c.strays);
+    sizes = sizes_of(b);
+    if (c.failed || c.count < sizes.v4 + sizes.v6) {
+        bypass_fast_drop(b);
+    }
+}
+
+/* --- making it --- */
 
 static size_t room_for(size_t units)
 {
@@ -237,11 +321,10 @@ static int live(const struct bypass *b, struct fast_path *path)
 
 static void make(struct bypass *b)
 {
-    struct sizes sizes = {count_of(&b->held.units.v4), count_of(&b->held.units.v6)};
+    const struct sizes sizes = sizes_of(b);
     char why[BYPASS_ERROR / 2];
     struct text error;
 
-    each_of_ranges(b, add_size, &sizes);
     text_init(&error, why, sizeof(why));
     b->fast.path =
         fast_path_new(room_for(sizes.v4), room_for(sizes.v6), b->conf->ipv6_unit, &error);
@@ -279,7 +362,8 @@ static void attach(struct bypass *b)
     }
     note(&b->fast, NULL);
     if (before < b->fast.links) {
-        log_info("the fast path stands on %zu links", b->fast.links);
+        log_info(
+            "the fast path stands on %zu %s", b->fast.links, b->fast.links == 1 ? "link" : "links");
     }
 }
 

@@ -32,10 +32,12 @@ enum bypass_event {
 /* The fast path, where the configuration wants one. */
 struct bypass_fast {
     struct bypass_listener listener; /* to what the table's sets come to hold */
-    struct fast_path *path;          /* NULL: there is none */
-    size_t links;                    /* on which it stands */
-    int64_t look_ms;                 /* monotonic: when these were looked at last */
-    int64_t read_ms, read_took_ms;   /* the last reading of all counters */
+    bool may;               /* it was wanted at the start: else the right to it was given up */
+    bool doubtful;          /* the sets were read anew: it may let by what is in none */
+    struct fast_path *path; /* NULL: there is none */
+    size_t links;           /* on which it stands */
+    int64_t look_ms;        /* monotonic: when these were looked at last */
+    int64_t read_ms, read_took_ms; /* the last reading of all counters */
     uint64_t moved[BYPASS_COUNTS];
     char trouble[BYPASS_ERROR]; /* why it does not stand; empty: nothing is wrong */
 };
@@ -50,7 +52,7 @@ struct bypass {
     struct nft_run *run;
     struct nft_dump *dump;
     struct nft_watch *watch;
-    struct event *tick, *step;
+    struct event *tick, *soon, *step;
     bypass_ready_cb ready; /* NULL: was called */
     void *ready_context;
 
@@ -85,7 +87,9 @@ struct bypass {
     struct bypass_counts counts;
     uint64_t kernel[BYPASS_COUNTS];  /* what the table's own counters said last */
     uint64_t carried[BYPASS_COUNTS]; /* what those of tables that were removed had said */
-    uint64_t unanswered; /* connections that the kernel let by since a server's bytes were */
+    uint64_t unanswered; /* connections that the table let by since a server's bytes were */
+    uint64_t asked;      /* ... those of this reading */
+    bool answered;       /* bytes of a server were let by, in this reading */
     uint64_t events[EVENTS];
     char trouble[BYPASS_ERROR]; /* why the table does not stand, or could not be changed */
 };
@@ -129,6 +133,10 @@ void bypass_fast_look(struct bypass *b);
 void bypass_fast_beat(struct bypass *b);
 /* Before the first change of the sets. */
 void bypass_fast_begin(struct bypass *b);
+/* b->conf is another one. */
+void bypass_fast_set_conf(struct bypass *b, const struct conf *old);
+/* The sets hold what they shall, as far as the kernel takes it. */
+void bypass_fast_settle(struct bypass *b);
 void bypass_fast_count(struct bypass *b);
 /* Takes it off all links: the table does its work. One of an earlier process goes with it. */
 void bypass_fast_drop(struct bypass *b);

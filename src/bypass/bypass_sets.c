@@ -111,7 +111,8 @@ void bypass_sets_sort(struct bypass_sets *s)
     }
 }
 
-static bool in_ranges(const struct bypass_sets *s, const struct addr *a)
+/* The (sorted) range that the address is in, or NULL. */
+static const struct bypass_range *range_of(const struct bypass_sets *s, const struct addr *a)
 {
     size_t low = 0, high = s->range_count; /* the last one that does not begin behind `a` */
 
@@ -125,14 +126,25 @@ static bool in_ranges(const struct bypass_sets *s, const struct addr *a)
         }
     }
     return low > 0 && s->ranges[low - 1].first.family == a->family &&
-           compare_addr(a, &s->ranges[low - 1].last) <= 0;
+                   compare_addr(a, &s->ranges[low - 1].last) <= 0
+               ? &s->ranges[low - 1]
+               : NULL;
 }
 
 bool bypass_sets_cover(const struct bypass_sets *s, const struct addr *a, unsigned ipv6_unit)
 {
     struct prefix unit = prefix_unit(a, ipv6_unit);
 
-    return bypass_sets_unit(s, &unit) != NULL || in_ranges(s, a);
+    return bypass_sets_unit(s, &unit) != NULL || range_of(s, a) != NULL;
+}
+
+bool bypass_sets_let_by(const struct bypass_sets *s, const struct prefix *unit)
+{
+    const struct addr last = prefix_last(unit);
+    const struct bypass_range *range = range_of(s, &unit->addr);
+
+    return bypass_sets_unit(s, unit) != NULL ||
+           (range != NULL && compare_addr(&last, &range->last) <= 0);
 }
 
 /* --- both --- */

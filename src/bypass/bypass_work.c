@@ -193,6 +193,7 @@ void bypass_sync(struct bypass *b)
     if (b->stands) {
         remove_strays(b);
     }
+    b->fast.doubtful = true;
     b->beat_ms = b->sync_ms = clock_monotonic_ms();
     b->sync_took_ms = b->sync_ms - began_ms;
     b->dirty = true;
@@ -393,6 +394,7 @@ static void finish(struct bypass *b)
     b->events[EVENT_REMOVED] += b->change.removed;
     b->working = b->partial = false;
     b->split = b->refused;
+    bypass_fast_settle(b);
     end_tracked(b);
     set_filled(b);
 }

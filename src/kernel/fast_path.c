@@ -23,12 +23,19 @@
 #include "bypass/fast_path_maps.h"
 
 #define SMTP        bpf_htons(25)
-#define FRAGMENT    bpf_htons(0x3fff) /* offset and "more follow" */
+#define FRAGMENT    bpf_htons(0x3fff)     /* offset and "more follow" */
+#define MULTICAST4  bpf_htonl(0xe0000000) /* and beyond: nobody's */
+#define MULTICAST6  0xff
+#define PADDED      46 /* Ethernet's shortest */
 #define WORD        4
 #define WORDS_PLAIN 5 /* an IPv4 header without options */
 #define FAMILY4     2 /* AF_INET and AF_INET6: their header is not for here */
 #define FAMILY6     10
 #define OTHERS      TC_ACT_UNSPEC /* the next program's, or the kernel's as ever */
+
+/* Where two branches do the same at different places, the compiler would make one of them, at a
+ * place that is chosen before: the kernel takes that from who has CAP_PERFMON alone. */
+#define KEPT_APART barrier()
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
@@ -98,8 +105,6 @@ static __always_inline bool gate_has_it(
     return has;
 }
 
-/* Additions that are alike are kept apart: they would be made one, at a place that is chosen
- * before, which the kernel takes from who has CAP_PERFMON alone. */
 static __always_inline void count(struct fast_path_unit *unit, enum way way, __u32 bytes)
 {
     if (way == WAY_DOWN) {
@@ -107,10 +112,10 @@ static __always_inline void count(struct fast_path_unit *unit, enum way way, __u
         return;
     }
     (void)__sync_fetch_and_add(&unit->up, bytes);
-    barrier();
+    KEPT_APART;
     if (way == WAY_NEW) {
         (void)__sync_fetch_and_add(&unit->opened, 1);
-        barrier();
+        KEPT_APART;
     }
 }
 
@@ -125,12 +130,14 @@ static __always_inline bool is_many(const struct __sk_buff *packet)
 static __always_inline __u32 length_of(const struct __sk_buff *packet, __u32 said)
 {
     const __u32 there = packet->len - sizeof(struct ethhdr);
+    const __u32 whole = said > PADDED ? said : PADDED;
 
-    return is_many(packet) ? there : said <= there ? said : 0;
+    return is_many(packet) ? there : said <= there && there <= whole ? said : 0;
 }
 
-/* Where it goes, by the kernel's routes and neighbours. False: the kernel has more to do about it
- * than to send it on, as where it is too long for a link. `headers`: bytes of IP and TCP. */
+/* Where it goes, by the kernel's routes, and to a neighbour that it knows. False: the kernel has
+ * more to do about it than to send it on, as where it is too long for a link. `headers`: bytes of
+ * IP and TCP. */
 static __always_inline bool find_route(
     struct __sk_buff *packet, struct bpf_fib_lookup *route, __u32 length, __u32 headers)
 {
@@ -140,11 +147,33 @@ static __always_inline bool find_route(
     return bpf_fib_lookup(packet, route, sizeof(*route), 0) == BPF_FIB_LKUP_RET_SUCCESS;
 }
 
-static __always_inline int send_on(struct ethhdr *ethernet, const struct bpf_fib_lookup *route)
+/* By way of the kernel's neighbours: one that it has not heard of for long is asked whether he is
+ * still there. The route's answer stands where its question stood. */
+static __always_inline int send_on(const struct bpf_fib_lookup *route)
 {
-    __builtin_memcpy(ethernet->h_dest, route->dmac, ETH_ALEN);
-    __builtin_memcpy(ethernet->h_source, route->smac, ETH_ALEN);
-    return (int)bpf_redirect(route->ifindex, 0);
+    struct bpf_redir_neigh next = {.nh_family = route->family};
+
+    if (route->family == FAMILY4) {
+        next.ipv4_nh = route->ipv4_dst;
+    } else {
+        __builtin_memcpy(next.ipv6_nh, route->ipv6_dst, sizeof(next.ipv6_nh));
+    }
+    return (int)bpf_redirect_neigh(route->ifindex, &next, sizeof(next), 0);
+}
+
+/* The sum over an IPv4 header without options, its checksum among it, is 0xffff (RFC 1071). */
+static __always_inline bool is_whole(const struct iphdr *ip)
+{
+    const __u16 *words = (const __u16 *)ip;
+    __u32 sum = 0;
+
+#pragma unroll
+    for (int i = 0; i < WORDS_PLAIN * 2; i++) {
+        sum += words[i];
+    }
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    return sum == 0xffff;
 }
 
 /* One hop less, and the header's checksum one more (RFC 1624). */
@@ -162,8 +191,9 @@ static __always_inline int let_by4(
     struct iphdr *ip = (void *)(ethernet + 1);
     struct tcphdr *tcp = (void *)(ip + 1);
 
-    if ((void *)(tcp + 1) > end || ip->ihl != WORDS_PLAIN || ip->protocol != IPPROTO_TCP ||
-        (ip->frag_off & FRAGMENT) != 0 || ip->ttl <= 1) {
+    if ((void *)(tcp + 1) > end || ip->version != 4 || ip->ihl != WORDS_PLAIN ||
+        ip->protocol != IPPROTO_TCP || (ip->frag_off & FRAGMENT) != 0 || ip->ttl <= 1 ||
+        (ip->daddr & MULTICAST4) == MULTICAST4 || !is_whole(ip)) {
         return OTHERS;
     }
     const enum way way = way_of(tcp);
@@ -172,7 +202,11 @@ static __always_inline int let_by4(
     if (!state_for(way, now_ns) || length < sizeof(*ip) + sizeof(*tcp)) {
         return OTHERS;
     }
-    fast_path_key4 key = way == WAY_DOWN ? ip->daddr : ip->saddr;
+    fast_path_key4 key = ip->saddr;
+    if (way == WAY_DOWN) {
+        key = ip->daddr;
+        KEPT_APART;
+    }
     struct fast_path_unit *unit = bpf_map_lookup_elem(&units4, &key);
     struct bpf_sock_tuple tuple = {
         .ipv4 = {ip->saddr, ip->daddr, tcp->source, tcp->dest},
@@ -193,7 +227,7 @@ static __always_inline int let_by4(
     }
     count(unit, way, length);
     age4(ip);
-    return send_on(ethernet, &route);
+    return send_on(&route);
 }
 
 static __always_inline fast_path_key6
@@ -211,7 +245,8 @@ static __always_inline int let_by6(
     struct ipv6hdr *ip = (void *)(ethernet + 1);
     struct tcphdr *tcp = (void *)(ip + 1);
 
-    if ((void *)(tcp + 1) > end || ip->nexthdr != IPPROTO_TCP || ip->hop_limit <= 1) {
+    if ((void *)(tcp + 1) > end || ip->version != 6 || ip->nexthdr != IPPROTO_TCP ||
+        ip->hop_limit <= 1 || ip->daddr.s6_addr[0] == MULTICAST6) {
         return OTHERS;
     }
     const enum way way = way_of(tcp);
@@ -221,7 +256,11 @@ static __always_inline int let_by6(
     if (!s || length < sizeof(*ip) + sizeof(*tcp)) {
         return OTHERS;
     }
-    fast_path_key6 key = unit6(way == WAY_DOWN ? &ip->daddr : &ip->saddr, s);
+    fast_path_key6 key = unit6(&ip->saddr, s);
+    if (way == WAY_DOWN) {
+        key = unit6(&ip->daddr, s);
+        KEPT_APART;
+    }
     struct fast_path_unit *unit = bpf_map_lookup_elem(&units6, &key);
     struct bpf_sock_tuple tuple = {.ipv6 = {.sport = tcp->source, .dport = tcp->dest}};
     __builtin_memcpy(tuple.ipv6.saddr, &ip->saddr, sizeof(ip->saddr));
@@ -244,7 +283,7 @@ static __always_inline int let_by6(
     ip->hop_limit--;
     /* Where the link has summed up the whole packet: there is no checksum that makes up for it. */
     (void)bpf_csum_update(packet, (__u16)~bpf_htons(1));
-    return send_on(ethernet, &route);
+    return send_on(&route);
 }
 
 SEC("tc")

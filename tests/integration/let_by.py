@@ -47,3 +47,12 @@ def is_reset(client):
         return client.say("NOOP") == ""
     except (ConnectionError, TimeoutError) as error:
         return isinstance(error, ConnectionError)
+
+
+def replace_set(b, name, words):
+    """Somebody makes one of its sets anew, in a way of his own; the rules are made again."""
+    b.host.run("nft", "-f", "-", input=f"""
+        flush table inet gate25_bypass
+        delete set inet gate25_bypass {name}
+        add set inet gate25_bypass {name} {{ {words} }}
+    """)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.integration.let_by import EITHER, LIMITS, LINE4, LINE6, register, sessions, store_of, unregister
+from tests.integration.let_by import EITHER, LIMITS, LINE4, LINE6, register, replace_set, sessions, store_of, unregister
 from tests.integration.test_lab import nested
 from tests.integration.wire import MX4, MX6, Client, send
 from tests.lab import gate as gate_module
@@ -189,15 +189,6 @@ def test_an_element_in_the_wrong_set_blocks_nothing(lab, sink, bypass, where, st
         b.gate.ctl("release", "10.20.0.26")
         register(b, "10.20.0.26")
     assert sessions(b) == 0
-
-
-def replace_set(b, name, words):
-    """Somebody makes one of its sets anew, in a way of his own; the rules are made again."""
-    b.host.run("nft", "-f", "-", input=f"""
-        flush table inet gate25_bypass
-        delete set inet gate25_bypass {name}
-        add set inet gate25_bypass {name} {{ {words} }}
-    """)
 
 
 @EITHER

@@ -1,14 +1,17 @@
 """bypass.fast-path: packets of who is let by are sent on before nftables sees them."""
 
+import itertools
 import json
 import re
 import shutil
 import socket
+import threading
 from pathlib import Path
 
 import pytest
 
-from tests.integration.let_by import FAMILIES, FAST, LIMITS, LINE4, LINE6, is_reset, register, sessions, store_of
+from tests.integration.let_by import FAMILIES, FAST, LIMITS, LINE4, LINE6, is_reset, register, replace_set
+from tests.integration.let_by import sessions, store_of
 from tests.integration.wire import MX4, MX6, Client, first_reply, send
 from tests.lab import topology
 from tests.lab.bypass import TABLE, Bypass
@@ -147,6 +150,132 @@ def test_what_others_do_to_it_is_mended(lab, sink, bypass, harm):
         assert client.mail().startswith("250 "), "the table does its work"
         wait_for(lambda: "fast_path" in filters(b), 60, "it stands again")
         assert client.mail().startswith("250 ") and passes_fast(lab, b)
+    assert sessions(b) == 0
+
+
+def test_nobody_stays_on_it_whom_the_table_has_lost(lab, sink, bypass):
+    """Who is quarantined while the table is away is in neither when it is made anew."""
+    sink()
+    b = bypass()
+    register(b, LINE4, LINE6, "10.20.8.0/24")
+    assert send(lab, LINE4).startswith("250 ") and passes_fast(lab, b)
+    with Client(lab, LINE4) as client, Client(lab, "10.20.8.7") as other:
+        client.greet()
+        other.greet()
+        b.stop()
+        b.host.run("nft", "delete", "table", *TABLE)
+        for line in (LINE4, LINE6, "10.20.8.7"):
+            b.gate.ctl("quarantine", line)
+        b.cont()
+        wait_for(lambda: b.status()["counters"]["tables_made"] == 2, 60, "a new table")
+        b.wait_status(well=True, in_step=True)
+        assert is_reset(client) and is_reset(other)
+    for line, server in ((LINE4, MX4), ("10.20.8.7", MX4), (LINE6, MX6)):
+        wait_for(lambda at=(line, server): first_reply(lab, *at).startswith("554 "), 30, "refused")
+    assert passes_fast(lab, b, "10.20.8.8")
+
+
+def test_nobody_stays_on_it_whom_the_table_never_took(lab, sink, bypass):
+    sink()
+    b = bypass()
+    register(b, LINE4)
+    replace_set(b, "units4_3", "type ipv4_addr; flags timeout; size 1;")
+    full = ["10.20.0.3", "10.20.0.19", "10.20.0.35"]
+    for line in full:
+        b.gate.ctl("register", line)
+    b.wait_status(well=False, in_step=False)
+    for line in full:
+        b.gate.ctl("quarantine", line)
+    b.wait_status(in_step=True, units=1)
+    for line in full:
+        wait_for(lambda at=line: first_reply(lab, at).startswith("554 "), 30, "refused")
+    assert send(lab, LINE4).startswith("250 ") and passes_fast(lab, b)
+
+
+def test_a_reload_does_not_take_it_off(lab, sink, bypass):
+    sink()
+    b = bypass()
+    register(b, LINE4)
+    number = re.search(r" id (\d+) ", filters(b))[1]
+    b.gate.configure({"class registered": {"action": "refuse"}})
+    b.gate.ctl("reload")
+    b.wait_status(in_step=True, units=0)
+    assert first_reply(lab, LINE4).startswith("554 ")
+    b.gate.configure({"class registered": {"action": "pass"}, "bypass": {"hold": "6m"}})
+    b.gate.ctl("reload")
+    b.wait_status(in_step=True, units=1)
+    assert send(lab, LINE4).startswith("250 ") and passes_fast(lab, b)
+    assert f" id {number} " in filters(b)
+    b.gate.configure({"subscribers": {"ipv6-unit": 60}})
+    b.gate.ctl("reload")
+    b.wait_status(in_step=True, well=True, fast_path_links=1)
+    assert f" id {number} " not in filters(b), "other units take another"
+
+
+def test_changes_without_end_do_not_stop_its_clock(lab, sink, bypass):
+    sink()
+    b = bypass()
+    register(b, LINE4)
+    over = threading.Event()
+
+    def change():
+        for number in itertools.count():
+            register_many(b, [f"10.20.{0x40 + number % 0x40}.7"])
+            if over.wait(0.02):
+                return
+    changing = threading.Thread(target=change)
+    changing.start()
+    try:
+        wait_for(lambda: b.status()["units"] > 20, 60, "changes come")
+        remove_filter(b)
+        wait_for(lambda: "fast_path" in filters(b), 5, "it stands again, though changes go on")
+    finally:
+        over.set()
+        changing.join()
+    assert send(lab, LINE4).startswith("250 ") and sessions(b) == 0
+
+
+def test_it_does_not_hide_rules_that_do_not_heed_the_mark(lab, sink, bypass):
+    """What goes by the table then becomes the gate's."""
+    sink()
+    b = bypass(section={"mark-bit": 27})
+    register(b, LINE4, "10.20.64.0/19")
+    assert send(lab, LINE4).startswith("250 ")
+    for number in range(25):
+        assert send(lab, f"10.20.64.{number}").startswith("250 ")
+        assert send(lab, LINE4).startswith("250 ")
+    assert sessions(b) >= 25
+    assert "do the gate's rules heed bypass.mark-bit" in b.wait_status(well=False)["reasons"]
+
+
+def reaches(lab, source, server=MX4):
+    """Does a mail server answer, within two seconds?"""
+    try:
+        with lab.subscribers.connect(server, source, timeout=2) as connection:
+            return connection.recv(4) == b"220 "
+    except TimeoutError:
+        return False
+
+
+def test_a_neighbour_that_has_moved_is_looked_for(lab, sink, bypass):
+    """The router comes with another Ethernet address, and does not tell: the kernel asks before long."""
+    sink()
+    topology.set_sysctls(lab.gate, {f"net.ipv4.neigh.{UPLINK}.{name}": value for name, value in (
+        ("base_reachable_time_ms", 2000), ("delay_first_probe_time", 1), ("retrans_time_ms", 300))})
+    b = bypass()
+    register(b, LINE4)
+    assert send(lab, LINE4).startswith("250 ") and passes_fast(lab, b)
+    _, net4, _ = topology.LINKS["gate1"]
+    ours = re.search(r"link/ether (\S+)", lab.gate.run("ip", "link", "show", UPLINK).stdout)[1]
+    before = re.search(r"link/ether (\S+)", lab.router.run("ip", "link", "show", "gate1").stdout)[1]
+    keep = f"ip neigh replace {net4}2 lladdr {ours} dev gate1 nud permanent"
+    try:
+        lab.router.run("sh", "-c", f"{keep}; ip link set gate1 address 02:00:00:00:00:77; {keep}")
+        wait_for(lambda: reaches(lab, LINE4), 60, "the kernel has found it")
+    finally:
+        lab.router.run("ip", "link", "set", "gate1", "address", before)
+        lab.router.run("ip", "neigh", "delete", f"{net4}2", "dev", "gate1", check=False)
+        lab.gate.run("ip", "neigh", "flush", "dev", UPLINK)
     assert sessions(b) == 0
 
 
@@ -332,3 +461,4 @@ def test_switching_it_on_takes_a_restart(lab, bypass):
     b.start()
     b.gate.configure({"bypass": FAST})
     assert "gate25-bypassd: but these take a restart: bypass.fast-path\n" in b.gate.ctl("reload").stdout
+    b.wait_status(well=True, in_step=True, fast_path_links=0)

@@ -699,6 +699,11 @@ static void readings_add_up(void **state)
     assert_int_equal(f->count[BYPASS_OPENED], 3);
     assert_int_equal(f->count[BYPASS_UP], 200);
     assert_int_equal(f->count[BYPASS_DOWN], 7);
+    assert_true(bypass_counts_hear(&c, &unit));
+    assert_false(bypass_counts_hear(&c, &unit));
+    assert_int_equal(bypass_counts_take(&c, READING_DOWN, &unit, 1, &unit), 1);
+    assert_true(bypass_counts_hear(&c, &unit));
+    assert_false(bypass_counts_hear(&c, &other));
     /* Counters that are gone begin anew, though they may say more than before. */
     bypass_counts_forget(&c, READING_FAST_UP, &other);
     assert_int_equal(bypass_counts_take(&c, READING_FAST_UP, &unit, 95, &unit), 5);

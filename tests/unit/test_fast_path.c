@@ -26,12 +26,14 @@
 #include "../../src/bypass/fast_path_internal.h"
 #include "bypass/fast_path.h"
 
-#define UNIT6  56
-#define LATER  1000 /* seconds from now */
-#define LEFT   ((uint32_t)TC_ACT_UNSPEC)
-#define SENT   ((uint32_t)TC_ACT_REDIRECT)
-#define FRAME  256
-#define MAC_US "\x02\x00\x00\x00\x00\x01"
+#define UNIT6       56
+#define LATER       1000 /* seconds from now */
+#define LEFT        ((uint32_t)TC_ACT_UNSPEC)
+#define SENT        ((uint32_t)TC_ACT_REDIRECT)
+#define FRAME       256
+#define IP_AT       14
+#define CHECKSUM_AT (IP_AT + 10)
+#define MAC_US      "\x02\x00\x00\x00\x00\x01"
 
 static int64_t now_s(void)
 {
@@ -187,7 +189,8 @@ static struct packet packet(const struct shape *s)
         put(&p, "\x08\x00", 2);
         put(&p, &ip, sizeof(ip));
     } else {
-        struct ip6_hdr ip = {.ip6_vfc = 0x60, .ip6_nxt = IPPROTO_TCP, .ip6_hlim = s->hops};
+        struct ip6_hdr ip = {.ip6_nxt = IPPROTO_TCP, .ip6_hlim = s->hops};
+        ip.ip6_vfc = 0x60;
         ip.ip6_plen = htons((uint16_t)(sizeof(struct tcphdr) + s->payload));
         memcpy(&ip.ip6_src, from.bytes, 16);
         memcpy(&ip.ip6_dst, to.bytes, 16);
@@ -307,7 +310,7 @@ static void units_are_let_by(void **state)
     }
 }
 
-/* One hop less, and from us to the next. */
+/* One hop less. (The next one's Ethernet address comes behind the program.) */
 static void what_is_sent_on_is_changed_as_a_router_does(void **state)
 {
     static const struct shape *const shapes[] = {&up4, &down4, &up6, &down6};
@@ -324,7 +327,6 @@ static void what_is_sent_on_is_changed_as_a_router_does(void **state)
             next = s;
             next.hops--;
             struct packet p = packet(&s), wanted = packet(&next);
-            memcpy(wanted.bytes, "\x02\x00\x00\x00\x00\x02" MAC_US, 12);
             assert_int_equal(run(f, &p, &out), SENT);
             assert_int_equal(out.len, wanted.len);
             assert_memory_equal(out.bytes, wanted.bytes, wanted.len);
@@ -334,9 +336,18 @@ static void what_is_sent_on_is_changed_as_a_router_does(void **state)
 
 /* --- what is not plain --- */
 
+/* Changes a byte, and keeps an IPv4 header's checksum right where it is not that. */
 static void set_byte(struct packet *p, size_t at, uint8_t value)
 {
+    uint16_t sum;
+
     p->bytes[at] = value;
+    if (p->bytes[12] == 0x08 && at >= IP_AT && at < CHECKSUM_AT) {
+        memset(p->bytes + CHECKSUM_AT, 0, 2);
+        sum = (uint16_t)~header_sum(p->bytes + IP_AT, sizeof(struct iphdr));
+        p->bytes[CHECKSUM_AT] = (uint8_t)(sum >> 8);
+        p->bytes[CHECKSUM_AT + 1] = (uint8_t)sum;
+    }
 }
 
 static void what_is_not_plain_is_left(void **state)
@@ -353,12 +364,21 @@ static void what_is_not_plain_is_left(void **state)
         {&up4, 14, 0x44, "a header that is too short"},
         {&up4, 17, 39, "shorter than its headers"},
         {&up4, 17, 51, "shorter than it says"},
+        {&up4, 17, 49, "longer than it says"},
+        {&up4, 14, 0x55, "another version"},
+        {&up4, CHECKSUM_AT, 0, "a wrong checksum"},
+        {&up4, CHECKSUM_AT + 1, 1, "a wrong checksum"},
+        {&up4, 30, 224, "to many"},
+        {&up4, 30, 255, "to nobody"},
         {&up4, 20, 0x20, "a first fragment"},
         {&up4, 21, 1, "a later fragment"},
         {&up4, 23, IPPROTO_UDP, "no TCP"},
         {&up6, 0, 0x06, "not to us"},
         {&up6, 19, 19, "shorter than its headers"},
         {&up6, 19, 31, "shorter than it says"},
+        {&up6, 19, 29, "longer than it says"},
+        {&up6, 14, 0x50, "another version"},
+        {&up6, 38, 0xff, "to many"},
         {&up6, 20, IPPROTO_FRAGMENT, "a fragment"},
         {&up6, 20, IPPROTO_HOPOPTS, "a header between"},
     };
@@ -408,15 +428,20 @@ static void padding_is_not_counted(void **state)
     const struct prefix unit = prefix("10.0.0.1");
     struct fast_path *f = path_of(state);
     struct fast_path_figures figures;
-    struct packet p = packet(&up4), out;
+    struct shape s = up4;
+    struct packet out;
 
     put_out(f);
     let_by(f, 0);
     live(f, LATER, LATER);
+    s.payload = 0;
+    struct packet p = packet(&s);
     put(&p, "\0\0\0\0\0\0", 6);
     assert_int_equal(run(f, &p, &out), SENT);
+    put(&p, "", 1);
+    assert_int_equal(run(f, &p, &out), LEFT); /* more than that is no padding */
     assert_true(fast_path_remove(f, &unit, &figures));
-    assert_int_equal(figures.up, 50);
+    assert_int_equal(figures.up, 40);
 }
 
 /* --- moments --- */
