@@ -91,7 +91,8 @@ class Run:
 
     def latency(self):
         """What a hop more adds, at half of HAProxy's rate."""
-        return latency.run(self.bench, self.sinks, self.arms("direct", "haproxy", "pass", "meter", "bypass"),
+        return latency.run(self.bench, self.sinks,
+                           self.arms("direct", "haproxy", "pass", "meter", "bypass", "bypass-nft"),
                            self.half_rate, self.options, self.tell)
 
     def idle(self):
