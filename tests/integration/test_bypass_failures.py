@@ -162,7 +162,6 @@ def test_what_others_do_to_its_table_is_mended(lab, sink, bypass, harm):
     assert send(lab, "10.20.0.66").startswith("250 ") and sessions(b) == 1
 
 
-@EITHER
 @pytest.mark.parametrize("where, stray", [
     ("units4_2", "10.20.77.77"), ("units4_2", LINE4), ("units6_5", "2001:db8:20:2500::77"),
     ("units6_0", "2001:db8:20:2500::")],
