@@ -8,7 +8,7 @@ import contextlib
 import os
 import resource
 
-from tests.lab import topology
+from tests.lab import sandbox, topology
 from tests.lab.bypass import Bypass
 from tests.lab.gate import Gate
 from tests.lab.process import wait_for
@@ -29,7 +29,9 @@ CROWD_PREFIX, CROWD = "10.64.0.0/15", ("10.64.0.0", 100_000)
 CLOSED_AFTER = 5  # seconds that the last connections of an arm have
 CROWD_REGISTERED = 100  # one of so many
 PORTS = {"haproxy": 2530, "pass": 2531, "meter": 2532}
-ALL = ("direct", "haproxy", "pass", "meter", "bypass", "bypass-nft", "denied")
+# The fast path takes the machine's own root: in an ordinary user's lab its arm is none of these, and its goal not measured.
+ALL = tuple(name for name in ("direct", "haproxy", "pass", "meter", "bypass", "bypass-nft", "denied")
+            if name != "bypass" or sandbox.machines_root())
 
 # Every kind of limit that conf/gate25.conf has, and none that is ever reached.
 LIMITS = {

@@ -5,7 +5,7 @@ import contextlib
 import pytest
 
 from tests.integration.wire import MX4, MX6
-from tests.lab import servers
+from tests.lab import sandbox, servers
 from tests.lab.process import wait_for
 from tests.lab.topology import UPLINK
 
@@ -15,6 +15,11 @@ FAST = {"fast-path": [UPLINK]}
 # What holds of the table alone holds of it with the fast path, too.
 EITHER = pytest.mark.parametrize("bypass", [{}, FAST], ids=["nftables", "fast"], indirect=True)
 FAMILIES = [(LINE4, MX4), (LINE6, MX6)]
+
+
+def skip_without_bpf():
+    if not sandbox.machines_root():
+        pytest.skip("the kernel takes BPF from the machine's own root alone")
 
 
 def store_of(b):
@@ -33,6 +38,15 @@ def register(b, *who, options=()):
     for line in who:
         b.gate.ctl("register", line, *options)
     wait_for(lambda: all(b.ask(f"show {line}")["let_by"] for line in who), 60, f"{who} let by")
+
+
+def register_many(store, lines):
+    """Standings as `gate25ctl register` leaves them, all in one go."""
+    pipe = store.pipeline(transaction=False)
+    for line in lines:
+        pipe.hset("g25:standings", line, "registered 0")
+        pipe.xadd("g25:changes", {"id": line, "class": "registered", "until": "0", "verb": "set"})
+    pipe.execute()
 
 
 def unregister(b, *who):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.integration.let_by import EITHER, LIMITS, LINE4, LINE6, register, replace_set, sessions, store_of, unregister
+from tests.integration.let_by import EITHER, LIMITS, LINE4, LINE6, register, register_many, replace_set, sessions, store_of, unregister
 from tests.integration.test_lab import nested
 from tests.integration.wire import MX4, MX6, Client, send
 from tests.lab import gate as gate_module
@@ -124,9 +124,7 @@ def test_open_connections_outlive_a_new_table(lab, sink, bypass):
     lines = [f"10.20.{n >> 8}.{n & 255}" for n in range(30, 230)]
     b.gate.ctl("register", LINE4)
     with store_of(b) as store:
-        for line in lines:
-            store.hset("g25:standings", line, "registered 0")
-            store.xadd("g25:changes", {"id": line, "class": "registered", "until": "0", "verb": "set"})
+        register_many(store, lines)
     b.wait_status(in_step=True, well=True, units=len(lines) + 1)
     with Client(lab, LINE4) as client:
         client.greet()

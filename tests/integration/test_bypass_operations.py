@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.integration.let_by import LIMITS, LINE4, LINE6, register, sessions, store_of, unregister
+from tests.integration.let_by import LIMITS, LINE4, LINE6, register, register_many, sessions, store_of, unregister
 from tests.integration.wire import MX6, first_reply, send
 from tests.lab import gate as gate_module
 from tests.lab import redis_fleet, sandbox, servers, topology
@@ -218,11 +218,7 @@ def test_many_are_registered_at_once(lab, sink, bypass):
     lines = [f"10.20.{n >> 8}.{n & 255}" for n in range(20000)] + [
         f"2001:db8:20:{n:x}00::/56" for n in range(0x40, 0xa0)]
     with store_of(b) as store:
-        pipe = store.pipeline(transaction=False)
-        for line in lines:
-            pipe.hset("g25:standings", line, "registered 0")
-            pipe.xadd("g25:changes", {"id": line, "class": "registered", "until": "0", "verb": "set"})
-        pipe.execute()
+        register_many(store, lines)
         b.wait_status(in_step=True, units=len(lines))
         assert send(lab, "10.20.70.70").startswith("250 ") and send(lab, "2001:db8:20:7000::1", MX6).startswith("250 ")
         assert sessions(b) == 0

@@ -77,3 +77,32 @@ def test_a_file_that_is_not_there(run):
     done = run("test_nowhere.py")
     assert done.returncode != 0
     assert "there is no file test_nowhere.py" in done.stderr
+
+
+# -- the runner of the unit tests ------------------------------------------------------------------
+
+GOOD_UNIT = "[  PASSED  ] 2 test(s)."
+UNITS = {
+    "test_good": (GOOD_UNIT, 0),
+    "test_bad": ("[  FAILED  ] it", 1),
+    "test_skips": ("[  SKIPPED ] one\n[  PASSED  ] 1 test(s).\n\n 3 SKIPPED TEST(S)", 0),
+}
+
+
+@pytest.mark.parametrize("names, no_skips, counted, status", [
+    (["test_good"], "", "unit: 1 passed, 0 failed", 0),
+    (["test_good", "test_bad"], "", "unit: 1 passed, 1 failed", 1),
+    (["test_good", "test_skips"], "", "unit: 1 passed, 0 failed, 1 with skipped tests", 0),
+    (["test_good", "test_skips"], "1", "unit: 1 passed, 0 failed, 1 with skipped tests", 1),
+    (["test_skips"], "", "unit: 0 passed, 0 failed, 1 with skipped tests", 1),
+    ([], "", "unit: 0 passed, 0 failed", 1)])
+def test_the_unit_runner_overlooks_nothing(tmp_path, names, no_skips, counted, status):
+    for name in names:
+        said, code = UNITS[name]
+        binary = tmp_path / name
+        binary.write_text(f"#!/bin/sh\ncat <<'END'\n{said}\nEND\nexit {code}\n", encoding="ascii")
+        binary.chmod(0o755)
+    done = subprocess.run([sandbox.PROJECT / "tests/run-units", *(tmp_path / name for name in names)],
+                          capture_output=True, text=True, check=False, env={**os.environ, "NO_SKIPS": no_skips})
+    check(done, counted, status)
+    assert ("SKIPPED test_skips (3 of its tests)" in done.stdout) is ("test_skips" in names)

@@ -39,6 +39,12 @@ def many_users():
         return sum(int(line.split()[2]) for line in file) > max(ACCOUNTS.values())
 
 
+def machines_root():
+    """True inside where root is the machine's own, as the kernel wants it for BPF."""
+    with open("/proc/self/uid_map", encoding="ascii") as file:
+        return file.read().split() == ["0", "0", "4294967295"]
+
+
 def _has_subordinate_ids():
     if not shutil.which("newuidmap", path=PATH):
         return False
