@@ -25,23 +25,30 @@ static void note_answers(struct bypass *b, const struct prefix *subscriber, uint
     }
 }
 
-uint64_t bypass_count_one(
-    struct bypass *b, enum bypass_reading reading, const struct prefix *unit, uint64_t value)
+/* An account that holds the unit would be found here. */
+struct prefix bypass_subscriber(const struct bypass *b, const struct prefix *unit)
 {
-    const int64_t now_s = clock_unix_ms() / 1000;
-    struct registry_entry whose; /* an account that holds the unit would be found here */
+    struct registry_entry entry;
 
-    registry_find(b->registry, b->conf, &unit->addr, now_s, &whose);
-    uint64_t more = bypass_counts_take(&b->counts, reading, unit, value, &whose.unit);
+    registry_find(b->registry, b->conf, &unit->addr, clock_unix_ms() / 1000, &entry);
+    return entry.unit;
+}
+
+uint64_t bypass_count_one(
+    struct bypass *b, enum bypass_reading reading, const struct prefix *unit, uint64_t value,
+    const struct prefix *subscriber)
+{
+    uint64_t more = bypass_counts_take(&b->counts, reading, unit, value, subscriber);
+
     if (bypass_counts_kind(reading) == BYPASS_OPENED && more > 0) {
         char id[PREFIX_TEXT];
 
         /* The desk sees who opens how many, as if the gate had served them. */
-        prefix_format(&whose.unit, id);
-        tally_add(b->tally, id, TALLY_SESSIONS, more, now_s);
+        prefix_format(subscriber, id);
+        tally_add(b->tally, id, TALLY_SESSIONS, more, clock_unix_ms() / 1000);
     }
     if (reading == READING_OPENED && more > 0) {
-        note_answers(b, &whose.unit, more);
+        note_answers(b, subscriber, more);
     }
     return more;
 }
@@ -58,8 +65,9 @@ static void on_counter(void *context, const struct nft_element *e)
 
     memcpy(a.bytes, e->key, e->key_len);
     const struct prefix unit = prefix_unit(&a, c->b->conf->ipv6_unit);
+    const struct prefix subscriber = bypass_subscriber(c->b, &unit);
     (void)bypass_count_one(
-        c->b, c->reading, &unit, c->reading == READING_OPENED ? e->packets : e->bytes);
+        c->b, c->reading, &unit, c->reading == READING_OPENED ? e->packets : e->bytes, &subscriber);
 }
 
 static const struct {

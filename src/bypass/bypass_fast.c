@@ -42,10 +42,16 @@ static void take(
         [READING_FAST_UP] = figures->up,
         [READING_FAST_DOWN] = figures->down,
     };
+    struct prefix subscriber;
 
+    if (figures->up + figures->down == 0) {
+        return; /* most of many rest */
+    }
+    subscriber = bypass_subscriber(b, unit);
     for (enum bypass_reading r = READING_FAST_OPENED; r < BYPASS_READINGS; r++) {
         if (values[r] > 0) {
-            b->fast.moved[bypass_counts_kind(r)] += bypass_count_one(b, r, unit, values[r]);
+            b->fast.moved[bypass_counts_kind(r)] +=
+                bypass_count_one(b, r, unit, values[r], &subscriber);
         }
     }
 }

@@ -118,10 +118,12 @@ bool bypass_read(struct bypass *b) __attribute__((warn_unused_result));
 /* bypass_count.c */
 
 void bypass_count(struct bypass *b);
-/* What a counter of the unit's says: what is new goes to the subscriber of the standing that lets
- * it by. Returns that. */
+/* Whose traffic it is: of the standing that lets the unit by. */
+struct prefix bypass_subscriber(const struct bypass *b, const struct prefix *unit);
+/* What a counter of the unit's says: what is new goes to the subscriber. Returns that. */
 uint64_t bypass_count_one(
-    struct bypass *b, enum bypass_reading reading, const struct prefix *unit, uint64_t value);
+    struct bypass *b, enum bypass_reading reading, const struct prefix *unit, uint64_t value,
+    const struct prefix *subscriber);
 /* All that the kernel has counted, in this table and those before it, and in the fast path. */
 uint64_t bypass_total(const struct bypass *b, enum bypass_count kind);
 

@@ -69,12 +69,16 @@ int fast_path_attach(struct fast_path *f, const char *link, struct text *error)
     struct bpf_tc_opts ours = filter();
     int result;
 
-    if (number == 0 || !is_ethernet(link)) {
-        text_addf(error, "%s: %s", link, number == 0 ? strerror(errno) : "no Ethernet link");
+    if (number == 0) {
+        text_addf(error, "%s: %s", link, strerror(errno));
         return -1;
     }
     if (stands_on(f, &hook)) {
         return 0;
+    }
+    if (!is_ethernet(link)) {
+        text_addf(error, "%s: no Ethernet link", link);
+        return -1;
     }
     result = bpf_tc_hook_create(&hook);
     if (result == 0 || result == -EEXIST) {
