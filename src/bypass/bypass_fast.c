@@ -272,7 +272,7 @@ void bypass_fast_settle(struct bypass *b)
     struct comparison c = {.b = b};
     struct sizes sizes;
 
-    if (b->fast.path == NULL || b->partial || !b->fast.doubtful) {
+    if (b->fast.path == NULL || !b->fast.doubtful) {
         return;
     }
     b->fast.doubtful = false;
