@@ -26,6 +26,13 @@ int intercept_socket(enum intercept_mode mode, const struct addr *as, int passag
 /* The gates that the accepted connection `fd` has come through, or PASSAGES_UNKNOWN. Once only. */
 int intercept_passages(int fd);
 
+/* From now on what the connected `fd` receives is acknowledged with what is sent there next, or by
+ * itself after some 40 ms: as the kernel does it once a dialogue is going on. At first it would
+ * acknowledge at once, with a packet that a dialogue has no use for. A listening socket's
+ * connections inherit it, those above have it. A hint: nothing fails. Not before a connection is
+ * established, whose other end waits for an acknowledgement. */
+void intercept_answer_acknowledges(int fd);
+
 /* Where the client of the accepted connection `fd` wanted to go. False: nothing steered it here. */
 bool intercept_destination(
     enum intercept_mode mode, int fd, const struct endpoint *peer, struct endpoint *out);

@@ -88,7 +88,20 @@ int intercept_listen(enum intercept_mode mode, const struct endpoint *where)
         {SOL_TCP, TCP_SAVE_SYN}};
     size_t count = sizeof(options) / sizeof(options[0]);
     int fd = open_bound(mode, where, options, count - (mode != INTERCEPT_TPROXY));
-    return fd >= 0 && listen(fd, BACKLOG) < 0 ? close_with_errno(fd) : fd;
+    if (fd < 0) {
+        return -1;
+    }
+    if (listen(fd, BACKLOG) < 0) {
+        return close_with_errno(fd);
+    }
+    intercept_answer_acknowledges(fd);
+    return fd;
+}
+
+void intercept_answer_acknowledges(int fd)
+{
+    const int off = 0;
+    (void)setsockopt(fd, SOL_TCP, TCP_QUICKACK, &off, sizeof(off));
 }
 
 static bool is_listening(int fd)
@@ -110,6 +123,7 @@ int intercept_adopt(enum intercept_mode mode, int fd, struct endpoint *where)
         (mode == INTERCEPT_TPROXY && switch_on(fd, &transparency, 1) < 0)) {
         return -1;
     }
+    intercept_answer_acknowledges(fd);
     return fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? -1 : 0;
 }
 

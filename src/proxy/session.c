@@ -5,6 +5,7 @@
 
 #include "core/policy.h"
 #include "net/clock.h"
+#include "net/intercept.h"
 
 #define DETAIL 160
 
@@ -254,6 +255,7 @@ void session_on_stream(void *context, struct stream *stream, enum stream_event e
     }
     switch (event) {
     case STREAM_CONNECTED:
+        intercept_answer_acknowledges(stream->fd);
         s->active_ms = clock_monotonic_ms();
         metrics_time(s->gate->metrics, LATENCY_CONNECT, clock_monotonic_us() - s->connect_us);
         step_on(s, DIALOG_CONNECTED);

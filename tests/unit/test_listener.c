@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -29,12 +30,21 @@ struct bench {
     int last_error;
 };
 
+static bool acknowledges_at_once(int fd)
+{
+    int quick = -1;
+    socklen_t len = sizeof(quick);
+    assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &quick, &len), 0);
+    return quick != 0;
+}
+
 static void on_accepted(void *context, int fd, const struct endpoint *peer)
 {
     struct bench *b = context;
     assert_true(addr_equal(&peer->addr, &b->where.addr));
     assert_int_not_equal(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
     assert_int_not_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
+    assert_false(acknowledges_at_once(fd));
     b->accepted[b->accepted_count++] = fd;
     if (b->accepted_count == b->hold_after) {
         listener_hold(&b->listener, true);
@@ -83,6 +93,14 @@ static int tear_down(void **state)
     event_base_free(b->base);
     free(b);
     return 0;
+}
+
+static void test_answers_acknowledge(void **state)
+{
+    struct bench *b = *state;
+    assert_true(acknowledges_at_once(b->clients[0]));
+    intercept_answer_acknowledges(b->clients[0]);
+    assert_false(acknowledges_at_once(b->clients[0]));
 }
 
 static void wait_for(struct bench *b, unsigned count)
@@ -145,6 +163,7 @@ static void test_survives_emfile(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_answers_acknowledge, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_turn_is_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_held_takes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_survives_emfile, set_up, tear_down),
