@@ -104,6 +104,7 @@ struct dialog_action {
     struct span text; /* in dialog_actions */
     struct question question;
     struct verdict verdict;
+    bool parted; /* DIALOG_CLOSE: the server has taken its leave, its end need not be waited for */
 };
 
 struct dialog_actions {

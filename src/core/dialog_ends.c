@@ -38,8 +38,8 @@ void dialog_client_end(struct dialog_turn *t)
     }
     bool ends = t->event->client_eof && t->client.len == 0 && !d->client_finished;
     d->client_finished = d->client_finished || ends;
-    if (d->client_finished && d->server_finished) { /* both at once: nothing is left to pass on */
-        dialog_end(t, (struct verdict){.action = VERDICT_FORWARD});
+    if (d->client_finished && (d->server_finished || dialog_has_parted(d))) {
+        dialog_end(t, (struct verdict){.action = VERDICT_FORWARD}); /* nothing is left to pass on */
     } else if (ends) {
         dialog_act(t, DIALOG_FINISH)->side = SIDE_CLIENT;
     }

@@ -138,9 +138,12 @@ static void tally_session(const struct session *s)
 }
 
 /* It has no more to say, and its peer has none. */
-static bool is_done(const struct stream *stream)
+static bool is_done(const struct session *s, enum dialog_side side)
 {
-    return !stream_is_open(stream) || (stream_at_eof(stream) && stream_unsent(stream) == 0);
+    const struct stream *stream = &s->stream[side];
+    bool parted = s->parted && side == SIDE_SERVER;
+    return !stream_is_open(stream) ||
+           ((parted || stream_at_eof(stream)) && stream_unsent(stream) == 0);
 }
 
 static void leave_meter(struct session *s)
@@ -174,7 +177,7 @@ void session_close(struct session *s, const struct verdict *v)
     for (enum dialog_side side = SIDE_CLIENT; side <= SIDE_SERVER; side++) {
         struct stream *stream = &s->stream[side];
         stream_consume(stream, stream_input(stream).len);
-        if (!is_done(stream)) { /* else it is closed in a moment: that is one call less */
+        if (!is_done(s, side)) { /* else it is closed in a moment: that is one call less */
             stream_finish(stream);
         }
         stream_rest(stream, STREAM_REST_ALL, false);
@@ -225,7 +228,7 @@ static bool close_if_done(struct session *s, enum dialog_side side)
         stream_abort(stream);
         return true;
     }
-    if (!is_done(stream)) {
+    if (!is_done(s, side)) {
         return false;
     }
     stream_close(stream);

@@ -38,6 +38,7 @@ struct session {
     bool connect_failed; /* at once: the dialog has yet to hear of it */
     bool asked, opaque, ended, dead;
     bool undelivered; /* the client must not think that all it sent has arrived */
+    bool parted;      /* ended: the server has nothing more to say, be its end there or not */
     bool ending[2];   /* what that side is sent now, its end follows at once */
     char case_id[CASE_TEXT];
     char *reason;             /* of a standing that refuses; NULL: none, or not known */
