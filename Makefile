@@ -39,7 +39,8 @@ $(BUILD)/bin/gate25-spfd $(BUILD)/tests/unit/test_spf_check $(BUILD)/tests/unit/
     $(BUILD)/tests/unit/test_spf_sandbox: MORE_LIBS := $(SPF_LIBS)
 # What speaks to the kernel's packet filter is linked into the program that may.
 BYPASS_LIBS := $(shell pkg-config --libs libnftables libmnl libnetfilter_conntrack libbpf)
-$(BUILD)/bin/gate25-bypassd $(BUILD)/tests/unit/test_bypass $(BUILD)/tests/unit/test_fast_path: MORE_LIBS := $(BYPASS_LIBS)
+$(BUILD)/bin/gate25-bypassd $(BUILD)/tests/unit/test_bypass $(BUILD)/tests/unit/test_fast_path \
+    $(BUILD)/tests/unit/test_nft_run: MORE_LIBS := $(BYPASS_LIBS)
 
 WARNINGS  := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
              -Wpointer-arith -Wcast-qual -Wwrite-strings -Wundef -Wvla -Wformat=2 \

@@ -243,6 +243,12 @@ static void part_chain(const struct lookup *l, unsigned part, char out[32])
     snprintf(out, 32, "%s%d_%x", l->chain, l->family, part);
 }
 
+/* The map from the bits that tell the part to its chain. */
+static void map_name(const struct lookup *l, char out[32])
+{
+    snprintf(out, 32, "%s%d", l->chain, l->family);
+}
+
 unsigned bypass_part(const struct prefix *unit)
 {
     unsigned behind = addr_bits(unit->addr.family) - unit->len;
@@ -283,20 +289,44 @@ static int add_part_chains(struct buf *out)
     return failed;
 }
 
-/* From the asking chain to the part's, and back for who is not in it. */
-static int add_dispatch(const struct conf *conf, const struct lookup *l, struct buf *out)
+/* To a packet that is still under way in the old rules when these are replaced, what a map of such
+ * a rule's own holds is gone already (what a set holds is not). So the maps have names, stay, and
+ * hold the same from one time to the next: adding what is there changes nothing. */
+static int add_part_map(const struct conf *conf, const struct lookup *l, struct buf *out)
 {
-    char chain[32], bits[ADDR_TEXT];
+    char map[32], chain[32], bits[ADDR_TEXT];
     int failed;
 
-    part_words(conf, l->family, BYPASS_PARTS - 1, bits);
-    failed = add(out, "add rule " T " %s %s & %s vmap {", l->chain, l->field, bits);
+    map_name(l, map);
+    failed =
+        add(out, "add map " T " %s { type %s : verdict; size %d; }\nadd element " T " %s {", map,
+            l->family == ADDR_IPV4 ? "ipv4_addr" : "ipv6_addr", BYPASS_PARTS, map);
     for (unsigned part = 0; part < BYPASS_PARTS; part++) {
         part_words(conf, l->family, part, bits);
         part_chain(l, part, chain);
         failed |= add(out, "%s %s : jump %s", part > 0 ? "," : "", bits, chain);
     }
     return failed | add(out, " }\n");
+}
+
+static int add_part_maps(const struct conf *conf, struct buf *out)
+{
+    int failed = 0;
+
+    for (size_t i = 0; i < COUNT(lookups); i++) {
+        failed |= add_part_map(conf, &lookups[i], out);
+    }
+    return failed;
+}
+
+/* From the asking chain to the part's, and back for who is not in it. */
+static int add_dispatch(const struct conf *conf, const struct lookup *l, struct buf *out)
+{
+    char map[32], bits[ADDR_TEXT];
+
+    map_name(l, map);
+    part_words(conf, l->family, BYPASS_PARTS - 1, bits);
+    return add(out, "add rule " T " %s %s & %s vmap @%s\n", l->chain, l->field, bits, map);
 }
 
 static int add_dispatches(const struct conf *conf, const char *chain, struct buf *out)
@@ -378,6 +408,7 @@ int bypass_rules_write(
         failed |= add(out, "add chain " T " %s\n", chains[i]);
     }
     failed |= add_part_chains(out);
+    failed |= add_part_maps(conf, out);
     failed |= add(out, "flush table " T "\n");
     failed |= add_rules(conf, mode, out);
     failed |= add_lookups(conf, out);

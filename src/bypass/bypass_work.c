@@ -107,9 +107,26 @@ static bool can_adopt(struct bypass *b, bool *replace)
     return false;
 }
 
+/* The table is about to be replaced. To a packet that is still under way in its rules then, its
+ * maps are empty: let by is what belongs to an open connection, as in the new one while that is
+ * filled. */
+static void make_way(struct bypass *b)
+{
+    struct buf commands = BUF_INIT;
+
+    if (bypass_rules_filling(true, &commands) == 0) {
+        commit(b, &commands, "making way for another table");
+    }
+    buf_clear(&commands);
+}
+
 static bool write_table(struct bypass *b, bool adopt, bool replace)
 {
     struct buf commands = BUF_INIT;
+
+    if (replace) {
+        make_way(b);
+    }
     bool good = bypass_rules_write(b->conf, b->mode, replace, &commands) == 0 &&
                 bypass_rules_beat(b->conf->bypass.hold_ms, &commands) == 0 &&
                 (adopt || bypass_rules_filling(true, &commands) == 0) &&

@@ -1,6 +1,7 @@
 #include "bypass/nft_run.h"
 
 #include <nftables/libnftables.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,11 +32,24 @@ void nft_run_free(struct nft_run *n)
     free(n);
 }
 
+/* A signal would make libnftables call a failure what the kernel has taken already: it waits. */
+static int run_undisturbed(struct nft_run *n, const char *commands)
+{
+    sigset_t all, before;
+    int result;
+
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, &before);
+    result = nft_run_cmd_from_buffer(n->nft, commands);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return result;
+}
+
 int nft_run_commands(struct nft_run *n, const char *commands, struct text *error)
 {
     const char *why;
 
-    if (nft_run_cmd_from_buffer(n->nft, commands) == 0) {
+    if (run_undisturbed(n, commands) == 0) {
         return 0;
     }
     /* The first line says it; behind it stands the whole command. */

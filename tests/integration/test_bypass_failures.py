@@ -142,7 +142,8 @@ def test_open_connections_outlive_a_new_table(lab, sink, bypass):
 @pytest.mark.parametrize("harm", [
     "flush set inet gate25_bypass units4_9", "flush chain inet gate25_bypass up_free",
     "delete element inet gate25_bypass ranges4 { 10.20.8.0-10.20.8.255 }",
-    "add element inet gate25_bypass units4_2 { 10.20.0.66 }", "flush table inet gate25_bypass"])
+    "add element inet gate25_bypass units4_2 { 10.20.0.66 }", "flush table inet gate25_bypass",
+    "delete element inet gate25_bypass up_free4 { 0.0.0.9 }"])
 def test_what_others_do_to_its_table_is_mended(lab, sink, bypass, harm):
     sink()
     b = bypass()
@@ -152,6 +153,7 @@ def test_what_others_do_to_its_table_is_mended(lab, sink, bypass, harm):
     def is_mended():
         with contextlib.suppress(topology.CommandFailed):
             return (list(b.units()) == [LINE4] and len(b.elements("ranges4")) == 1 and
+                    b.host.run("nft", "list", "map", *TABLE, "up_free4").stdout.count("jump") == 16 and
                     "goto let_up" in b.host.run("nft", "list", "chain", *TABLE, "up_free").stdout)
         return False
     wait_for(is_mended, 60, "mended")

@@ -4,12 +4,14 @@ import contextlib
 import re
 import shutil
 import signal
+import socket
 import time
 
 import pytest
 
 from tests.integration.let_by import LIMITS, LINE4, LINE6, register, register_many, sessions, store_of, unregister
-from tests.integration.wire import MX6, first_reply, send
+from tests.integration.load import Load
+from tests.integration.wire import MX4, MX6, first_reply, send
 from tests.lab import gate as gate_module
 from tests.lab import redis_fleet, sandbox, servers, topology
 from tests.lab.bypass import METRICS_PORT, TABLE, Bypass
@@ -148,6 +150,53 @@ def test_a_configuration_is_read_anew(lab, sink, bypass):
     b.signal(signal.SIGHUP)
     wait_for(lambda: "not reloaded" in b.text() and "mark-bit" in b.text(), 60, "the reason")
     assert b.status()["units"] == 2
+
+
+class Stream(Load):
+    """Connections to a server, up which small packets go all the time."""
+
+    def __init__(self, lab, ends):
+        """`ends`: (source, server) of each."""
+        super().__init__(2 * len(ends))
+        self.clients, self.accepted, self.lost = [], [], set()
+        for source, server in ends:
+            with lab.internet.listen(server) as listener:
+                self.clients.append(lab.subscribers.connect(server, source))
+                self.accepted.append(listener.accept()[0])
+            self.accepted[-1].settimeout(10)
+            self.clients[-1].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def one(self, number, turn):
+        client, accepted = self.clients[number // 2], self.accepted[number // 2]
+        try:
+            if number % 2 == 0:
+                client.send(b"x")
+            else:
+                accepted.recv(65536)
+        except OSError as error:
+            self.lost.add(f"{number // 2}: {error}")
+            time.sleep(0.1)
+
+    def __exit__(self, *problem):
+        for connection in self.clients + self.accepted:  # whoever waits for the other end does so no longer
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        super().__exit__(*problem)
+        for connection in self.clients + self.accepted:
+            connection.close()
+
+
+def test_a_reload_ends_no_open_connection(lab, bypass):
+    """Packets are under way in the rules while these are replaced."""
+    b = bypass()
+    register(b, LINE4, LINE6)
+    with Stream(lab, [(LINE4, MX4), (LINE6, MX6)]) as stream:
+        for number in range(200):
+            b.signal(signal.SIGHUP)
+            wait_for(lambda count=number: b.text().count(": reloaded") > count, 60, "the configuration is read anew")
+        assert not stream.lost
+    counters = b.status()["counters"]
+    assert (counters["tables_made"], counters["failures"]) == (1, 0)
 
 
 def test_an_operators_reload_reaches_it(lab, sink, bypass):

@@ -624,6 +624,21 @@ static void the_form_tells_what_the_rules_depend_on(void **state)
     buf_clear(&out);
 }
 
+/* To packets that are under way in the rules when these are replaced it would be empty. */
+static void no_rule_has_a_map_of_its_own(void **state)
+{
+    const struct conf conf = {.ipv6_unit = UNIT6, .bypass = {.mark_bit = 28}};
+    struct buf out = BUF_INIT;
+
+    (void)state;
+    assert_int_equal(bypass_rules_write(&conf, INTERCEPT_TPROXY, false, &out), 0);
+    assert_int_equal(occurrences(buf_span(&out), "map @"), 4);
+    assert_int_equal(occurrences(buf_span(&out), "map {"), 0);
+    assert_int_equal(occurrences(buf_span(&out), "flush map"), 0);
+    assert_int_equal(occurrences(buf_span(&out), "delete map"), 0);
+    buf_clear(&out);
+}
+
 /* --- counting --- */
 
 static void take(
@@ -756,6 +771,7 @@ int main(void)
         cmocka_unit_test(changes_are_told),
         cmocka_unit_test(batches_are_bounded_and_complete),
         cmocka_unit_test(the_form_tells_what_the_rules_depend_on),
+        cmocka_unit_test(no_rule_has_a_map_of_its_own),
         cmocka_unit_test(what_is_new_counts),
         cmocka_unit_test(readings_add_up),
         cmocka_unit_test(the_busiest_come_first),
