@@ -5,11 +5,7 @@
 #include <unistd.h>
 
 #include "net/address.h"
-
-static bool is_shortage(int error)
-{
-    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
-}
+#include "net/shortage.h"
 
 static void rest(struct listener *l, int error)
 {

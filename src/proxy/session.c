@@ -6,6 +6,7 @@
 #include "core/policy.h"
 #include "net/clock.h"
 #include "net/intercept.h"
+#include "net/shortage.h"
 
 #define DETAIL 160
 
@@ -134,13 +135,18 @@ static void bound_reading(struct session *s)
     }
 }
 
+/* Where it is the gate that has no room for the connection, nothing is said of the server. */
 static void tell_connect_failed(struct session *s)
 {
+    s->connect_failed = false;
+    if (is_shortage(s->connect_error)) {
+        session_close_without_memory(s);
+        return;
+    }
     char array[DETAIL];
     struct text detail;
     text_init(&detail, array, sizeof(array));
     session_connect_detail(s, &detail);
-    s->connect_failed = false;
     struct dialog_event event = {.kind = DIALOG_CONNECT_FAILED, .detail = array};
     (void)tell_dialog(s, &event);
 }

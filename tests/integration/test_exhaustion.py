@@ -1,4 +1,4 @@
-"""No memory for a worker, and no room on the disk for the copy of the standings."""
+"""No memory or no descriptor for a worker, and no room on the disk for the copy of the standings."""
 
 import contextlib
 import os
@@ -74,6 +74,23 @@ def test_memory_runs_out(lab, gate, sink):
     assert send(lab, "10.20.79.3").startswith("250 ")
     assert running.workers() == [worker]
     assert "cannot begin a session: Cannot allocate memory" in running.text()
+
+
+def test_no_descriptor_for_the_server(lab, gate, sink):
+    """It is not the server that cannot be reached."""
+    sink()
+    running = gate({**FREE, "intercept": {"workers": 1}})
+    worker = running.workers()[0]
+    used = {int(name) for name in os.listdir(f"/proc/{worker}/fd")}
+    # Sessions have two each: room for one of them, and for half of the next.
+    most = next(limit for limit in range(max(used) + 5) if limit - len(used & set(range(limit))) == 3)
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (most, most))
+    with contextlib.closing(Client(lab, "10.20.79.1")) as first:
+        assert first.reply().startswith("220")
+        reply = first_reply(lab, "10.20.79.2")
+        assert reply.startswith("421 4.3.1 ") and "out of resources" in reply, reply
+        assert first.lives()
+    wait_for(lambda: first_reply(lab, "10.20.79.2").startswith("220 "), 5, "it has recovered")
 
 
 def test_no_room_for_the_copy(lab, gate, sink):
