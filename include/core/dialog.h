@@ -104,7 +104,6 @@ struct dialog_action {
     struct span text; /* in dialog_actions */
     struct question question;
     struct verdict verdict;
-    bool parted; /* DIALOG_CLOSE: the server has taken its leave, its end need not be waited for */
 };
 
 struct dialog_actions {
@@ -193,6 +192,9 @@ void dialog_step(
     struct dialog *d, const struct dialog_event *event, struct dialog_actions *actions);
 /* When DIALOG_TICK is due (monotonic ms), or DIALOG_NO_DEADLINE. Read it after every step. */
 int64_t dialog_deadline(const struct dialog *d);
+/* The server has taken its leave, and answered all: nothing more is expected of it, not even its
+ * end. */
+bool dialog_has_parted(const struct dialog *d);
 /* Messages of an opaque session that the meter has not been told of. */
 uint32_t dialog_messages_due(const struct dialog *d);
 

@@ -28,9 +28,9 @@ int intercept_passages(int fd);
 
 /* From now on what the connected `fd` receives is acknowledged with what is sent there next, or by
  * itself after some 40 ms: as the kernel does it once a dialogue is going on. At first it would
- * acknowledge at once, with a packet that a dialogue has no use for. A listening socket's
- * connections inherit it, those above have it. A hint: nothing fails. Not before a connection is
- * established, whose other end waits for an acknowledgement. */
+ * acknowledge at once, with a packet that a dialogue has no use for. What listening sockets accept
+ * inherits it; those made above have it. Never for a socket that is still being connected: there
+ * the other end waits for the acknowledgement. A hint: nothing fails. */
 void intercept_answer_acknowledges(int fd);
 
 /* Where the client of the accepted connection `fd` wanted to go. False: nothing steered it here. */

@@ -137,17 +137,10 @@ void dialog_say(
     t->replied = true;
 }
 
-bool dialog_has_parted(const struct dialog *d)
-{
-    return d->phase == PHASE_LEFT && d->pending_count == 0;
-}
-
 void dialog_end(struct dialog_turn *t, struct verdict v)
 {
-    struct dialog_action *a = dialog_act(t, DIALOG_CLOSE);
     t->d->ended = true;
-    a->verdict = v;
-    a->parted = dialog_has_parted(t->d);
+    dialog_act(t, DIALOG_CLOSE)->verdict = v;
 }
 
 void dialog_end_standing(struct dialog_turn *t)

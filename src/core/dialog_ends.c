@@ -22,6 +22,11 @@ bool dialog_server_end(struct dialog_turn *t)
     return true;
 }
 
+bool dialog_has_parted(const struct dialog *d)
+{
+    return d->phase == PHASE_LEFT && d->pending_count == 0;
+}
+
 /* What the client's next bytes are only a reply could have told. */
 static bool is_undeliverable(const struct dialog_turn *t)
 {

@@ -127,8 +127,6 @@ void dialog_say(
 void dialog_reject(
     struct dialog_turn *t, struct verdict v, enum verdict_place place, const char *detail);
 void dialog_end(struct dialog_turn *t, struct verdict v);
-/* The server has taken its leave, and answered all: nothing more is expected of it. */
-bool dialog_has_parted(const struct dialog *d);
 /* The same, since its line's standing has changed: where nobody reads, nobody can be told. */
 void dialog_end_standing(struct dialog_turn *t);
 /* dialog_reject() for what the client has sent, once every reply before it has gone out. False. */

@@ -165,7 +165,6 @@ static void act_finish(struct session *s, const struct dialog_action *a)
 
 static void act_close(struct session *s, const struct dialog_action *a)
 {
-    s->parted = a->parted;
     session_close(s, &a->verdict);
 }
 

@@ -141,7 +141,7 @@ static void tally_session(const struct session *s)
 static bool is_done(const struct session *s, enum dialog_side side)
 {
     const struct stream *stream = &s->stream[side];
-    bool parted = s->parted && side == SIDE_SERVER;
+    bool parted = side == SIDE_SERVER && dialog_has_parted(&s->dialog);
     return !stream_is_open(stream) ||
            ((parted || stream_at_eof(stream)) && stream_unsent(stream) == 0);
 }

@@ -38,7 +38,6 @@ struct session {
     bool connect_failed; /* at once: the dialog has yet to hear of it */
     bool asked, opaque, ended, dead;
     bool undelivered; /* the client must not think that all it sent has arrived */
-    bool parted;      /* ended: the server has nothing more to say, be its end there or not */
     bool ending[2];   /* what that side is sent now, its end follows at once */
     char case_id[CASE_TEXT];
     char *reason;             /* of a standing that refuses; NULL: none, or not known */
@@ -90,7 +89,7 @@ void session_record_refusal(struct session *s, const struct verdict *v);
 /* The one door out: tells the journal, the meter and the counters, and lets what was said so far
  * leave before the connections close. */
 void session_close(struct session *s, const struct verdict *v);
-/* The same for want of memory, of which the client is told. */
+/* The same for want of memory or descriptors, of which the client is told. */
 void session_close_without_memory(struct session *s);
 /* Tells a client that there is no memory for its session, without taking any. */
 void session_turn_away(struct gate *gate, int fd, const struct endpoint *client);
