@@ -43,7 +43,24 @@ static void note_generation(struct bypass *b)
     b->generation = now;
 }
 
-/* Runs and forgets the commands. */
+/* Runs and forgets the commands. False: `error` says why. */
+static bool run(struct bypass *b, struct buf *commands, struct text *error)
+{
+    bool good = buf_append(commands, (struct span){"", 1}) == 0;
+
+    if (!good) {
+        text_addf(error, "out of memory");
+    } else {
+        nft_watch_listen(b->watch, false);
+        good = nft_run_commands(b->run, buf_span(commands).at, error) == 0;
+        nft_watch_listen(b->watch, true);
+    }
+    buf_clear(commands);
+    note_generation(b);
+    return good;
+}
+
+/* The same; it is told of where it fails. */
 static bool commit(struct bypass *b, struct buf *commands, const char *doing)
 {
     char why[BYPASS_ERROR];
@@ -51,19 +68,10 @@ static bool commit(struct bypass *b, struct buf *commands, const char *doing)
     bool good;
 
     text_init(&error, why, sizeof(why));
-    good = buf_append(commands, (struct span){"", 1}) == 0;
-    if (!good) {
-        text_addf(&error, "out of memory");
-    } else {
-        nft_watch_listen(b->watch, false);
-        good = nft_run_commands(b->run, buf_span(commands).at, &error) == 0;
-        nft_watch_listen(b->watch, true);
-    }
-    buf_clear(commands);
+    good = run(b, commands, &error);
     if (!good) {
         bypass_fail(b, doing, why);
     }
-    note_generation(b);
     return good;
 }
 
@@ -109,13 +117,16 @@ static bool can_adopt(struct bypass *b, bool *replace)
 
 /* The table is about to be replaced. To a packet that is still under way in its rules then, its
  * maps are empty: let by is what belongs to an open connection, as in the new one while that is
- * filled. */
+ * filled. A table that cannot be told so is none of ours. */
 static void make_way(struct bypass *b)
 {
     struct buf commands = BUF_INIT;
+    char why[BYPASS_ERROR];
+    struct text error;
 
+    text_init(&error, why, sizeof(why));
     if (bypass_rules_filling(true, &commands) == 0) {
-        commit(b, &commands, "making way for another table");
+        (void)run(b, &commands, &error);
     }
     buf_clear(&commands);
 }

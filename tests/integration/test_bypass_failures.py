@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from tests.integration.let_by import EITHER, LIMITS, LINE4, LINE6, register, register_many, replace_set, sessions, store_of, unregister
+from tests.integration.let_by import (
+    EITHER, LIMITS, LINE4, LINE6, register, register_many, replace_set, sessions, store_of, unregister)
 from tests.integration.test_lab import nested
 from tests.integration.wire import MX4, MX6, Client, send
 from tests.lab import gate as gate_module
@@ -116,6 +117,18 @@ def test_rules_that_do_not_heed_the_mark_are_noticed(lab, sink, bypass):
     b.wait_status(in_step=True, units=1)
     assert send(lab, LINE4).startswith("250 ") and sessions(b) == 25
     b.wait_status(well=True)
+
+
+def test_a_table_of_another_form_is_replaced(lab, sink, gate):
+    """It has nothing of ours in it: that is no failure."""
+    sink()
+    b = Bypass(gate(LIMITS))
+    b.host.run("nft", "add", "table", *TABLE, '{ comment "another form" ; }')
+    with b:
+        register(b, LINE4)
+        assert send(lab, LINE4).startswith("250 ") and sessions(b) == 0
+        counters = b.status()["counters"]
+        assert (counters["tables_made"], counters["failures"]) == (1, 0), b.text()
 
 
 @EITHER
