@@ -316,13 +316,14 @@ static int fill(const struct bypass *b, struct fast_path *path)
     return f.result;
 }
 
-/* As long as the table does. */
+/* As long as the table does, which was told at the last beat; no longer, also where it is made
+ * between two. */
 static int live(const struct bypass *b, struct fast_path *path)
 {
     const uint32_t hold_ms = b->conf->bypass.hold_ms;
-    const int64_t now_s = clock_monotonic_ms() / 1000;
+    const int64_t beat_s = b->beat_ms / 1000;
 
-    return fast_path_live(path, now_s + hold_ms / 1000, now_s + bypass_rules_open_s(hold_ms));
+    return fast_path_live(path, beat_s + hold_ms / 1000, beat_s + bypass_rules_open_s(hold_ms));
 }
 
 static void make(struct bypass *b)

@@ -138,6 +138,7 @@ static bool write_table(struct bypass *b, bool adopt, bool replace)
     if (replace) {
         make_way(b);
     }
+    b->beat_ms = clock_monotonic_ms();
     bool good = bypass_rules_write(b->conf, b->mode, replace, &commands) == 0 &&
                 bypass_rules_beat(b->conf->bypass.hold_ms, &commands) == 0 &&
                 (adopt || bypass_rules_filling(true, &commands) == 0) &&
@@ -222,7 +223,7 @@ void bypass_sync(struct bypass *b)
         remove_strays(b);
     }
     b->fast.doubtful = true;
-    b->beat_ms = b->sync_ms = clock_monotonic_ms();
+    b->sync_ms = clock_monotonic_ms();
     b->sync_took_ms = b->sync_ms - began_ms;
     b->dirty = true;
     if (b->stands && !b->refused) {
