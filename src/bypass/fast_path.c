@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 
 #include "bypass/fast_path_maps.h"
 #include "fast_path_internal.h"
@@ -46,11 +47,28 @@ static int load(struct fast_path *f, size_t units4, size_t units6)
     return 0;
 }
 
+bool fast_path_suits(const char *kernel_version)
+{
+    return strstr(kernel_version, "PREEMPT_RT") == NULL;
+}
+
+static bool suits_this_kernel(void)
+{
+    struct utsname system;
+
+    return uname(&system) != 0 || fast_path_suits(system.version);
+}
+
 struct fast_path *fast_path_new(
     size_t units4, size_t units6, unsigned ipv6_unit, struct text *error)
 {
-    struct fast_path *f = calloc(1, sizeof(*f));
+    struct fast_path *f;
 
+    if (!suits_this_kernel()) {
+        text_addf(error, "the fast path is not for kernels with PREEMPT_RT, as this one is");
+        return NULL;
+    }
+    f = calloc(1, sizeof(*f));
     if (f == NULL) {
         text_addf(error, "out of memory");
         return NULL;

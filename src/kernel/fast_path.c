@@ -63,6 +63,36 @@ struct {
 /* Of a packet to or from a mail server: is it the subscriber's, and the first of a connection? */
 enum way { WAY_NONE, WAY_NEW, WAY_UP, WAY_DOWN };
 
+/* A packet on its way through here: what is known of it, and what the kernel is asked about it, one
+ * question after another in the same place. That is each core's own, and not on the stack: behind a
+ * write there the kernel puts a fence (Spectre's fourth variant; it trusts who has CAP_PERFMON
+ * alone), and fifty of those took longer than all the rest. For the same reason some functions are
+ * not inline: what has no register left goes to the stack. */
+struct transit {
+    union {
+        fast_path_key4 key4;
+        fast_path_key6 key6;
+        struct bpf_sock_tuple tuple;
+        struct bpf_fib_lookup route;
+        struct bpf_redir_neigh next;
+    };
+    __u64 now_ns, unit6_mask;
+    enum way way;
+    __u32 length; /* from its IP header on */
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct transit);
+} transits SEC(".maps");
+
+static __always_inline bool is_mail(const struct tcphdr *tcp)
+{
+    return tcp->dest == SMTP || tcp->source == SMTP;
+}
+
 static __always_inline enum way way_of(const struct tcphdr *tcp)
 {
     const bool first = tcp->syn && !tcp->ack;
@@ -70,31 +100,39 @@ static __always_inline enum way way_of(const struct tcphdr *tcp)
     if (tcp->dest == SMTP) {
         return first ? WAY_NEW : WAY_UP;
     }
-    return tcp->source == SMTP && !first ? WAY_DOWN : WAY_NONE;
+    return first ? WAY_NONE : WAY_DOWN;
 }
 
-static __always_inline const struct fast_path_state *state_for(enum way way, __u64 now_ns)
+/* NULL: such packets are not let by now. */
+static __noinline struct transit *begin(enum way way, __u32 length)
 {
     const __u32 only = 0;
-    const struct fast_path_state *s = bpf_map_lookup_elem(&state, &only);
+    struct transit *t = bpf_map_lookup_elem(&transits, &only);
 
-    if (way == WAY_NONE || !s || now_ns >= s->open_ns ||
-        (way == WAY_NEW && now_ns >= s->fresh_ns)) {
+    if (!t) {
         return NULL;
     }
-    return s;
+    t->way = way;
+    t->length = length;
+    t->now_ns = bpf_ktime_get_coarse_ns();
+    const struct fast_path_state *s = bpf_map_lookup_elem(&state, &only);
+    if (!s || t->way == WAY_NONE || t->now_ns >= s->open_ns ||
+        (t->way == WAY_NEW && t->now_ns >= s->fresh_ns)) {
+        return NULL;
+    }
+    t->unit6_mask = s->unit6_mask;
+    return t;
 }
 
-static __always_inline bool is_let_by(const struct fast_path_unit *unit, __u64 now_ns)
+static __always_inline bool is_let_by(const struct fast_path_unit *unit, const struct transit *t)
 {
-    return unit && (unit->end_ns == 0 || now_ns < unit->end_ns);
+    return unit && (unit->end_ns == 0 || t->now_ns < unit->end_ns);
 }
 
 /* A connection that the gate holds stays with it; who listens on any address holds none. */
-static __always_inline bool gate_has_it(
-    struct __sk_buff *packet, struct bpf_sock_tuple *tuple, __u32 size)
+static __noinline bool gate_has_it(struct __sk_buff *packet, struct transit *t, __u32 size)
 {
-    struct bpf_sock *socket = bpf_skc_lookup_tcp(packet, tuple, size, BPF_F_CURRENT_NETNS, 0);
+    struct bpf_sock *socket = bpf_skc_lookup_tcp(packet, &t->tuple, size, BPF_F_CURRENT_NETNS, 0);
     bool has;
 
     if (!socket) {
@@ -105,15 +143,15 @@ static __always_inline bool gate_has_it(
     return has;
 }
 
-static __always_inline void count(struct fast_path_unit *unit, enum way way, __u32 bytes)
+static __always_inline void count(struct fast_path_unit *unit, const struct transit *t)
 {
-    if (way == WAY_DOWN) {
-        (void)__sync_fetch_and_add(&unit->down, bytes);
+    if (t->way == WAY_DOWN) {
+        (void)__sync_fetch_and_add(&unit->down, t->length);
         return;
     }
-    (void)__sync_fetch_and_add(&unit->up, bytes);
+    (void)__sync_fetch_and_add(&unit->up, t->length);
     KEPT_APART;
-    if (way == WAY_NEW) {
+    if (t->way == WAY_NEW) {
         (void)__sync_fetch_and_add(&unit->opened, 1);
         KEPT_APART;
     }
@@ -138,27 +176,26 @@ static __always_inline __u32 length_of(const struct __sk_buff *packet, __u32 sai
 /* Where it goes, by the kernel's routes, and to a neighbour that it knows. False: the kernel has
  * more to do about it than to send it on, as where it is too long for a link. `headers`: bytes of
  * IP and TCP. */
-static __always_inline bool find_route(
-    struct __sk_buff *packet, struct bpf_fib_lookup *route, __u32 length, __u32 headers)
+static __noinline bool find_route(struct __sk_buff *packet, struct transit *t, __u32 headers)
 {
-    route->l4_protocol = IPPROTO_TCP;
-    route->ifindex = packet->ingress_ifindex;
-    route->tot_len = is_many(packet) ? packet->gso_size + headers : length;
-    return bpf_fib_lookup(packet, route, sizeof(*route), 0) == BPF_FIB_LKUP_RET_SUCCESS;
+    t->route.l4_protocol = IPPROTO_TCP;
+    t->route.ifindex = packet->ingress_ifindex;
+    t->route.tot_len = is_many(packet) ? packet->gso_size + headers : t->length;
+    return bpf_fib_lookup(packet, &t->route, sizeof(t->route), 0) == BPF_FIB_LKUP_RET_SUCCESS;
 }
 
 /* By way of the kernel's neighbours: one that it has not heard of for long is asked whether he is
- * still there. The route's answer stands where its question stood. */
-static __always_inline int send_on(const struct bpf_fib_lookup *route)
+ * still there. The next question stands where the route's answer stood. */
+static __noinline int send_on(struct transit *t)
 {
-    struct bpf_redir_neigh next = {.nh_family = route->family};
+    const __u32 link = t->route.ifindex;
+    const __u32 family = t->route.family;
+    __u32 neighbour[4];
 
-    if (route->family == FAMILY4) {
-        next.ipv4_nh = route->ipv4_dst;
-    } else {
-        __builtin_memcpy(next.ipv6_nh, route->ipv6_dst, sizeof(next.ipv6_nh));
-    }
-    return (int)bpf_redirect_neigh(route->ifindex, &next, sizeof(next), 0);
+    __builtin_memcpy(neighbour, t->route.ipv6_dst, sizeof(neighbour));
+    t->next.nh_family = family;
+    __builtin_memcpy(t->next.ipv6_nh, neighbour, sizeof(neighbour)); /* IPv4's stands at its head */
+    return (int)bpf_redirect_neigh(link, &t->next, sizeof(t->next), 0);
 }
 
 /* The sum over an IPv4 header without options, its checksum among it, is 0xffff (RFC 1071). */
@@ -193,50 +230,53 @@ static __always_inline int let_by4(
 
     if ((void *)(tcp + 1) > end || ip->version != 4 || ip->ihl != WORDS_PLAIN ||
         ip->protocol != IPPROTO_TCP || (ip->frag_off & FRAGMENT) != 0 || ip->ttl <= 1 ||
-        (ip->daddr & MULTICAST4) == MULTICAST4 || !is_whole(ip)) {
+        (ip->daddr & MULTICAST4) == MULTICAST4 || !is_mail(tcp)) {
         return OTHERS;
     }
-    const enum way way = way_of(tcp);
-    const __u64 now_ns = bpf_ktime_get_coarse_ns();
     const __u32 length = length_of(packet, bpf_ntohs(ip->tot_len));
-    if (!state_for(way, now_ns) || length < sizeof(*ip) + sizeof(*tcp)) {
+    if (length < sizeof(*ip) + sizeof(*tcp) || !is_whole(ip)) {
         return OTHERS;
     }
-    fast_path_key4 key = ip->saddr;
-    if (way == WAY_DOWN) {
-        key = ip->daddr;
+    struct transit *t = begin(way_of(tcp), length);
+    if (!t) {
+        return OTHERS;
+    }
+    t->key4 = ip->saddr;
+    if (t->way == WAY_DOWN) {
+        t->key4 = ip->daddr;
         KEPT_APART;
     }
-    struct fast_path_unit *unit = bpf_map_lookup_elem(&units4, &key);
-    struct bpf_sock_tuple tuple = {
-        .ipv4 = {ip->saddr, ip->daddr, tcp->source, tcp->dest},
-    };
-    if (!is_let_by(unit, now_ns) || gate_has_it(packet, &tuple, sizeof(tuple.ipv4))) {
+    struct fast_path_unit *unit = bpf_map_lookup_elem(&units4, &t->key4);
+    if (!is_let_by(unit, t)) {
         return OTHERS;
     }
-    struct bpf_fib_lookup route = {
-        .family = FAMILY4,
-        .tos = ip->tos,
-        .sport = tcp->source,
-        .dport = tcp->dest,
-        .ipv4_src = ip->saddr,
-        .ipv4_dst = ip->daddr,
-    };
-    if (!find_route(packet, &route, length, sizeof(*ip) + tcp->doff * WORD)) {
+    t->tuple.ipv4.saddr = ip->saddr;
+    t->tuple.ipv4.daddr = ip->daddr;
+    t->tuple.ipv4.sport = tcp->source;
+    t->tuple.ipv4.dport = tcp->dest;
+    if (gate_has_it(packet, t, sizeof(t->tuple.ipv4))) {
         return OTHERS;
     }
-    count(unit, way, length);
+    t->route.family = FAMILY4;
+    t->route.tos = ip->tos;
+    t->route.sport = tcp->source;
+    t->route.dport = tcp->dest;
+    t->route.ipv4_src = ip->saddr;
+    t->route.ipv4_dst = ip->daddr;
+    if (!find_route(packet, t, sizeof(*ip) + tcp->doff * WORD)) {
+        return OTHERS;
+    }
+    count(unit, t);
     age4(ip);
-    return send_on(&route);
+    return send_on(t);
 }
 
-static __always_inline fast_path_key6
-unit6(const struct in6_addr *address, const struct fast_path_state *s)
+static __always_inline fast_path_key6 first_of(const struct in6_addr *address)
 {
     fast_path_key6 first;
 
     __builtin_memcpy(&first, address, sizeof(first));
-    return first & s->unit6_mask;
+    return first;
 }
 
 static __always_inline int let_by6(
@@ -246,44 +286,47 @@ static __always_inline int let_by6(
     struct tcphdr *tcp = (void *)(ip + 1);
 
     if ((void *)(tcp + 1) > end || ip->version != 6 || ip->nexthdr != IPPROTO_TCP ||
-        ip->hop_limit <= 1 || ip->daddr.s6_addr[0] == MULTICAST6) {
+        ip->hop_limit <= 1 || ip->daddr.s6_addr[0] == MULTICAST6 || !is_mail(tcp)) {
         return OTHERS;
     }
-    const enum way way = way_of(tcp);
-    const __u64 now_ns = bpf_ktime_get_coarse_ns();
-    const struct fast_path_state *s = state_for(way, now_ns);
     const __u32 length = length_of(packet, sizeof(*ip) + bpf_ntohs(ip->payload_len));
-    if (!s || length < sizeof(*ip) + sizeof(*tcp)) {
+    if (length < sizeof(*ip) + sizeof(*tcp)) {
         return OTHERS;
     }
-    fast_path_key6 key = unit6(&ip->saddr, s);
-    if (way == WAY_DOWN) {
-        key = unit6(&ip->daddr, s);
+    struct transit *t = begin(way_of(tcp), length);
+    if (!t) {
+        return OTHERS;
+    }
+    t->key6 = first_of(&ip->saddr) & t->unit6_mask;
+    if (t->way == WAY_DOWN) {
+        t->key6 = first_of(&ip->daddr) & t->unit6_mask;
         KEPT_APART;
     }
-    struct fast_path_unit *unit = bpf_map_lookup_elem(&units6, &key);
-    struct bpf_sock_tuple tuple = {.ipv6 = {.sport = tcp->source, .dport = tcp->dest}};
-    __builtin_memcpy(tuple.ipv6.saddr, &ip->saddr, sizeof(ip->saddr));
-    __builtin_memcpy(tuple.ipv6.daddr, &ip->daddr, sizeof(ip->daddr));
-    if (!is_let_by(unit, now_ns) || gate_has_it(packet, &tuple, sizeof(tuple.ipv6))) {
+    struct fast_path_unit *unit = bpf_map_lookup_elem(&units6, &t->key6);
+    if (!is_let_by(unit, t)) {
         return OTHERS;
     }
-    struct bpf_fib_lookup route = {
-        .family = FAMILY6,
-        .flowinfo = *(__be32 *)ip & bpf_htonl(0x0fffffff),
-        .sport = tcp->source,
-        .dport = tcp->dest,
-    };
-    __builtin_memcpy(route.ipv6_src, &ip->saddr, sizeof(ip->saddr));
-    __builtin_memcpy(route.ipv6_dst, &ip->daddr, sizeof(ip->daddr));
-    if (!find_route(packet, &route, length, sizeof(*ip) + tcp->doff * WORD)) {
+    __builtin_memcpy(t->tuple.ipv6.saddr, &ip->saddr, sizeof(ip->saddr));
+    __builtin_memcpy(t->tuple.ipv6.daddr, &ip->daddr, sizeof(ip->daddr));
+    t->tuple.ipv6.sport = tcp->source;
+    t->tuple.ipv6.dport = tcp->dest;
+    if (gate_has_it(packet, t, sizeof(t->tuple.ipv6))) {
         return OTHERS;
     }
-    count(unit, way, length);
+    t->route.family = FAMILY6;
+    t->route.flowinfo = *(__be32 *)ip & bpf_htonl(0x0fffffff);
+    t->route.sport = tcp->source;
+    t->route.dport = tcp->dest;
+    __builtin_memcpy(t->route.ipv6_src, &ip->saddr, sizeof(ip->saddr));
+    __builtin_memcpy(t->route.ipv6_dst, &ip->daddr, sizeof(ip->daddr));
+    if (!find_route(packet, t, sizeof(*ip) + tcp->doff * WORD)) {
+        return OTHERS;
+    }
+    count(unit, t);
     ip->hop_limit--;
     /* Where the link has summed up the whole packet: there is no checksum that makes up for it. */
     (void)bpf_csum_update(packet, (__u16)~bpf_htons(1));
-    return send_on(&route);
+    return send_on(t);
 }
 
 SEC("tc")

@@ -12,6 +12,7 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/pkt_cls.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -19,6 +20,7 @@
 #include <netinet/ip6.h>
 #include <netinet/tcp.h>
 #include <sched.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -581,6 +583,76 @@ static void all_of_many_are_read(void **state)
     free(said);
 }
 
+/* --- what the kernel adds to it --- */
+
+#define FENCE       3 /* bytes */
+#define FENCES_MOST 20
+
+static uint64_t bit(unsigned right)
+{
+    return UINT64_C(1) << right;
+}
+
+static void set_trusted(bool trusted)
+{
+    const uint64_t rights = bit(CAP_PERFMON) | bit(CAP_SYS_ADMIN);
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct half[_LINUX_CAPABILITY_U32S_3];
+
+    assert_int_equal(syscall(SYS_capget, &header, half), 0);
+    for (unsigned i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
+        const uint32_t these = (uint32_t)(rights >> (32 * i));
+
+        half[i].effective &= ~these;
+        half[i].effective |= trusted ? half[i].permitted & these : 0;
+    }
+    assert_int_equal(syscall(SYS_capset, &header, half), 0);
+}
+
+static uint32_t length_in_the_kernel(void)
+{
+    char why[256];
+    struct text error;
+    struct bpf_prog_info info = {0};
+    uint32_t size = sizeof(info);
+
+    text_init(&error, why, sizeof(why));
+    struct fast_path *f = fast_path_new(2, 2, UNIT6, &error);
+    assert_non_null(f);
+    assert_int_equal(bpf_obj_get_info_by_fd(f->program, &info, &size), 0);
+    fast_path_free(f);
+    return info.jited_prog_len;
+}
+
+/* Each costs as much as twenty instructions of ours; gate25-bypassd has no CAP_PERFMON, whose
+ * programs go without. */
+static void the_kernel_has_few_fences_to_put_into_it(void **state)
+{
+    (void)path_of(state);
+    const uint32_t trusted = length_in_the_kernel();
+    set_trusted(false);
+    const uint32_t untrusted = length_in_the_kernel();
+    set_trusted(true);
+    assert_in_range(untrusted, trusted, trusted + FENCES_MOST * FENCE);
+}
+
+static void it_is_for_kernels_that_finish_a_packet_first(void **state)
+{
+    static const struct {
+        const char *version;
+        bool suits;
+    } rows[] = {
+        {"#1 SMP PREEMPT_DYNAMIC Debian 6.1.140-1 (2025-05-22)", true},
+        {"#1 SMP Debian 5.10.237-1 (2025-05-19)", true},
+        {"#1 SMP PREEMPT_RT Debian 6.1.140-1 (2025-05-22)", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_int_equal(fast_path_suits(rows[i].version), rows[i].suits);
+    }
+}
+
 /* --- links --- */
 
 static void links_have_to_be_there(void **state)
@@ -619,6 +691,8 @@ int main(void)
         cmocka_unit_test(moments_pass),
         cmocka_unit_test(it_counts),
         cmocka_unit_test(all_of_many_are_read),
+        cmocka_unit_test(the_kernel_has_few_fences_to_put_into_it),
+        cmocka_unit_test(it_is_for_kernels_that_finish_a_packet_first),
         cmocka_unit_test(links_have_to_be_there),
     };
 
