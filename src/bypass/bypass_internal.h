@@ -1,5 +1,5 @@
-/* The daemon's inside, shared by bypass.c (clocks, outside), bypass_work.c (the table and its
- * sets), bypass_count.c (readings) and bypass_report.c. */
+/* The daemon's inside, shared by bypass.c (clocks, outside), bypass_table.c, bypass_work.c (the
+ * table's sets), bypass_commit.c (transactions), bypass_count.c (readings) and bypass_report.c. */
 #ifndef GATE25_BYPASS_BYPASS_INTERNAL_H
 #define GATE25_BYPASS_BYPASS_INTERNAL_H
 
@@ -94,19 +94,31 @@ struct bypass {
     char trouble[BYPASS_ERROR]; /* why the table does not stand, or could not be changed */
 };
 
-/* bypass_work.c */
+/* bypass_table.c */
 
 /* Makes the table where it is missing, and reads what its sets hold. */
 void bypass_sync(struct bypass *b);
 /* Says that we live. */
 void bypass_beat(struct bypass *b);
-/* Begins to bring about what the standings say; does nothing while that is under way. */
-void bypass_work(struct bypass *b);
-/* `step`'s callback. */
-void bypass_step(evutil_socket_t fd, short what, void *bypass);
 /* Has somebody else changed rules, and what is left of ours? */
 void bypass_look(struct bypass *b);
 
+/* bypass_work.c */
+
+/* Begins to bring about what the standings say; does nothing while that is under way. */
+void bypass_work(struct bypass *b);
+void bypass_stop_work(struct bypass *b);
+/* `step`'s callback. */
+void bypass_step(evutil_socket_t fd, short what, void *bypass);
+
+/* bypass_commit.c */
+
+/* Runs and forgets the commands. False: `error` says why. */
+bool bypass_run(struct bypass *b, struct buf *commands, struct text *error);
+/* The same; bypass_fail() is told where they fail. */
+bool bypass_commit(struct bypass *b, struct buf *commands, const char *doing);
+/* Each of the commands by itself, a line each. Whether all were taken. */
+bool bypass_commit_each(struct bypass *b, struct span lines, const char *doing);
 /* Says once what is wrong, and notes it as the trouble there is. */
 void bypass_fail(struct bypass *b, const char *doing, const char *why);
 

@@ -1,6 +1,5 @@
-/* The table and its sets: making and changing them. */
+/* The sets: bringing about what the standings say. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/log.h"
 #include "bypass/bypass_rules.h"
@@ -8,252 +7,8 @@
 #include "bypass_internal.h"
 #include "net/clock.h"
 
-#define BATCH     2048 /* elements in one transaction: a container may not raise its send buffer */
-#define PARTS     16   /* a batch that is refused is tried again in so many parts */
-#define SYNC_MS   1000 /* between two looks into the sets because of others' changes ... */
-#define SYNC_PART 20   /* ... and no more than one part of this many of the time is spent so */
-
-void bypass_fail(struct bypass *b, const char *doing, const char *why)
-{
-    char before[BYPASS_ERROR];
-    struct text trouble;
-
-    b->events[EVENT_FAILED]++;
-    memcpy(before, b->trouble, sizeof(before));
-    text_init(&trouble, b->trouble, sizeof(b->trouble));
-    text_addf(&trouble, "%s: %s", doing, why);
-    /* It is tried again every second. */
-    if (strcmp(before, b->trouble) != 0) {
-        log_error("%s", b->trouble);
-    }
-}
-
-/* --- transactions --- */
-
-/* One of ours makes the generation one more. */
-static void note_generation(struct bypass *b)
-{
-    uint32_t now;
-
-    if (nft_dump_generation(b->dump, &now) != 0) {
-        b->suspicious = true;
-        return;
-    }
-    b->suspicious = b->suspicious || (now != b->generation && now != b->generation + 1);
-    b->generation = now;
-}
-
-/* Runs and forgets the commands. False: `error` says why. */
-static bool run(struct bypass *b, struct buf *commands, struct text *error)
-{
-    bool good = buf_append(commands, (struct span){"", 1}) == 0;
-
-    if (!good) {
-        text_addf(error, "out of memory");
-    } else {
-        nft_watch_listen(b->watch, false);
-        good = nft_run_commands(b->run, buf_span(commands).at, error) == 0;
-        nft_watch_listen(b->watch, true);
-    }
-    buf_clear(commands);
-    note_generation(b);
-    return good;
-}
-
-/* The same; it is told of where it fails. */
-static bool commit(struct bypass *b, struct buf *commands, const char *doing)
-{
-    char why[BYPASS_ERROR];
-    struct text error;
-    bool good;
-
-    text_init(&error, why, sizeof(why));
-    good = run(b, commands, &error);
-    if (!good) {
-        bypass_fail(b, doing, why);
-    }
-    return good;
-}
-
-void bypass_beat(struct bypass *b)
-{
-    struct buf commands = BUF_INIT;
-
-    b->beat_ms = clock_monotonic_ms();
-    if (bypass_rules_beat(b->conf->bypass.hold_ms, &commands) == 0 &&
-        !commit(b, &commands, "saying that we live")) {
-        b->stands = false;
-    }
-    buf_clear(&commands);
-    bypass_fast_beat(b);
-}
-
-/* --- the table --- */
-
-static void stop_work(struct bypass *b)
-{
-    if (b->working) {
-        evtimer_del(b->step);
-        bypass_sets_fini(&b->wanted);
-        bypass_sets_fini(&b->part);
-        b->working = b->partial = false;
-    }
-}
-
-/* Is there a table that can be used further? `replace`: there is one that cannot. */
-static bool can_adopt(struct bypass *b, bool *replace)
-{
-    char form[BYPASS_FORM];
-    struct nft_table found;
-
-    bypass_form(b->conf, b->mode, form);
-    *replace = nft_dump_table(b->dump, BYPASS_TABLE, &found) == 0;
-    if (*replace && strcmp(found.comment, form) == 0) {
-        *replace = false;
-        return true;
-    }
-    return false;
-}
-
-/* The table is about to be replaced. To a packet that is still under way in its rules then, its
- * maps are empty: let by is what belongs to an open connection, as in the new one while that is
- * filled. A table that cannot be told so is none of ours. */
-static void make_way(struct bypass *b)
-{
-    struct buf commands = BUF_INIT;
-    char why[BYPASS_ERROR];
-    struct text error;
-
-    text_init(&error, why, sizeof(why));
-    if (bypass_rules_filling(true, &commands) == 0) {
-        (void)run(b, &commands, &error);
-    }
-    buf_clear(&commands);
-}
-
-static bool write_table(struct bypass *b, bool adopt, bool replace)
-{
-    struct buf commands = BUF_INIT;
-
-    if (replace) {
-        make_way(b);
-    }
-    b->beat_ms = clock_monotonic_ms();
-    bool good = bypass_rules_write(b->conf, b->mode, replace, &commands) == 0 &&
-                bypass_rules_beat(b->conf->bypass.hold_ms, &commands) == 0 &&
-                (adopt || bypass_rules_filling(true, &commands) == 0) &&
-                commit(b, &commands, "making the table");
-
-    buf_clear(&commands);
-    return good;
-}
-
-static bool make_table(struct bypass *b)
-{
-    bool replace, adopt = can_adopt(b, &replace), good = write_table(b, adopt, replace);
-
-    if (!good && adopt) {
-        /* Somebody has made something in it that ours cannot be beside. */
-        adopt = false;
-        good = write_table(b, adopt, true);
-    }
-    if (!good || nft_dump_table(b->dump, BYPASS_TABLE, &b->table) != 0) {
-        return false;
-    }
-    if (!adopt) {
-        b->events[EVENT_MADE]++;
-        b->filling = true;
-        for (size_t i = 0; i < BYPASS_COUNTS; i++) {
-            b->carried[i] += b->kernel[i];
-            b->kernel[i] = 0;
-        }
-        /* What an older table holds is worth as much as the copy on disk, a new one is empty. */
-        b->known = b->known || registry_size(b->registry) > 0;
-        log_info("the table inet " BYPASS_TABLE " is made");
-    }
-    return true;
-}
-
-/* Runs each of the commands, a line each. Whether all were taken. */
-static bool commit_each(struct bypass *b, struct span lines, const char *doing)
-{
-    bool good = true;
-
-    while (lines.len > 0) {
-        const char *end = memchr(lines.at, '\n', lines.len);
-        size_t len = end == NULL ? lines.len : (size_t)(end - lines.at) + 1;
-        struct buf one = BUF_INIT;
-
-        good =
-            buf_append(&one, (struct span){lines.at, len}) == 0 && commit(b, &one, doing) && good;
-        buf_clear(&one);
-        lines.at += len;
-        lines.len -= len;
-    }
-    return good;
-}
-
-/* One of them may go by itself meanwhile: that must not keep the others. */
-static void remove_strays(struct bypass *b)
-{
-    static const char doing[] = "taking out what others have put into the sets";
-    struct buf all = BUF_INIT;
-
-    if (buf_len(&b->strays) == 0) {
-        return;
-    }
-    if ((buf_append(&all, buf_span(&b->strays)) != 0 || !commit(b, &all, doing)) &&
-        !commit_each(b, buf_span(&b->strays), doing)) {
-        b->refused = b->suspicious = true;
-    } else {
-        log_warning("what others had put into the sets of " BYPASS_TABLE " was taken out");
-    }
-    buf_clear(&all);
-    buf_clear(&b->strays);
-}
-
-void bypass_sync(struct bypass *b)
-{
-    int64_t began_ms = clock_monotonic_ms();
-
-    stop_work(b);
-    b->suspicious = b->refused = false;
-    b->stands = make_table(b) && bypass_read(b);
-    if (b->stands) {
-        remove_strays(b);
-    }
-    b->fast.doubtful = true;
-    b->sync_ms = clock_monotonic_ms();
-    b->sync_took_ms = b->sync_ms - began_ms;
-    b->dirty = true;
-    if (b->stands && !b->refused) {
-        b->trouble[0] = '\0';
-    }
-}
-
-void bypass_look(struct bypass *b)
-{
-    struct nft_table found;
-    uint32_t now;
-
-    if (nft_dump_generation(b->dump, &now) == 0 && now != b->generation) {
-        b->generation = now;
-        b->events[EVENT_FOREIGN]++;
-        b->suspicious = true;
-    }
-    if (!b->suspicious) {
-        return;
-    }
-    if (nft_dump_table(b->dump, BYPASS_TABLE, &found) != 0 || found.handle != b->table.handle) {
-        log_warning("somebody has removed the table inet " BYPASS_TABLE);
-        bypass_sync(b);
-    } else if (
-        clock_monotonic_ms() - b->sync_ms >= SYNC_MS + SYNC_PART * b->sync_took_ms && !b->working) {
-        bypass_sync(b);
-    }
-}
-
-/* --- bringing about what the standings say --- */
+#define BATCH 2048 /* elements in one transaction: a container may not raise its send buffer */
+#define PARTS 16   /* a batch that is refused is tried again in so many parts */
 
 static void on_standing(
     void *context, const struct prefix *unit, const struct conf_class *class, int64_t until_s)
@@ -345,6 +100,16 @@ void bypass_work(struct bypass *b)
     }
 }
 
+void bypass_stop_work(struct bypass *b)
+{
+    if (b->working) {
+        evtimer_del(b->step);
+        bypass_sets_fini(&b->wanted);
+        bypass_sets_fini(&b->part);
+        b->working = b->partial = false;
+    }
+}
+
 static bool is_gone(void *context, const struct addr *subscriber)
 {
     const struct bypass *b = context;
@@ -377,7 +142,7 @@ static void set_filled(struct bypass *b)
     struct buf commands = BUF_INIT;
 
     if (b->filling && bypass_rules_filling(false, &commands) == 0 &&
-        commit(b, &commands, "ending the filling")) {
+        bypass_commit(b, &commands, "ending the filling")) {
         b->filling = false;
     }
     buf_clear(&commands);
@@ -466,12 +231,12 @@ void bypass_step(evutil_socket_t fd, short what, void *bypass)
         finish(b);
         return;
     }
-    good = failed == 0 && commit(b, &commands, "changing the sets");
+    good = failed == 0 && bypass_commit(b, &commands, "changing the sets");
     buf_clear(&commands);
     if (good) {
         b->batch = b->batch * 2 < BATCH ? b->batch * 2 : BATCH;
     } else if (failed != 0 || is_refused(b, &before)) {
-        stop_work(b);
+        bypass_stop_work(b);
         b->stands = false;
         return;
     }
