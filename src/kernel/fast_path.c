@@ -67,7 +67,8 @@ enum way { WAY_NONE, WAY_NEW, WAY_UP, WAY_DOWN };
  * question after another in the same place. That is each core's own, and not on the stack: behind a
  * write there the kernel puts a fence (Spectre's fourth variant; it trusts who has CAP_PERFMON
  * alone), and fifty of those took longer than all the rest. For the same reason some functions are
- * not inline: what has no register left goes to the stack. */
+ * not inline: what has no register left goes to the stack. None of those returns a pointer: before
+ * Linux 6.16 one that is known to be NULL behind a call is taken for an access to it. */
 struct transit {
     union {
         fast_path_key4 key4;
@@ -103,25 +104,19 @@ static __always_inline enum way way_of(const struct tcphdr *tcp)
     return first ? WAY_NONE : WAY_DOWN;
 }
 
-/* NULL: such packets are not let by now. */
-static __noinline struct transit *begin(enum way way, __u32 length)
+/* Are such packets let by now? */
+static __noinline bool is_open(struct transit *t)
 {
     const __u32 only = 0;
-    struct transit *t = bpf_map_lookup_elem(&transits, &only);
-
-    if (!t) {
-        return NULL;
-    }
-    t->way = way;
-    t->length = length;
-    t->now_ns = bpf_ktime_get_coarse_ns();
     const struct fast_path_state *s = bpf_map_lookup_elem(&state, &only);
+
+    t->now_ns = bpf_ktime_get_coarse_ns();
     if (!s || t->way == WAY_NONE || t->now_ns >= s->open_ns ||
         (t->way == WAY_NEW && t->now_ns >= s->fresh_ns)) {
-        return NULL;
+        return false;
     }
     t->unit6_mask = s->unit6_mask;
-    return t;
+    return true;
 }
 
 static __always_inline bool is_let_by(const struct fast_path_unit *unit, const struct transit *t)
@@ -237,8 +232,14 @@ static __always_inline int let_by4(
     if (length < sizeof(*ip) + sizeof(*tcp) || !is_whole(ip)) {
         return OTHERS;
     }
-    struct transit *t = begin(way_of(tcp), length);
+    const __u32 only = 0;
+    struct transit *t = bpf_map_lookup_elem(&transits, &only);
     if (!t) {
+        return OTHERS;
+    }
+    t->way = way_of(tcp);
+    t->length = length;
+    if (!is_open(t)) {
         return OTHERS;
     }
     t->key4 = ip->saddr;
@@ -293,8 +294,14 @@ static __always_inline int let_by6(
     if (length < sizeof(*ip) + sizeof(*tcp)) {
         return OTHERS;
     }
-    struct transit *t = begin(way_of(tcp), length);
+    const __u32 only = 0;
+    struct transit *t = bpf_map_lookup_elem(&transits, &only);
     if (!t) {
+        return OTHERS;
+    }
+    t->way = way_of(tcp);
+    t->length = length;
+    if (!is_open(t)) {
         return OTHERS;
     }
     t->key6 = first_of(&ip->saddr) & t->unit6_mask;
