@@ -290,7 +290,7 @@ deps:
 # Several labs at once: JOBS=1 for one. PYTEST passes more arguments, files among them:
 # make integration PYTEST="-k redis -x"
 integration: deps
-	@$(MAKE) --no-print-directory $(PARALLEL) all bench-tools
+	@$(MAKE) --no-print-directory $(PARALLEL) all bench-tools $(BUILD)/tests/unit/test_fast_path
 	@tests/run-integration $(if $(NO_SKIPS),--no-skips) $(PYTEST)
 
 # The same while the labs' processes stand still at random, as on a machine that has no time for them: what counts on

@@ -71,6 +71,17 @@ unpack() {
     touch "$parts/$package.unpacked"
 }
 
+# Debian's own kernel, which a test starts in a virtual machine.
+kernel_package() {
+    apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/^ *Depends: //p'
+}
+
+unpack_kernel() {
+    [ "$(dpkg --print-architecture)" = amd64 ] || return 0
+    [ -n "$(kernel_package)" ] || update_lists
+    unpack "$(kernel_package)" "$parts/kernel"
+}
+
 # redis-server is a link to a program of redis-tools, which is installed.
 link_redis() {
     [ -x "$root/usr/bin/redis-server" ] || ln -sf /usr/bin/redis-check-rdb "$root/usr/bin/redis-server"
@@ -114,7 +125,7 @@ chmod 755 "$scratch"
 
 command -v dpkg-query >/dev/null || die "this needs Debian (written for 12, bookworm)"
 install_missing
-wanted_parts="$unpacked $alone $radius $kea"
+wanted_parts="$unpacked $alone $radius $kea kernel"
 if [ "$(cat "$parts/complete" 2>/dev/null)" != "$wanted_parts" ]; then
     for package in $unpacked; do
         unpack "$package" "$root"
@@ -128,6 +139,7 @@ if [ "$(cat "$parts/complete" 2>/dev/null)" != "$wanted_parts" ]; then
     for package in $kea; do
         unpack "$package" "$parts/kea"
     done
+    unpack_kernel
     link_redis
     check_libraries
     echo "$wanted_parts" >"$parts/complete"
