@@ -119,6 +119,20 @@ static __noinline bool is_open(struct transit *t)
     return true;
 }
 
+/* NULL: it is not let by. */
+static __always_inline struct transit *begin(const struct tcphdr *tcp, __u32 length)
+{
+    const __u32 only = 0;
+    struct transit *t = bpf_map_lookup_elem(&transits, &only);
+
+    if (!t) {
+        return NULL;
+    }
+    t->way = way_of(tcp);
+    t->length = length;
+    return is_open(t) ? t : NULL;
+}
+
 static __always_inline bool is_let_by(const struct fast_path_unit *unit, const struct transit *t)
 {
     return unit && (unit->end_ns == 0 || t->now_ns < unit->end_ns);
@@ -232,14 +246,8 @@ static __always_inline int let_by4(
     if (length < sizeof(*ip) + sizeof(*tcp) || !is_whole(ip)) {
         return OTHERS;
     }
-    const __u32 only = 0;
-    struct transit *t = bpf_map_lookup_elem(&transits, &only);
+    struct transit *t = begin(tcp, length);
     if (!t) {
-        return OTHERS;
-    }
-    t->way = way_of(tcp);
-    t->length = length;
-    if (!is_open(t)) {
         return OTHERS;
     }
     t->key4 = ip->saddr;
@@ -294,14 +302,8 @@ static __always_inline int let_by6(
     if (length < sizeof(*ip) + sizeof(*tcp)) {
         return OTHERS;
     }
-    const __u32 only = 0;
-    struct transit *t = bpf_map_lookup_elem(&transits, &only);
+    struct transit *t = begin(tcp, length);
     if (!t) {
-        return OTHERS;
-    }
-    t->way = way_of(tcp);
-    t->length = length;
-    if (!is_open(t)) {
         return OTHERS;
     }
     t->key6 = first_of(&ip->saddr) & t->unit6_mask;
