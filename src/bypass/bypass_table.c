@@ -110,6 +110,7 @@ void bypass_sync(struct bypass *b)
     b->suspicious = b->refused = false;
     b->stands = make_table(b) && bypass_read(b);
     if (b->stands) {
+        bypass_fast_beat(b);
         remove_strays(b);
     }
     b->fast.doubtful = true;
@@ -149,9 +150,10 @@ void bypass_beat(struct bypass *b)
 
     b->beat_ms = clock_monotonic_ms();
     if (bypass_rules_beat(b->conf->bypass.hold_ms, &commands) == 0 &&
-        !bypass_commit(b, &commands, "saying that we live")) {
+        bypass_commit(b, &commands, "saying that we live")) {
+        bypass_fast_beat(b);
+    } else {
         b->stands = false;
     }
     buf_clear(&commands);
-    bypass_fast_beat(b);
 }

@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -349,6 +350,19 @@ def test_it_outlives_the_daemon_as_the_table_does(lab, sink, bypass):
     b.end()
     b.remove()
     assert "fast_path" not in filters(b)
+
+
+def test_others_changes_do_not_end_it(lab, sink, bypass):
+    """Each has the daemon look at the table anew, more often than it would say that it lives."""
+    sink()
+    b = bypass(section={"hold": "8s"})
+    register(b, LINE4)
+    assert send(lab, LINE4).startswith("250 ") and passes_fast(lab, b)
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        b.host.run("nft", "add table inet others; delete table inet others")
+        time.sleep(0.1)
+    assert passes_fast(lab, b)
 
 
 def test_nobody_gets_through_on_it_by_accident(lab, sink, bypass):
