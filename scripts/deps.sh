@@ -1,9 +1,9 @@
 #!/bin/sh
-# Installs what scripts/packages.txt names and is missing, and unpacks real mail and Redis servers
-# into .parts. Does nothing, offline and at once, when everything is there.
+# Installs what scripts/packages.txt names and is missing, and unpacks real mail and Redis servers, and
+# a kernel, into .parts. Does nothing, offline and at once, when everything is there.
 #
 # Servers are never installed: that would start services on this machine and replace its mailer. The
-# tests only want their programs.
+# tests only want their programs. The kernel runs in a virtual machine.
 set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -72,14 +72,16 @@ unpack() {
 }
 
 # Debian's own kernel, which a test starts in a virtual machine.
-kernel_package() {
-    apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/^ *Depends: //p'
-}
-
+# Its package has another name with each version, of which only the newest can be had.
 unpack_kernel() {
     [ "$(dpkg --print-architecture)" = amd64 ] || return 0
-    [ -n "$(kernel_package)" ] || update_lists
-    unpack "$(kernel_package)" "$parts/kernel"
+    [ -e "$parts/kernel.unpacked" ] && return
+    update_lists
+    package=$(LC_ALL=C apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: //p')
+    [ -n "$package" ] || die "Debian's kernel, linux-image-cloud-amd64, is not to be found"
+    rm -rf "$parts/kernel"
+    unpack "$package" "$parts/kernel"
+    touch "$parts/kernel.unpacked"
 }
 
 # redis-server is a link to a program of redis-tools, which is installed.

@@ -1,5 +1,6 @@
 """A virtual machine of Debian's own kernel, without disks: it runs one program, and ends."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -24,6 +25,7 @@ for module in {" ".join(MODULES)}; do /busybox insmod /$module.ko; done
 ip link set lo up
 {PROGRAM}
 echo "{ENDED} $?"
+/busybox sleep 1 # until the console has said it
 /busybox poweroff -f
 """
 
@@ -31,6 +33,7 @@ echo "{ENDED} $?"
 def libraries(program):
     """What the dynamic linker would load for it, itself among it."""
     told = subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert "not found" not in told, f"{program}: {told}"
     return re.findall(r"(/\S+)", told)
 
 
@@ -52,7 +55,9 @@ def archive(files):
 
 
 def kernel_file(pattern):
-    return next(KERNEL.glob(pattern))
+    found = list(KERNEL.glob(pattern))
+    assert len(found) == 1, f"of {KERNEL}/{pattern} there is not one, but {found}: scripts/deps.sh fetches it"
+    return found[0]
 
 
 def run(program, seconds=300):
@@ -69,6 +74,8 @@ def run(program, seconds=300):
     command = ["qemu-system-x86_64", "-m", str(MEMORY_MB), "-cpu", "max", "-nodefaults", "-display", "none",
                "-serial", "stdio", "-no-reboot", "-kernel", kernel_file("boot/vmlinuz-*"), "-initrd", image,
                "-append", "console=ttyS0 quiet panic=-1"]
-    done = subprocess.run([os.fspath(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, timeout=seconds, check=False)
-    return done.stdout.decode(errors="replace")
+    console = image.with_name("console")
+    with console.open("wb") as file, contextlib.suppress(subprocess.TimeoutExpired):
+        subprocess.run([os.fspath(word) for word in command], stdin=subprocess.DEVNULL, stdout=file,
+                       stderr=subprocess.STDOUT, timeout=seconds, check=False)
+    return console.read_text(encoding="utf-8", errors="replace")
