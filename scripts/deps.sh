@@ -79,7 +79,7 @@ unpack_kernel() {
     update_lists
     package=$(LC_ALL=C apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: //p')
     [ -n "$package" ] || die "Debian's kernel, linux-image-cloud-amd64, is not to be found"
-    rm -rf "$parts/kernel"
+    rm -rf "$parts/kernel" "$parts/$package.unpacked"
     unpack "$package" "$parts/kernel"
     touch "$parts/kernel.unpacked"
 }
