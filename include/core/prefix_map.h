@@ -44,6 +44,9 @@ bool prefix_map_put(struct prefix_map *m, const struct prefix *p, uint32_t value
 bool prefix_map_remove(struct prefix_map *m, const struct prefix *p); /* false: was not there */
 /* The entry of exactly this prefix, or NULL. */
 const struct prefix_slot *prefix_map_get(const struct prefix_map *m, const struct prefix *p);
+/* Has the memory come that prefix_map_cover() will look at for `a`, and does not wait for it: it
+ * takes longer than all else of a search, and something else may be done meanwhile. */
+void prefix_map_prefetch(const struct prefix_map *m, const struct addr *a);
 /* The entry with the longest prefix over `a` of at most `max_len` bits, or NULL. To look behind the
  * one found, ask again with its length less one (-1: there is none). */
 const struct prefix_slot *prefix_map_cover(

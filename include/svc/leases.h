@@ -21,6 +21,8 @@ void leases_free(struct leases *l); /* NULL is fine */
 /* The account that holds the address now; NULL: none that is known. Valid until the loop's next
  * turn. */
 const char *leases_find(const struct leases *l, const struct addr *a);
+/* leases_find() will be asked about `a` soon: see prefix_map_prefetch(). */
+void leases_prefetch(const struct leases *l, const struct addr *a);
 size_t leases_count(const struct leases *l);     /* those that have ended not long ago included */
 bool leases_are_current(const struct leases *l); /* read, and following changes */
 

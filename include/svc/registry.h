@@ -37,6 +37,9 @@ struct registry_entry {
 void registry_find(
     const struct registry *r, const struct conf *conf, const struct addr *a, int64_t now_s,
     struct registry_entry *out);
+/* registry_find() will be asked about `a` soon: has the memory come that it will look at, and does
+ * not wait for it. */
+void registry_prefetch(const struct registry *r, const struct conf *conf, const struct addr *a);
 /* The standing of an account, wherever it is: true, and `class` is set. */
 bool registry_find_account(
     const struct registry *r, const struct conf *conf, const char *account, int64_t now_s,

@@ -3,6 +3,8 @@
 #include <string.h>
 
 #define AHEAD 8 /* prefix lengths whose slots are fetched together */
+#define LINE  2 /* slots in a line of the cache */
+#define REACH 6 /* nearly every search ends within so many slots */
 
 struct key {
     uint64_t high, low;
@@ -64,19 +66,38 @@ static unsigned tag_of(uint8_t family, uint8_t len)
     return (unsigned)family << 8 | len;
 }
 
-/* The slot that holds the key, or the free one where it would stand. */
-static size_t walk(const struct prefix_map *m, const struct search *search)
+static size_t behind(const struct prefix_map *m, size_t at)
+{
+    return (at + 1) & (m->capacity - 1);
+}
+
+/* How far behind its home the entry in a slot stands. */
+static size_t distance(const struct prefix_map *m, size_t at)
+{
+    const struct prefix_slot *s = &m->slots[at];
+
+    return (at - home_of(m, s->high, s->low, tag_of(s->family, s->len))) & (m->capacity - 1);
+}
+
+/* The slot that holds the key: true; or the one where it would stand. Entries stand in the order of
+ * their homes (Robin Hood hashing): the first that is nearer to its own than the key would be ends
+ * the search, and most that find nothing end with it, a free slot being further on. */
+static bool walk(const struct prefix_map *m, const struct search *search, size_t *at)
 {
     const struct key *k = &search->key;
 
-    for (size_t i = search->home;; i = (i + 1) & (m->capacity - 1)) {
-        const struct prefix_slot *s = &m->slots[i];
+    *at = search->home;
+    for (size_t far = 0;; far++, *at = behind(m, *at)) {
+        const struct prefix_slot *s = &m->slots[*at];
 
         if (s->family == ADDR_NONE) {
-            return i;
+            return false;
         }
         if (s->high == k->high && s->low == k->low && s->family == k->family && s->len == k->len) {
-            return i;
+            return true;
+        }
+        if (far > 0 && distance(m, *at) < far) {
+            return false;
         }
     }
 }
@@ -86,11 +107,26 @@ static struct search search_for(const struct prefix_map *m, const struct key *k)
     return (struct search){*k, home_of(m, k->high, k->low, tag_of(k->family, k->len))};
 }
 
-static size_t locate(const struct prefix_map *m, const struct key *k)
+static bool locate(const struct prefix_map *m, const struct key *k, size_t *at)
 {
     const struct search search = search_for(m, k);
 
-    return walk(m, &search);
+    return walk(m, &search, at);
+}
+
+/* Moves the entries from that slot on by one, up to the next free one. */
+static void make_room(struct prefix_map *m, size_t at)
+{
+    size_t end = at;
+
+    while (m->slots[end].family != ADDR_NONE) {
+        end = behind(m, end);
+    }
+    while (end != at) {
+        size_t before = (end - 1) & (m->capacity - 1);
+        m->slots[end] = m->slots[before];
+        end = before;
+    }
 }
 
 static const struct prefix_map_lengths *lengths_of(const struct prefix_map *m, uint8_t family)
@@ -158,9 +194,11 @@ void prefix_map_move(struct prefix_map *m, struct prefix_slot *slots, size_t cap
     m->capacity = capacity;
     for (size_t i = 0; i < old_capacity; i++) {
         struct key k = {old[i].high, old[i].low, old[i].family, old[i].len};
+        size_t at;
 
-        if (k.family != ADDR_NONE) {
-            slots[locate(m, &k)] = old[i];
+        if (k.family != ADDR_NONE && !locate(m, &k, &at)) {
+            make_room(m, at);
+            slots[at] = old[i];
         }
     }
 }
@@ -168,49 +206,53 @@ void prefix_map_move(struct prefix_map *m, struct prefix_slot *slots, size_t cap
 bool prefix_map_put(struct prefix_map *m, const struct prefix *p, uint32_t value, int64_t until_s)
 {
     struct key k = key_of(&p->addr, p->len);
-    struct prefix_slot *s = &m->slots[locate(m, &k)];
+    size_t at;
 
-    if (s->family == ADDR_NONE) {
+    if (!locate(m, &k, &at)) {
         /* One slot stays free for ever: it is where a search ends. */
         if (m->count + 1 >= m->capacity) {
             return false;
         }
         count_length(m, k.family, k.len, true);
+        make_room(m, at);
     }
-    *s = (struct prefix_slot){k.high, k.low, until_s, value, k.family, k.len};
+    m->slots[at] = (struct prefix_slot){k.high, k.low, until_s, value, k.family, k.len};
     return true;
 }
 
 bool prefix_map_remove(struct prefix_map *m, const struct prefix *p)
 {
     struct key k = key_of(&p->addr, p->len);
-    size_t mask = m->capacity - 1;
-    size_t hole = locate(m, &k);
+    size_t at;
 
-    if (m->slots[hole].family == ADDR_NONE) {
+    if (!locate(m, &k, &at)) {
         return false;
     }
     count_length(m, k.family, k.len, false);
-    /* Whoever stands behind the hole, and could stand in it, moves up: no tombstones. */
-    for (size_t i = (hole + 1) & mask; m->slots[i].family != ADDR_NONE; i = (i + 1) & mask) {
-        const struct prefix_slot *s = &m->slots[i];
-        size_t home = home_of(m, s->high, s->low, tag_of(s->family, s->len));
-
-        if (((i - home) & mask) >= ((i - hole) & mask)) {
-            m->slots[hole] = *s;
-            hole = i;
-        }
+    /* Whoever stands behind, and not in his home, moves up: no tombstones. */
+    for (size_t next = behind(m, at); m->slots[next].family != ADDR_NONE && distance(m, next) > 0;
+         next = behind(m, next)) {
+        m->slots[at] = m->slots[next];
+        at = next;
     }
-    m->slots[hole] = (struct prefix_slot){0};
+    m->slots[at] = (struct prefix_slot){0};
     return true;
 }
 
 const struct prefix_slot *prefix_map_get(const struct prefix_map *m, const struct prefix *p)
 {
     struct key k = key_of(&p->addr, p->len);
-    const struct prefix_slot *s = &m->slots[locate(m, &k)];
+    size_t at;
 
-    return s->family == ADDR_NONE ? NULL : s;
+    return locate(m, &k, &at) ? &m->slots[at] : NULL;
+}
+
+/* The longest length in use over `a` of at most `max_len` bits, or -1. */
+static int first_length(const struct prefix_map *m, const struct addr *a, int max_len)
+{
+    int bits = (int)addr_bits(a->family);
+
+    return length_below(lengths_of(m, a->family), max_len < bits ? max_len : bits);
 }
 
 /* Prepares searches for the prefixes over `a`, from `*len` bits (-1: none) down, and asks for their
@@ -232,21 +274,33 @@ static size_t prepare(
     return count;
 }
 
+void prefix_map_prefetch(const struct prefix_map *m, const struct addr *a)
+{
+    struct search searches[AHEAD];
+    int len = first_length(m, a, PREFIX_MAP_LENGTHS);
+    size_t count = prepare(m, a, &len, searches);
+
+    for (size_t i = 0; i < count; i++) {
+        for (size_t far = LINE; far < REACH; far += LINE) {
+            __builtin_prefetch(&m->slots[(searches[i].home + far) & (m->capacity - 1)]);
+        }
+    }
+}
+
 const struct prefix_slot *prefix_map_cover(
     const struct prefix_map *m, const struct addr *a, int max_len)
 {
-    int bits = (int)addr_bits(a->family);
-    int len = length_below(lengths_of(m, a->family), max_len < bits ? max_len : bits);
+    int len = first_length(m, a, max_len);
 
     while (len >= 0) {
         struct search searches[AHEAD];
         size_t count = prepare(m, a, &len, searches);
 
         for (size_t i = 0; i < count; i++) {
-            const struct prefix_slot *s = &m->slots[walk(m, &searches[i])];
+            size_t at;
 
-            if (s->family != ADDR_NONE) {
-                return s;
+            if (walk(m, &searches[i], &at)) {
+                return &m->slots[at];
             }
         }
     }

@@ -34,6 +34,9 @@ static struct verdict admit(const struct gate *g, int fd, struct arrival *a)
 void arrival_look(
     const struct gate *gate, int fd, const struct endpoint *client, struct arrival *out)
 {
+    /* Among a million standings finding one is waiting for memory, which comes while the kernel is
+     * asked about the connection. */
+    registry_prefetch(gate->registry, gate->conf, &client->addr);
     *out = (struct arrival){.client = *client};
     out->refused = admit(gate, fd, out);
     if (out->refused.action != VERDICT_FORWARD) {

@@ -400,6 +400,11 @@ const char *leases_find(const struct leases *l, const struct addr *a)
     return lease_map_find(&l->map, a, now_s());
 }
 
+void leases_prefetch(const struct leases *l, const struct addr *a)
+{
+    prefix_map_prefetch(&l->map.index, a);
+}
+
 size_t leases_count(const struct leases *l)
 {
     return lease_map_count(&l->map);

@@ -385,6 +385,15 @@ void registry_find(
     out->unit = s != NULL ? prefix_map_prefix(s) : prefix_unit(a, conf->ipv6_unit);
 }
 
+void registry_prefetch(const struct registry *r, const struct conf *conf, const struct addr *a)
+{
+    if (r->leases != NULL && conf_is_leased(conf, a)) {
+        leases_prefetch(r->leases, a);
+    } else {
+        prefix_map_prefetch(&r->map, a);
+    }
+}
+
 bool registry_find_account(
     const struct registry *r, const struct conf *conf, const char *account, int64_t now_s,
     const struct conf_class **class)

@@ -20,16 +20,17 @@ class Goal:
     at_least: bool = False
     unit: str = ""
     digits: int = 2
-    alone: object = None  # the same of a session alone, to be read beside it; it decides nothing
+    beside: tuple = ()  # a word and of(result) of the same under that other condition, to be read; it decides nothing
 
     def judge(self, result):
         """A row of the table, as a dict; "reached" is None where it was not measured."""
         row = {"goal": self.words, "limit": self.limit, "at_least": self.at_least, "unit": self.unit,
                "digits": self.digits, "value": None, "interval": None, "confident": None,
-               "alone": None, "reached": None}
+               "beside": None, "reached": None}
         try:
             row["value"], row["interval"], row["confident"] = self.of(result)
-            row["alone"] = self.alone(result)[0] if self.alone else None
+            if self.beside:
+                row["beside"] = [self.beside[0], self.beside[1](result)[0]]
         except (KeyError, TypeError):
             return row
         row["reached"] = row["value"] >= self.limit if self.at_least else row["value"] <= self.limit
@@ -87,16 +88,18 @@ GOALS = (
     Goal("meter, sessions/s against HAProxy", 1.0, between("meter", "haproxy", "rate"), at_least=True),
     # A call serves several sessions where many wait: these fall as the machine has more to do.
     Goal("meter, system calls under load, one unpipelined mail", 60, plain("calls", "meter", "loaded_total"), digits=1,
-         alone=plain("calls", "meter", "alone", "one_total")),
+         beside=("alone", plain("calls", "meter", "alone", "one_total"))),
     Goal("meter, system calls under load, each further mail", 24, plain("calls", "meter", "loaded_further"), digits=1,
-         alone=plain("calls", "meter", "alone", "further_total")),
+         beside=("alone", plain("calls", "meter", "alone", "further_total"))),
     Goal("meter, user memory of an idle session", 1500, plain("idle", "meter", "proportional"), unit="B", digits=0),
     Goal("meter, CPU a session, most open against fewest", 1.15, of_growth),
     Goal("meter, p99 a hop against HAProxy's", 1.0, of_latency),
     Goal("denied session, Redis commands", NO_COMMANDS, of_denied_commands, digits=3),
     Goal("denied session, CPU against a metered one", 0.4, between("denied", "meter", "cpu_us", workload=FLOOD)),
-    Goal("lookup among a million standings, p99", 200, of_lookup(lambda found: found["one_ns"]["p99"]), unit="ns",
-         digits=0),
+    # As a session does it. That memory was asked for before is paid for too.
+    Goal("lookup among a million standings, p99", 200,
+         of_lookup(lambda found: found["prefetched_ns"]["p99"] + found["prefetch_ns"]), unit="ns", digits=0,
+         beside=("not prefetched", of_lookup(lambda found: found["one_ns"]["p99"]))),
     Goal("a million standings, memory", 100, of_lookup(lambda found: found["bytes"] / 1e6), unit="MB", digits=0),
 )
 

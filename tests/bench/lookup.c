@@ -4,6 +4,9 @@
  * - read_ns: reading one random cache line of the map's own memory. What the machine takes for
  * that, at this moment, is the least that a lookup takes which has to go there once.
  * - one_ns: one lookup, between two looks at the clock, whose own cost (clock_ns) is taken off.
+ * - prefetched_ns: one lookup as a session does it (src/proxy/arrival.c): the map's memory was
+ * asked for, and two system calls were made since.
+ * - prefetch_ns: what that asking takes, in the mean, calls after it slowed down by it included.
  * - in_batches_ns: a lookup's share of `batch` of them.
  * - with_prefixes_ns: one lookup when two further lengths of each family are in use, which have to
  *   be looked for too where nothing longer is found, or before.
@@ -12,8 +15,12 @@
  * way an ISP's do. The addresses asked for come from the same pools in random order, half of them
  * with a standing; those of IPv6 have random host bits. */
 #include <inttypes.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "bench/machine.h"
 #include "bench/words.h"
@@ -180,6 +187,55 @@ static struct figures look_up(
     return figures(times, count);
 }
 
+/* What a session asks the kernel before it looks its subscriber up. */
+static void ask_kernel(int fd)
+{
+    struct sockaddr_storage local;
+    char syn[128];
+    socklen_t local_len = sizeof local, syn_len = sizeof syn;
+
+    (void)getsockname(fd, (struct sockaddr *)&local, &local_len);
+    (void)getsockopt(fd, SOL_TCP, TCP_SAVED_SYN, syn, &syn_len);
+}
+
+static struct figures look_up_prefetched(
+    const struct prefix_map *map, const struct class_names *names, const struct conf *conf,
+    uint64_t standings, int fd, int64_t *times, size_t count, int64_t clock_ns, uint64_t *found)
+{
+    uint64_t chance = 1;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct addr asked = anybody(&chance, standings);
+        const struct conf_class *class;
+        prefix_map_prefetch(map, &asked);
+        ask_kernel(fd);
+        int64_t began = machine_now_ns();
+        *found +=
+            standing_map_find(map, names, conf, &asked, PREFIX_MAP_LENGTHS, 0, &class) != NULL;
+        int64_t took = machine_now_ns() - began - clock_ns;
+        times[i] = took > 0 ? took : 0;
+    }
+    return figures(times, count);
+}
+
+/* One round of asking the kernel, of `count`, in which the map's memory is asked for, too, or not.
+ */
+static int64_t asking_ns(
+    const struct prefix_map *map, bool prefetch, uint64_t standings, int fd, size_t count)
+{
+    uint64_t chance = 1;
+    int64_t began = machine_now_ns();
+
+    for (size_t i = 0; i < count; i++) {
+        const struct addr asked = anybody(&chance, standings);
+        if (prefetch) {
+            prefix_map_prefetch(map, &asked);
+        }
+        ask_kernel(fd);
+    }
+    return (machine_now_ns() - began) / (int64_t)count;
+}
+
 static void print(const char *name, struct figures f)
 {
     printf(", \"%s\": {\"p50\": %" PRId64 ", \"p99\": %" PRId64 "}", name, f.p50, f.p99);
@@ -206,6 +262,15 @@ int main(int argc, char **argv)
     int64_t clock_ns = clock_cost_ns(times, count);
     struct figures line = read_lines(&map, times, count, clock_ns);
     struct figures one = look_up(&map, &names, &conf, standings, 1, times, count, clock_ns, &found);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd < 0) {
+        words_failed("cannot have a socket");
+    }
+    struct figures prefetched =
+        look_up_prefetched(&map, &names, &conf, standings, fd, times, count, clock_ns, &again);
+    int64_t prefetch_ns =
+        asking_ns(&map, true, standings, fd, count) - asking_ns(&map, false, standings, fd, count);
+    close(fd);
     struct figures many =
         look_up(&map, &names, &conf, standings, BATCH, times, count / BATCH, clock_ns, &found);
     printf(
@@ -217,6 +282,8 @@ int main(int argc, char **argv)
         look_up(&map, &names, &conf, standings, 1, times, count, clock_ns, &again);
     print("read_ns", line);
     print("one_ns", one);
+    print("prefetched_ns", prefetched);
+    printf(", \"prefetch_ns\": %" PRId64, prefetch_ns > 0 ? prefetch_ns : 0);
     print("in_batches_ns", many);
     print("with_prefixes_ns", more);
     printf("}\n");

@@ -72,8 +72,8 @@ def goals_table(rows):
         if row["value"] is None:
             return "not measured"
         if not row["interval"]:
-            alone = f"; alone {number(row, row['alone'])}" if row["alone"] is not None else ""
-            return number(row, row["value"]) + alone
+            beside = f"; {row['beside'][0]} {number(row, row['beside'][1])}" if row["beside"] else ""
+            return number(row, row["value"]) + beside
         interval = around(row["interval"], row["confident"], lambda value: number(row, value))
         return f"{number(row, row['value'])} {interval}"
 

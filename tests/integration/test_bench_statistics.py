@@ -237,7 +237,7 @@ def test_system_calls_are_judged_under_load_and_those_alone_stand_beside():
                        "machine": {"busy": 0.97, "load_average": 13.8},
                        "alone": {"one": {}, "one_total": 73.2, "further_total": 27.0}}}
     rows = [row for row in goals.judge({"calls": calls}) if row["value"] is not None]
-    assert [(row["reached"], row["alone"]) for row in rows] == [(True, 73.2), (False, 27.0)]
+    assert [(row["reached"], row["beside"]) for row in rows] == [(True, ["alone", 73.2]), (False, ["alone", 27.0])]
     assert all("under load" in row["goal"] for row in rows)
     assert "55.2; alone 73.2" in report.goals_table(rows)
     assert "97%" in report.calls_table(calls) and "13.8" in report.calls_table(calls)
@@ -249,6 +249,14 @@ def test_fewer_standings_say_nothing_of_a_million():
     assert {row["goal"]: row["reached"] for row in goals.judge({"lookup": found})}[words] is None
     found["standings"] = 1_000_000
     assert {row["goal"]: row["reached"] for row in goals.judge({"lookup": found})}[words] is True
+
+
+def test_a_lookup_pays_for_what_was_asked_for_before_it():
+    found = {"standings": 1_000_000, "bytes": 1, "one_ns": {"p99": 380}, "prefetched_ns": {"p99": 170}}
+    for prefetch_ns, reached in ((30, True), (31, False)):
+        row, = [row for row in goals.judge({"lookup": {**found, "prefetch_ns": prefetch_ns}}) if "p99" in row["goal"]
+                and row["value"] is not None]
+        assert (row["value"], row["reached"], row["beside"]) == (170 + prefetch_ns, reached, ["not prefetched", 380])
 
 
 def test_what_a_hop_adds_is_taken_round_by_round():

@@ -111,6 +111,64 @@ static void says_when_no_slot_is_left(void **state)
     assert_int_equal(m.count, 4);
 }
 
+#define CROWDED 256
+
+static struct prefix numbered(unsigned number)
+{
+    struct prefix p = {
+        .addr = {.family = ADDR_IPV4, .bytes = {10, (uint8_t)(number >> 8), (uint8_t)number}},
+        .len = 24};
+
+    return p;
+}
+
+/* With one slot free the entries are one row round the end of the array: all have moved, and move
+ * back when others go. */
+static void holds_as_many_as_there_are_slots_but_one(void **state)
+{
+    struct prefix_slot slots[CROWDED] = {0};
+    struct prefix_map m;
+
+    (void)state;
+    prefix_map_init(&m, slots, CROWDED);
+    for (unsigned i = 0; i < CROWDED - 1; i++) {
+        struct prefix p = numbered(i);
+        assert_true(prefix_map_put(&m, &p, i, 0));
+    }
+    for (unsigned gone = 0; gone < CROWDED - 1; gone++) {
+        struct prefix victim = numbered(gone * 7 % (CROWDED - 1)); /* each once */
+        assert_true(prefix_map_remove(&m, &victim));
+        for (unsigned i = 0; i < CROWDED - 1; i++) {
+            struct prefix p = numbered(i * 7 % (CROWDED - 1));
+            const struct prefix_slot *s = prefix_map_get(&m, &p);
+            assert_int_equal(s != NULL, i > gone);
+            assert_true(s == NULL || s->value == i * 7 % (CROWDED - 1));
+        }
+    }
+    assert_int_equal(m.count, 0);
+    for (unsigned i = 0; i < CROWDED; i++) {
+        assert_int_equal(slots[i].family, ADDR_NONE);
+    }
+}
+
+/* It changes nothing, and an empty map has no memory to ask for. */
+static void prefetches(void **state)
+{
+    struct prefix_slot slots[2] = {0};
+    struct prefix_map m = {0};
+    struct addr a4 = addr("192.0.2.1"), a6 = addr("2001:db8::1");
+
+    (void)state;
+    prefix_map_prefetch(&m, &a4);
+    prefix_map_prefetch(&m, &a6);
+    prefix_map_init(&m, slots, 2);
+    put(&m, "192.0.2.0/24", 1);
+    prefix_map_prefetch(&m, &a4);
+    prefix_map_prefetch(&m, &a6);
+    assert_int_equal(m.count, 1);
+    assert_int_equal(prefix_map_cover(&m, &a4, 128)->value, 1);
+}
+
 static void names_a_capacity(void **state)
 {
     static const size_t counts[] = {0, 1, 47, 48, 49, 1000, 1000000};
@@ -238,8 +296,12 @@ static void agrees_with_a_list(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finds_the_longest),         cmocka_unit_test(replaces_and_removes),
-        cmocka_unit_test(says_when_no_slot_is_left), cmocka_unit_test(names_a_capacity),
+        cmocka_unit_test(finds_the_longest),
+        cmocka_unit_test(replaces_and_removes),
+        cmocka_unit_test(says_when_no_slot_is_left),
+        cmocka_unit_test(names_a_capacity),
+        cmocka_unit_test(holds_as_many_as_there_are_slots_but_one),
+        cmocka_unit_test(prefetches),
         cmocka_unit_test(agrees_with_a_list),
     };
 
