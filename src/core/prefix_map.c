@@ -1,5 +1,6 @@
 #include "core/prefix_map.h"
 
+#include <endian.h>
 #include <string.h>
 
 #define AHEAD 8 /* prefix lengths whose slots are fetched together */
@@ -19,20 +20,16 @@ struct search {
 
 static uint64_t load(const uint8_t *bytes)
 {
-    uint64_t word = 0;
+    uint64_t word;
 
-    for (unsigned i = 0; i < 8; i++) {
-        word = word << 8 | bytes[i];
-    }
-    return word;
+    memcpy(&word, bytes, sizeof word);
+    return be64toh(word);
 }
 
 static void store(uint8_t *bytes, uint64_t word)
 {
-    for (unsigned i = 8; i > 0; i--) {
-        bytes[i - 1] = (uint8_t)word;
-        word >>= 8;
-    }
+    word = htobe64(word);
+    memcpy(bytes, &word, sizeof word);
 }
 
 static struct key key_of(const struct addr *a, unsigned len)

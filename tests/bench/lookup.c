@@ -6,7 +6,8 @@
  * - one_ns: one lookup, between two looks at the clock, whose own cost (clock_ns) is taken off.
  * - prefetched_ns: one lookup as a session does it (src/proxy/arrival.c): the map's memory was
  * asked for, and two system calls were made since.
- * - prefetch_ns: what that asking takes, in the mean, calls after it slowed down by it included.
+ * - prefetch_ns: what that asking takes, calls after it that it slows down included: the median of
+ *   rounds of ROUND with and without it.
  * - in_batches_ns: a lookup's share of `batch` of them.
  * - with_prefixes_ns: one lookup when two further lengths of each family are in use, which have to
  *   be looked for too where nothing longer is found, or before.
@@ -29,6 +30,7 @@
 
 #define STANDINGS_MOST UINT64_C(4000000)
 #define BATCH          16 /* lookups between two looks at the clock */
+#define ROUND          50
 #define POOLS          16 /* of each family */
 #define POOL_BITS      19 /* of the host part of an IPv4 pool: 16 x /13 */
 #define SPREAD         (UINT64_C(1) << POOL_BITS)
@@ -218,22 +220,36 @@ static struct figures look_up_prefetched(
     return figures(times, count);
 }
 
-/* One round of asking the kernel, of `count`, in which the map's memory is asked for, too, or not.
- */
+/* Asks the kernel `count` times, having asked for the map's memory each time before, or not. */
 static int64_t asking_ns(
-    const struct prefix_map *map, bool prefetch, uint64_t standings, int fd, size_t count)
+    const struct prefix_map *map, bool prefetch, uint64_t standings, int fd, unsigned count,
+    uint64_t *chance)
 {
-    uint64_t chance = 1;
     int64_t began = machine_now_ns();
 
-    for (size_t i = 0; i < count; i++) {
-        const struct addr asked = anybody(&chance, standings);
+    for (unsigned i = 0; i < count; i++) {
+        const struct addr asked = anybody(chance, standings);
         if (prefetch) {
             prefix_map_prefetch(map, &asked);
         }
         ask_kernel(fd);
     }
-    return (machine_now_ns() - began) / (int64_t)count;
+    return machine_now_ns() - began;
+}
+
+/* In the median of rounds with and without it, one right after the other. */
+static int64_t prefetch_cost_ns(
+    const struct prefix_map *map, uint64_t standings, int fd, int64_t *times, size_t count)
+{
+    size_t rounds = count / ROUND;
+    uint64_t chance = 1;
+
+    for (size_t i = 0; i < rounds; i++) {
+        int64_t with = asking_ns(map, true, standings, fd, ROUND, &chance);
+        times[i] = (with - asking_ns(map, false, standings, fd, ROUND, &chance)) / ROUND;
+    }
+    int64_t cost = figures(times, rounds).p50;
+    return cost > 0 ? cost : 0;
 }
 
 static void print(const char *name, struct figures f)
@@ -268,8 +284,7 @@ int main(int argc, char **argv)
     }
     struct figures prefetched =
         look_up_prefetched(&map, &names, &conf, standings, fd, times, count, clock_ns, &again);
-    int64_t prefetch_ns =
-        asking_ns(&map, true, standings, fd, count) - asking_ns(&map, false, standings, fd, count);
+    int64_t prefetch_ns = prefetch_cost_ns(&map, standings, fd, times, count);
     close(fd);
     struct figures many =
         look_up(&map, &names, &conf, standings, BATCH, times, count / BATCH, clock_ns, &found);
@@ -283,7 +298,7 @@ int main(int argc, char **argv)
     print("read_ns", line);
     print("one_ns", one);
     print("prefetched_ns", prefetched);
-    printf(", \"prefetch_ns\": %" PRId64, prefetch_ns > 0 ? prefetch_ns : 0);
+    printf(", \"prefetch_ns\": %" PRId64, prefetch_ns);
     print("in_batches_ns", many);
     print("with_prefixes_ns", more);
     printf("}\n");
