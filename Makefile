@@ -158,16 +158,16 @@ analyze:
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
-# --- the bench's own load and sink ---------------------------------------------------------------
+# --- the bench's own load, sink and relay --------------------------------------------------------
 
 # They share nothing with what they measure, lest they share its faults: no layer of src/, no libevent. But for
 # lookup, which measures a part of the library itself.
 BENCH_OBJECTS := $(patsubst tests/bench/%.c,$(BUILD)/bench/obj/%.o,$(wildcard tests/bench/*.c))
 BENCH_LIBS    := -lssl -lcrypto -ljansson -lm
 bench_part     = $(filter $(BUILD)/bench/obj/$(1).o $(BUILD)/bench/obj/$(1)_%.o,$(BENCH_OBJECTS))
-BENCH_SHARED  := $(filter-out $(foreach tool,load sink lookup,$(call bench_part,$(tool))),$(BENCH_OBJECTS))
+BENCH_SHARED  := $(filter-out $(foreach tool,load sink relay lookup,$(call bench_part,$(tool))),$(BENCH_OBJECTS))
 
-bench-tools: $(BUILD)/bench/load $(BUILD)/bench/sink $(BUILD)/bench/lookup
+bench-tools: $(BUILD)/bench/load $(BUILD)/bench/sink $(BUILD)/bench/relay $(BUILD)/bench/lookup
 
 $(BUILD)/bench/obj/lookup.o: BENCH_SEES := -Iinclude
 $(BUILD)/bench/lookup: $(BUILD)/bench/obj/lookup.o $(BENCH_SHARED) $(LIBRARIES)
@@ -181,7 +181,8 @@ $(BUILD)/bench/obj/%.o: tests/bench/%.c $(BUILD)/flags
 
 $(BUILD)/bench/load: $(call bench_part,load) $(BENCH_SHARED)
 $(BUILD)/bench/sink: $(call bench_part,sink) $(BENCH_SHARED)
-$(BUILD)/bench/load $(BUILD)/bench/sink:
+$(BUILD)/bench/relay: $(call bench_part,relay) $(BENCH_SHARED)
+$(BUILD)/bench/load $(BUILD)/bench/sink $(BUILD)/bench/relay:
 	$(call say,LD  $@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(BENCH_LIBS)
 

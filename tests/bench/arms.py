@@ -16,6 +16,7 @@ from tests.lab.servers import Redis
 
 from . import cpu
 from .haproxy import HAProxy
+from .relay import Relay
 
 SERVERS = ["198.51.100.10", "198.51.100.11", "198.51.100.12", "198.51.100.13"]
 # Of the arms that route: the kernel drops what it should route on where a socket of its own has had the same
@@ -28,9 +29,9 @@ FLOODER = ("10.20.200.1", 1)
 CROWD_PREFIX, CROWD = "10.64.0.0/15", ("10.64.0.0", 100_000)
 CLOSED_AFTER = 5  # seconds that the last connections of an arm have
 CROWD_REGISTERED = 100  # one of so many
-PORTS = {"haproxy": 2530, "pass": 2531, "meter": 2532}
+PORTS = {"haproxy": 2530, "pass": 2531, "meter": 2532, "least": 2533}
 # The fast path takes the machine's own root: in an ordinary user's lab its arm is none of these, and its goal not measured.
-ALL = tuple(name for name in ("direct", "haproxy", "pass", "meter", "bypass", "bypass-nft", "denied")
+ALL = tuple(name for name in ("direct", "haproxy", "least", "pass", "meter", "bypass", "bypass-nft", "denied")
             if name != "bypass" or sandbox.machines_root())
 
 # Every kind of limit that conf/gate25.conf has, and none that is ever reached.
@@ -164,6 +165,8 @@ class Bench:
         made = [RoutedArm(self, "direct")]
         if "haproxy" in wanted:
             made.append(self.make(stack, "haproxy", self.workers))
+        if "least" in wanted:
+            made.append(self.make(stack, "least", self.workers))
         if wanted & {"pass", "bypass", "bypass-nft"}:
             made.append(self.make(stack, "pass", self.workers))
             beside = made[-1]
@@ -175,11 +178,13 @@ class Bench:
         self.arms = {arm.name: arm for arm in made if arm.name in wanted}
 
     def make(self, stack, name, workers, offset=0, wrapper=(), patient=False):
-        """Starts what serves an arm: haproxy, pass or meter; `offset`: of its port, beside one that is there."""
+        """Starts what serves an arm: haproxy, least, pass or meter; `offset`: of its port, beside one that is there."""
         port = PORTS[name] + offset
         if name == "haproxy":
             server = stack.enter_context(HAProxy(self.lab.gate, port, workers, wrapper))
             return Arm(self, name, port, [server])
+        if name == "least":
+            return Arm(self, name, port, [stack.enter_context(Relay(self.lab.gate, port, workers))])
         registered = (MANY, 1) if name == "pass" else (CROWD, CROWD_REGISTERED)
         gate, redis = start_gate(stack, self.lab, port, workers, wrapper, registered, patient)
         return Arm(self, name, port, [gate], redis, gate)

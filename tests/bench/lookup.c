@@ -268,8 +268,8 @@ int main(int argc, char **argv)
     if (argc != 3) {
         words_wrong("use: lookup STANDINGS LOOKUPS");
     }
-    uint64_t standings = words_option("STANDINGS", argv[1], 1, STANDINGS_MOST);
-    size_t count = words_option("LOOKUPS", argv[2], 100, 100000000);
+    uint64_t standings = words_argument("STANDINGS", argv[1], 1, STANDINGS_MOST);
+    size_t count = words_argument("LOOKUPS", argv[2], 100, 100000000);
     int64_t *times = calloc(count, sizeof *times);
     if (!times) {
         words_failed("cannot keep the times");

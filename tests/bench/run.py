@@ -66,9 +66,8 @@ class Run:
     def pairs(self):
         """One small mail a session, and sessions that are denied."""
         return self.take([
-            *self.compare("pass", "haproxy"), *self.compare("meter", "haproxy"), *self.compare("bypass", "direct"),
-            *self.compare("bypass-nft", "direct"),
-            *self.compare("haproxy", "direct"),
+            *self.compare("pass", "haproxy"), *self.compare("meter", "haproxy"), *self.compare("least", "haproxy"),
+            *self.compare("bypass", "direct"), *self.compare("bypass-nft", "direct"), *self.compare("haproxy", "direct"),
             *self.compare("denied", "meter", workloads.ALL["flood"], workloads.SMALL)], 1)
 
     def workloads(self):
@@ -92,7 +91,7 @@ class Run:
     def latency(self):
         """What a hop more adds, at half of HAProxy's rate."""
         return latency.run(self.bench, self.sinks,
-                           self.arms("direct", "haproxy", "pass", "meter", "bypass", "bypass-nft"),
+                           self.arms("direct", "haproxy", "least", "pass", "meter", "bypass", "bypass-nft"),
                            self.half_rate, self.options, self.tell)
 
     def idle(self):

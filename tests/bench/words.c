@@ -18,14 +18,26 @@ bool words_number(const char *text, uint64_t least, uint64_t most, uint64_t *out
     return errno == 0 && *end == '\0' && *out >= least && *out <= most;
 }
 
-uint64_t words_option(const char *option, const char *text, uint64_t least, uint64_t most)
+static uint64_t number_of(
+    const char *dashes, const char *name, const char *text, uint64_t least, uint64_t most)
 {
     uint64_t number;
 
     if (!words_number(text, least, most, &number)) {
-        words_wrong("--%s %s: it is a whole number from %ju to %ju", option, text, least, most);
+        words_wrong(
+            "%s%s %s: it is a whole number from %ju to %ju", dashes, name, text, least, most);
     }
     return number;
+}
+
+uint64_t words_option(const char *option, const char *text, uint64_t least, uint64_t most)
+{
+    return number_of("--", option, text, least, most);
+}
+
+uint64_t words_argument(const char *name, const char *text, uint64_t least, uint64_t most)
+{
+    return number_of("", name, text, least, most);
 }
 
 double words_option_real(const char *option, const char *text, double least, double most)

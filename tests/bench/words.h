@@ -11,7 +11,10 @@ bool words_number(const char *text, uint64_t least, uint64_t most, uint64_t *out
 /* The number that an option gives, or the end of the program that says what is allowed. */
 uint64_t words_option(const char *option, const char *text, uint64_t least, uint64_t most);
 
-/* The same for a number that may have a fraction. */
+/* The same for an argument that is no option's. */
+uint64_t words_argument(const char *name, const char *text, uint64_t least, uint64_t most);
+
+/* As words_option() for a number that may have a fraction. */
 double words_option_real(const char *option, const char *text, double least, double most);
 
 /* Says what is wrong and ends the program with status 2, as for all wrong command lines. */

@@ -383,6 +383,18 @@ def test_load_says_what_is_allowed(options, what):
     assert done.returncode == 2 and what in done.stderr and done.stdout == ""
 
 
+@pytest.mark.parametrize("name, arguments, what", [
+    ("relay", (), "PORT PROCESSES"),
+    ("relay", ("0", "2"), "relay: PORT 0: it is a whole number from 1 to 65535"),
+    ("relay", ("25", "many"), "PROCESSES many: it is a whole number from 1 to"),
+    ("lookup", ("1000",), "STANDINGS LOOKUPS"),
+    ("lookup", ("1000", "1"), "LOOKUPS 1: it is a whole number from 100 to"),
+])
+def test_the_small_tools_say_what_is_allowed(name, arguments, what):
+    done = subprocess.run([tool(name), *arguments], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2 and what in done.stderr and done.stdout == ""
+
+
 # -- the sink against others ------------------------------------------------------------------------
 
 def test_swaks_to_the_sink(fast_sink, unsteered):
