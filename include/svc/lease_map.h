@@ -32,8 +32,8 @@ void lease_map_remove(struct lease_map *m, const struct prefix *p);
 const char *lease_map_find(const struct lease_map *m, const struct addr *a, int64_t now);
 
 /* Removes leases that ended before `now`, looking at `slots` slots from *next on, which moves on
- * and begins again at the end. */
-void lease_map_sweep(struct lease_map *m, int64_t now, size_t slots, size_t *next);
+ * and begins again at the end. How many it were: others have moved then. */
+size_t lease_map_sweep(struct lease_map *m, int64_t now, size_t slots, size_t *next);
 /* What stands in slot `i` of the index; valid until the map changes. False: nothing. */
 struct lease_row {
     struct prefix unit;

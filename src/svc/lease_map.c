@@ -130,8 +130,10 @@ const char *lease_map_find(const struct lease_map *m, const struct addr *a, int6
     return last == NULL ? NULL : last->account;
 }
 
-void lease_map_sweep(struct lease_map *m, int64_t now, size_t slots, size_t *next)
+size_t lease_map_sweep(struct lease_map *m, int64_t now, size_t slots, size_t *next)
 {
+    size_t before = m->index.count;
+
     for (; slots > 0 && m->index.capacity > 0; slots--) {
         const struct prefix_slot *s;
 
@@ -147,6 +149,7 @@ void lease_map_sweep(struct lease_map *m, int64_t now, size_t slots, size_t *nex
         struct prefix p = prefix_map_prefix(s);
         lease_map_remove(m, &p);
     }
+    return before - m->index.count;
 }
 
 bool lease_map_row(const struct lease_map *m, size_t i, struct lease_row *out)

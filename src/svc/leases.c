@@ -189,7 +189,9 @@ static void on_check(evutil_socket_t fd, short what, void *context)
 
     (void)fd;
     (void)what;
-    lease_map_sweep(&l->map, now_s(), SWEEP, &l->swept);
+    if (lease_map_sweep(&l->map, now_s(), SWEEP, &l->swept) > 0 && l->copy != NULL) {
+        lease_copy_changed(l->copy);
+    }
     if (feed_ask_position(request(l, on_check_position), STORE_LEASE_CHANGES) != 0) {
         retry_later(l, "comparing with Redis", NULL);
     }

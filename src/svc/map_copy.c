@@ -140,8 +140,8 @@ static void finish(struct map_copy *c)
     }
 }
 
-/* An entry that moves while a copy is under way may be missing in it: the change that moved it has
- * made the map dirty, and the next copy follows. */
+/* An entry that moves while a copy is under way may be missing in it, or be there twice, which does
+ * no harm: the change that moved it has made the map dirty, and the next copy follows. */
 static void write_slice(struct map_copy *c, size_t slots)
 {
     size_t capacity = c->source->slots(c->context);

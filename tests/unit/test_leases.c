@@ -463,9 +463,10 @@ static void the_last_session_holds(void **state)
     lease_map_remove(&m, &p);
     lease_map_remove(&m, &p);
     assert_string_equal(found(&m, "2001:db8:0:100::1", 10), "carol");
-    lease_map_sweep(&m, 250, 64, &next);
+    assert_int_equal(lease_map_sweep(&m, 250, 64, &next), 1);
     assert_int_equal(lease_map_count(&m), 1);
-    lease_map_sweep(&m, 300, 128, &next);
+    assert_int_equal(lease_map_sweep(&m, 300, 128, &next), 1);
+    assert_int_equal(lease_map_sweep(&m, 300, 128, &next), 0);
     assert_int_equal(lease_map_count(&m), 0);
     put(&m, "192.0.2.7", "erin", 1, 1000);
     assert_string_equal(found(&m, "192.0.2.7", 10), "erin");
@@ -493,9 +494,11 @@ static void grows_and_shrinks(void **state)
     assert_string_equal(found(&m, "10.1.0.1", 10), "account65537");
     assert_string_equal(found(&m, "10.1.0.3", 10), "account65539");
     assert_string_equal(found(&m, "10.0.0.3", 10), "");
+    size_t swept = 0, before = lease_map_count(&m);
     while (lease_map_count(&m) > 33333) {
-        lease_map_sweep(&m, 100, 1000, &next);
+        swept += lease_map_sweep(&m, 100, 1000, &next);
     }
+    assert_int_equal(swept, before - 33333);
     assert_string_equal(found(&m, "10.1.0.3", 100), "account65539");
     lease_map_expect(&m, 500000);
     assert_string_equal(found(&m, "10.1.0.3", 100), "account65539");
