@@ -24,6 +24,7 @@ struct prefix_map_lengths {
 
 struct prefix_map {
     struct prefix_slot *slots;
+    uint64_t seed;   /* of the order in which entries stand */
     size_t capacity; /* a power of two */
     size_t count;
     struct prefix_map_lengths v4, v6;
@@ -31,8 +32,11 @@ struct prefix_map {
 
 /* The smallest capacity that takes `count` entries before prefix_map_full() says so. */
 size_t prefix_map_capacity(size_t count);
-/* `slots` are zeroed and stay the caller's; `capacity` is a power of two, at least 2. */
-void prefix_map_init(struct prefix_map *m, struct prefix_slot *slots, size_t capacity);
+/* `slots` are zeroed and stay the caller's; `capacity` is a power of two, at least 2. `seed`: any
+ * number, but another one for each map. What is put into a smaller map in the order of the slots of
+ * another with the same seed piles up at the beginning, and takes time with its number squared. */
+void prefix_map_init(
+    struct prefix_map *m, struct prefix_slot *slots, size_t capacity, uint64_t seed);
 /* Three quarters are taken: time for a larger array (it goes on slower until the last slot but
  * one). */
 bool prefix_map_full(const struct prefix_map *m);

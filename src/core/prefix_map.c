@@ -5,7 +5,7 @@
 
 #define AHEAD 8 /* prefix lengths whose slots are fetched together */
 #define LINE  2 /* slots in a line of the cache */
-#define REACH 6 /* nearly every search ends within so many slots */
+#define REACH 6 /* nearly every search ends within so many slots, or the one before */
 
 struct key {
     uint64_t high, low;
@@ -55,7 +55,7 @@ static size_t home_of(const struct prefix_map *m, uint64_t high, uint64_t low, u
 {
     uint64_t whole = high + low * UINT64_C(0xd6e8feb86659fd93) + tag * UINT64_C(0x9e3779b97f4a7c15);
 
-    return (size_t)mix(whole) & (m->capacity - 1);
+    return (size_t)mix(whole + m->seed) & (m->capacity - 1);
 }
 
 static unsigned tag_of(uint8_t family, uint8_t len)
@@ -172,9 +172,10 @@ size_t prefix_map_capacity(size_t count)
     return capacity;
 }
 
-void prefix_map_init(struct prefix_map *m, struct prefix_slot *slots, size_t capacity)
+void prefix_map_init(
+    struct prefix_map *m, struct prefix_slot *slots, size_t capacity, uint64_t seed)
 {
-    *m = (struct prefix_map){.slots = slots, .capacity = capacity};
+    *m = (struct prefix_map){.slots = slots, .capacity = capacity, .seed = seed};
 }
 
 bool prefix_map_full(const struct prefix_map *m)

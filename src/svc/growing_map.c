@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 
 /* Searches jump about in the array: with ordinary pages nearly each would wait for the page tables
  * too, which takes longer than the slot itself. Arrays of this size or more begin at a huge page
@@ -51,6 +52,17 @@ static void free_slots(struct prefix_slot *slots, size_t capacity)
     }
 }
 
+/* Maps are filled from others slot by slot: when a copy is read, which was written so; when sets
+ * are made of the standings. */
+static uint64_t new_seed(void)
+{
+    uint64_t seed = 0;
+
+    /* Without any it works, slower. */
+    (void)!getrandom(&seed, sizeof seed, GRND_NONBLOCK);
+    return seed;
+}
+
 static int grow(struct prefix_map *m, size_t capacity)
 {
     struct prefix_slot *old = m->slots, *slots = new_slots(capacity);
@@ -60,7 +72,7 @@ static int grow(struct prefix_map *m, size_t capacity)
         return -1;
     }
     if (old == NULL) {
-        prefix_map_init(m, slots, capacity);
+        prefix_map_init(m, slots, capacity, new_seed());
         return 0;
     }
     prefix_map_move(m, slots, capacity);

@@ -552,7 +552,7 @@ static void all_of_many_are_read(void **state)
 
     (void)path_of(state);
     assert_non_null(said);
-    prefix_map_init(&units, slots, 1 << 16);
+    prefix_map_init(&units, slots, 1 << 16, 25);
     for (unsigned i = 0; i < MANY; i++) {
         struct prefix p4 = prefix("10.1.0.0/32"), p6 = prefix("2001:db8::/56");
 

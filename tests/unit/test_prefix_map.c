@@ -49,7 +49,7 @@ static void finds_the_longest(void **state)
     struct prefix_map m;
 
     (void)state;
-    prefix_map_init(&m, slots, 64);
+    prefix_map_init(&m, slots, 64, 25);
     put(&m, "0.0.0.0/0", 0);
     put(&m, "192.0.0.0/16", 1);
     put(&m, "192.0.2.0/24", 2);
@@ -77,7 +77,7 @@ static void replaces_and_removes(void **state)
     struct prefix p = prefix("192.0.2.0/24");
 
     (void)state;
-    prefix_map_init(&m, slots, 64);
+    prefix_map_init(&m, slots, 64, 25);
     assert_true(prefix_map_put(&m, &p, 1, 100));
     assert_true(prefix_map_put(&m, &p, 2, 200));
     assert_int_equal(m.count, 1);
@@ -97,7 +97,7 @@ static void says_when_no_slot_is_left(void **state)
     struct prefix fourth = prefix("192.0.2.4");
 
     (void)state;
-    prefix_map_init(&m, slots, 4);
+    prefix_map_init(&m, slots, 4, 25);
     put(&m, "192.0.2.1", 1);
     put(&m, "192.0.2.2", 2);
     assert_false(prefix_map_full(&m));
@@ -130,7 +130,7 @@ static void holds_as_many_as_there_are_slots_but_one(void **state)
     struct prefix_map m;
 
     (void)state;
-    prefix_map_init(&m, slots, CROWDED);
+    prefix_map_init(&m, slots, CROWDED, 25);
     for (unsigned i = 0; i < CROWDED - 1; i++) {
         struct prefix p = numbered(i);
         assert_true(prefix_map_put(&m, &p, i, 0));
@@ -151,6 +151,61 @@ static void holds_as_many_as_there_are_slots_but_one(void **state)
     }
 }
 
+/* The longest row of slots without a free one: what a search may have to go through. */
+static size_t longest_row(const struct prefix_map *m)
+{
+    size_t longest = 0, row = 0;
+
+    for (size_t i = 0; i < 2 * m->capacity; i++) { /* twice: it may go round the end */
+        row = m->slots[i & (m->capacity - 1)].family == ADDR_NONE ? 0 : row + 1;
+        longest = row > longest ? row : longest;
+    }
+    return longest;
+}
+
+/* Puts all entries of a map, slot by slot, into one that grows; the longest row on the way. */
+static size_t fill_from(const struct prefix_map *from, uint64_t seed)
+{
+    struct prefix_map m;
+    size_t longest = 0;
+
+    prefix_map_init(&m, calloc(64, sizeof(*m.slots)), 64, seed);
+    for (size_t i = 0; i < from->capacity; i++) {
+        if (from->slots[i].family == ADDR_NONE) {
+            continue;
+        }
+        struct prefix p = prefix_map_prefix(&from->slots[i]);
+        if (prefix_map_full(&m)) {
+            struct prefix_slot *old = m.slots;
+            size_t row = longest_row(&m); /* the map is at its fullest */
+            longest = row > longest ? row : longest;
+            prefix_map_move(&m, calloc(m.capacity * 2, sizeof(*old)), m.capacity * 2);
+            free(old);
+        }
+        assert_true(prefix_map_put(&m, &p, 1, 0));
+    }
+    assert_int_equal(m.count, from->count);
+    free(m.slots);
+    return longest;
+}
+
+/* A copy is read, and sets are made, in the order of another map's slots. */
+static void entries_do_not_pile_up_in_the_order_of_another_map(void **state)
+{
+    struct prefix_map m;
+    size_t capacity = 1 << 15;
+
+    (void)state;
+    prefix_map_init(&m, calloc(capacity, sizeof(*m.slots)), capacity, 1);
+    for (unsigned i = 0; i < capacity / 100 * 57; i++) {
+        struct prefix p = numbered(i);
+        assert_true(prefix_map_put(&m, &p, i, 0));
+    }
+    assert_true(fill_from(&m, 2) < 300);
+    assert_true(fill_from(&m, 1) > 3000); /* which is what the seed is for */
+    free(m.slots);
+}
+
 /* It changes nothing, and an empty map has no memory to ask for. */
 static void prefetches(void **state)
 {
@@ -161,7 +216,7 @@ static void prefetches(void **state)
     (void)state;
     prefix_map_prefetch(&m, &a4);
     prefix_map_prefetch(&m, &a6);
-    prefix_map_init(&m, slots, 2);
+    prefix_map_init(&m, slots, 2, 25);
     put(&m, "192.0.2.0/24", 1);
     prefix_map_prefetch(&m, &a4);
     prefix_map_prefetch(&m, &a6);
@@ -177,7 +232,7 @@ static void names_a_capacity(void **state)
     for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
         struct prefix_map m;
 
-        prefix_map_init(&m, NULL, prefix_map_capacity(counts[i]));
+        prefix_map_init(&m, NULL, prefix_map_capacity(counts[i]), 25);
         m.count = counts[i];
         assert_false(prefix_map_full(&m));
         assert_int_equal(m.capacity & (m.capacity - 1), 0);
@@ -270,7 +325,7 @@ static void agrees_with_a_list(void **state)
 
     (void)state;
     srand(25);
-    prefix_map_init(&m, calloc(2, sizeof(struct prefix_slot)), 2);
+    prefix_map_init(&m, calloc(2, sizeof(struct prefix_slot)), 2, 25);
     for (unsigned round = 0; round < 60000; round++) {
         struct addr a = random_prefix().addr;
         int max_len = rand() % 2 == 0 ? 128 : rand() % 129;
@@ -302,6 +357,7 @@ int main(void)
         cmocka_unit_test(names_a_capacity),
         cmocka_unit_test(holds_as_many_as_there_are_slots_but_one),
         cmocka_unit_test(prefetches),
+        cmocka_unit_test(entries_do_not_pile_up_in_the_order_of_another_map),
         cmocka_unit_test(agrees_with_a_list),
     };
 

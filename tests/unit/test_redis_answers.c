@@ -251,7 +251,7 @@ static void test_feeds_of_another_shape(void **state)
     struct prefix_map map;
 
     (void)state;
-    prefix_map_init(&map, slots, PREFIX_MAP_SMALLEST);
+    prefix_map_init(&map, slots, PREFIX_MAP_SMALLEST, 25);
     for (size_t i = 0; i < sizeof replies / sizeof replies[0]; i++) {
         struct heard h;
         const struct redis_reply *reply = hear(&h, replies[i]);

@@ -181,10 +181,28 @@ static void grows_large(void **state)
     growing_map_fini(&m);
 }
 
+/* What is copied from one to the other does not come in the other's order: see prefix_map_init().
+ */
+static void each_map_has_an_order_of_its_own(void **state)
+{
+    struct prefix_map a = {0}, b = {0};
+
+    (void)state;
+    assert_int_equal(growing_map_expect(&a, 0), 0);
+    assert_int_equal(growing_map_expect(&b, 0), 0);
+    assert_int_not_equal(a.seed, b.seed);
+    uint64_t seed = a.seed;
+    assert_int_equal(growing_map_expect(&a, 1000), 0);
+    assert_int_equal(a.seed, seed);
+    growing_map_fini(&a);
+    growing_map_fini(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_a_list),
+        cmocka_unit_test(each_map_has_an_order_of_its_own),
         cmocka_unit_test(grows_large),
     };
 
