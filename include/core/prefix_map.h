@@ -43,10 +43,12 @@ bool prefix_map_full(const struct prefix_map *m);
 /* Moves all entries into a larger zeroed array; the old one is the caller's to free. */
 void prefix_map_move(struct prefix_map *m, struct prefix_slot *slots, size_t capacity);
 
-/* Adds the entry or replaces what it says. False: no slot is left. */
+/* Adds the entry or replaces what it says. False: no slot is left. Of a family that is neither IPv4
+ * nor IPv6 an entry is found by prefix_map_get() alone. */
 bool prefix_map_put(struct prefix_map *m, const struct prefix *p, uint32_t value, int64_t until_s);
 bool prefix_map_remove(struct prefix_map *m, const struct prefix *p); /* false: was not there */
-/* The entry of exactly this prefix, or NULL. */
+/* The entry of exactly this prefix, or NULL. Put, remove and get need slots, which a map that is
+ * all zero has not; the others do without. */
 const struct prefix_slot *prefix_map_get(const struct prefix_map *m, const struct prefix *p);
 /* Has the memory come that prefix_map_cover() will look at for `a`, and does not wait for it: it
  * takes longer than all else of a search, and something else may be done meanwhile. */

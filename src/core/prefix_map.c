@@ -136,16 +136,12 @@ static void count_length(struct prefix_map *m, uint8_t family, uint8_t len, bool
     struct prefix_map_lengths *l = family == ADDR_IPV4 ? &m->v4 : &m->v6;
     uint64_t bit = UINT64_C(1) << (len & 63);
 
-    if (more) {
-        l->count[len]++;
-        l->used[len >> 6] |= bit;
-        m->count++;
+    m->count = more ? m->count + 1 : m->count - 1;
+    if (family != ADDR_IPV4 && family != ADDR_IPV6) {
         return;
     }
-    m->count--;
-    if (--l->count[len] == 0) {
-        l->used[len >> 6] &= ~bit;
-    }
+    l->count[len] = more ? l->count[len] + 1 : l->count[len] - 1;
+    l->used[len >> 6] = l->count[len] > 0 ? l->used[len >> 6] | bit : l->used[len >> 6] & ~bit;
 }
 
 /* The longest length in use that is at most `len`, or -1. */

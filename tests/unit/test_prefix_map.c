@@ -90,6 +90,27 @@ static void replaces_and_removes(void **state)
     assert_null(prefix_map_cover(&m, &p.addr, 128));
 }
 
+/* Keys of the owner's own stand beside the addresses, and cost their searches nothing. */
+static void other_families_are_found_by_their_key_alone(void **state)
+{
+    struct prefix_slot slots[64] = {0};
+    struct prefix_map m;
+    struct prefix key = {.addr = {.family = 1, .bytes = {1, 2, 3}}, .len = 128};
+
+    (void)state;
+    prefix_map_init(&m, slots, 64, 25);
+    assert_true(prefix_map_put(&m, &key, 7, 0));
+    assert_int_equal(m.count, 1);
+    assert_int_equal(m.v6.used[0] | m.v6.used[1] | m.v6.used[2], 0);
+    assert_int_equal(prefix_map_get(&m, &key)->value, 7);
+    put(&m, "2001:db8::1", 8);
+    assert_true(prefix_map_remove(&m, &key));
+    assert_null(prefix_map_get(&m, &key));
+    assert_int_equal(m.count, 1);
+    struct addr a = addr("2001:db8::1");
+    assert_int_equal(prefix_map_cover(&m, &a, 128)->value, 8);
+}
+
 static void says_when_no_slot_is_left(void **state)
 {
     struct prefix_slot slots[4] = {0}, larger[64] = {0};
@@ -353,6 +374,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_the_longest),
         cmocka_unit_test(replaces_and_removes),
+        cmocka_unit_test(other_families_are_found_by_their_key_alone),
         cmocka_unit_test(says_when_no_slot_is_left),
         cmocka_unit_test(names_a_capacity),
         cmocka_unit_test(holds_as_many_as_there_are_slots_but_one),
