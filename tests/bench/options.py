@@ -4,10 +4,9 @@ import math
 import os
 import sys
 
-from . import arms, ratios, workloads
+from . import arms, parts, ratios, workloads
 
-# In the order in which they are run: what is idle has to be fresh.
-PARTS = ("idle", "pairs", "workloads", "latency", "growth", "calls", "instructions", "cross-check", "lookup")
+PARTS = tuple(parts.FIGURES)
 # Their figures are true on a quiet machine alone; all others are counts.
 TIMED = {"pairs", "workloads", "latency", "growth", "cross-check"}
 
@@ -31,6 +30,9 @@ class Options:
         if timed and "haproxy" not in self.arms:
             sys.exit(f"bench: ARMS is without haproxy, which PARTS {' '.join(timed)} are compared with; add it, or "
                      f"choose of {' '.join(part for part in PARTS if part not in TIMED)}")
+        for part in self.parts:
+            if why := parts.lacks(part, self.arms, self.workloads):
+                sys.exit(f"bench: {why}")
 
     @staticmethod
     def _words(environment, name, allowed):

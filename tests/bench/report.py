@@ -1,5 +1,6 @@
 """The result as tables of text."""
 
+from . import parts
 from .ratios import CONFIDENT
 
 COLUMNS = (("rate", "sessions/s", 0), ("cpu_us", "CPU us", 1), ("redis_us", "Redis us", 1),
@@ -85,20 +86,22 @@ def goals_table(rows):
 
 def calls_table(found):
     def cell(one, name):
-        return f"{one[name]:.1f}" if name in one else "-"
+        return f"{round(one[name], 1) + 0:.1f}" if name in one else "-"  # no -0.0
 
     return table(["system calls", "under load", "each further mail", "one mail alone", "each further mail",
                   "counted by", "cores busy", "load average"],
                  [[name, cell(one, "loaded_total"), cell(one, "loaded_further"), cell(one["alone"], "one_total"),
                    cell(one["alone"], "further_total"), one["method"], f"{one['machine']['busy']:.0%}",
-                   f"{one['machine']['load_average']:.1f}"] for name, one in found.items()])
+                   f"{one['machine']['load_average']:.1f}"] for name, one in found.items()]) + "".join(
+        f"{name}: the kernel carries its sessions, the daemons see none of them\n" for name, one in found.items()
+        if name == "bypass" and one["loaded_total"] < 1)
 
 
 def calls_list(found):
     """Which ones, the most frequent first: one mail alone."""
-    return "".join(f"{name}, one mail alone: " + ", ".join(
-        f"{call} {each:.1f}" for call, each in one["alone"]["one"].items() if each >= 0.05) + "\n"
-        for name, one in found.items())
+    lists = {name: ", ".join(f"{call} {each:.1f}" for call, each in one["alone"]["one"].items() if each >= 0.05)
+             for name, one in found.items()}
+    return "".join(f"{name}, one mail alone: {words or 'none'}\n" for name, words in lists.items())
 
 
 def instructions_table(found):
@@ -117,7 +120,8 @@ def latency_table(found):
 
     return table([f"a hop in us, at {found['rate']}/s", "p50", "p99", "p50 added", "p99 added", "p99 to HAProxy"],
                  [[name, cell("arms", name, "p50"), cell("arms", name, "p99"), cell("added", name, "p50"),
-                   cell("added", name, "p99"), to_haproxy(name)] for name in found["arms"]])
+                   cell("added", name, "p99"), to_haproxy(name)] for name in found["arms"]]) + (
+        "" if "direct, latency" in found["good"] else "what is added needs the arm direct, which ARMS is without\n")
 
 
 def idle_table(found):
@@ -128,7 +132,8 @@ def idle_table(found):
                      *(f"{kernel[what]:.0f}" if kernel else "-" for what in ("caches", "buffers"))])
     return table(["bytes an idle connection", "resident", "proportional", "private", "Redis's", "kernel: objects",
                   "buffers"],
-                 rows)
+                 rows) + ("" if "direct" in found else
+                          "the kernel's, beyond those of the two ends, need the arm direct, which ARMS is without\n")
 
 
 def growth_table(found):
@@ -151,7 +156,14 @@ TABLES = (("same", pairs_tables), ("pairs", pairs_tables), ("workloads", pairs_t
           ("instructions", instructions_table), ("cross-check", crosscheck_table))
 
 
+def missing_list(name, chosen):
+    """What a part has not, as an arm is not wanted; HAProxy to itself is always there."""
+    lines = parts.missing(name, chosen["arms"], chosen["workloads"]) if name in parts.FIGURES else []
+    return "".join(f"{line}\n" for line in lines)
+
+
 def whole(result, samples):
     """All of it; what could not be counted, and whether the run is valid, at the end."""
-    parts = [write(result[name]) for name, write in TABLES if name in result]
-    return "\n".join([*parts, BRACKETS, wrong_list(samples), goals_table(result["goals"])])
+    chosen = result["options"]
+    written = [write(result[name]) + missing_list(name, chosen) for name, write in TABLES if name in result]
+    return "\n".join([*written, BRACKETS, wrong_list(samples), goals_table(result["goals"])])

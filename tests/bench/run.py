@@ -4,7 +4,7 @@ import functools
 import json
 import subprocess
 
-from . import calls, crosscheck, goals, growth, idle, instructions, latency, pairs, ratios, tools, workloads
+from . import calls, crosscheck, goals, growth, idle, instructions, latency, pairs, parts, ratios, tools, workloads
 from .pairs import Cell, Comparison
 
 SAME_WITHIN = 0.02  # what HAProxy against itself may be off by
@@ -20,18 +20,15 @@ class Run:
     def __init__(self, options, bench, sinks, tell):
         self.options, self.bench, self.sinks, self.tell = options, bench, sinks, tell
 
-    def arms(self, *names):
-        """Those of them that are wanted."""
-        return [name for name in names if name in self.options.arms]
+    def wanted(self, part):
+        """What it measures, of the arms and workloads that are wanted."""
+        return parts.wanted(part, self.options.arms, self.options.workloads)
+
+    def arms(self, part):
+        return parts.arms_of(self.wanted(part))
 
     def scaled(self, number):
         return max(1, round(number * self.options.scale))
-
-    def compare(self, first, second, workload=workloads.SMALL, other=None, count=None):
-        """A comparison, where both arms and the workload are wanted; else nothing."""
-        if {first, second} - set(self.options.arms) or workload.name not in self.options.workloads:
-            return []
-        return [Comparison(Cell(first, workload), Cell(second, other or workload), count or self.options.pairs)]
 
     def take(self, comparisons, seed):
         return pairs.run(comparisons, self.bench, self.sinks, self.options.seconds, self.options.warmup,
@@ -66,46 +63,41 @@ class Run:
     def pairs(self):
         """One small mail a session, and sessions that are denied."""
         return self.take([
-            *self.compare("pass", "haproxy"), *self.compare("meter", "haproxy"), *self.compare("least", "haproxy"),
-            *self.compare("bypass", "direct"), *self.compare("bypass-nft", "direct"), *self.compare("haproxy", "direct"),
-            *self.compare("denied", "meter", workloads.ALL["flood"], workloads.SMALL)], 1)
+            Comparison(*(Cell(name, workloads.of_arm(name)) for name in figure.arms), self.options.pairs)
+            for figure in self.wanted("pairs")], 1)
 
     def workloads(self):
-        """The other workloads; the crowd is no one's to pass."""
+        """The other workloads."""
         count = max(1, self.options.pairs // 3)
-        others = [workload for workload in workloads.ALL.values() if workload.name not in ("small", "flood")]
-        return self.take([comparison for workload in others for first in ("pass", "meter")
-                          if (first, workload.name) != ("pass", "crowd")
-                          for comparison in self.compare(first, "haproxy", workload, count=count)], 2)
+        return self.take([
+            Comparison(*(Cell(name, workloads.ALL[figure.workload]) for name in figure.arms), count)
+            for figure in self.wanted("workloads")], 2)
 
     def calls(self):
         """System calls."""
-        return calls.run(self.bench, self.arms("haproxy", "pass", "meter", "bypass", "denied"), workloads.of_arm,
+        return calls.run(self.bench, self.arms("calls"), workloads.of_arm,
                          max(FEWEST, self.scaled(LOADED)), self.tell)
 
     def instructions(self):
         """Instructions in user space."""
-        return instructions.run(self.bench, self.arms("haproxy", "pass", "meter"), workloads.SMALL,
+        return instructions.run(self.bench, self.arms("instructions"), workloads.SMALL,
                                 self.scaled(COUNTED), self.tell)
 
     def latency(self):
         """What a hop more adds, at half of HAProxy's rate."""
-        return latency.run(self.bench, self.sinks,
-                           self.arms("direct", "haproxy", "least", "pass", "meter", "bypass", "bypass-nft"),
-                           self.half_rate, self.options, self.tell)
+        return latency.run(self.bench, self.sinks, self.arms("latency"), self.half_rate, self.options, self.tell)
 
     def idle(self):
         """Memory of an idle connection."""
-        return idle.run(self.bench, self.arms("direct", "haproxy", "pass", "meter"), self.scaled(IDLE), self.tell)
+        return idle.run(self.bench, self.arms("idle"), self.scaled(IDLE), self.tell)
 
     def growth(self):
         """CPU a session with more and more sessions open, at half of HAProxy's rate."""
-        return growth.run(self.bench, self.sinks, self.arms("haproxy", "pass", "meter"), self.half_rate,
-                          self.options, self.progress)
+        return growth.run(self.bench, self.sinks, self.arms("growth"), self.half_rate, self.options, self.progress)
 
     def cross_check(self):
         """The main figures with smtp-source."""
-        return crosscheck.run(self.bench, self.arms("direct", "haproxy", "meter"), self.scaled(CHECKED), 3,
+        return crosscheck.run(self.bench, self.arms("cross-check"), self.scaled(CHECKED), 3,
                               self.options.seed, self.tell)
 
     def lookup(self):

@@ -7,7 +7,8 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from tests.bench import __main__ as whole
-from tests.bench import goals, growth, latency, options, pairs, plot, ratios, report, run, sample, workloads
+from tests.bench import (arms, goals, growth, latency, options, pairs, parts, plot, ratios, report, run, sample,
+                         workloads)
 
 SMALL, FLOOD = workloads.SMALL, workloads.ALL["flood"]
 HALF_WIDTH = 0.15  # of the intervals below; wide enough for any seed, far from those of the wrong arms
@@ -355,6 +356,67 @@ def test_what_is_compared_with_haproxy_needs_haproxy(part):
         options.Options({"ARMS": "direct meter", "PARTS": f"idle {part}"})
     assert "without haproxy" in str(ended.value) and part in str(ended.value)
     assert options.Options({"ARMS": "meter", "PARTS": "idle calls lookup"}).arms == ("meter",)
+
+
+@pytest.mark.parametrize("chosen, words", [
+    ({"PARTS": "idle", "ARMS": "least denied"}, "ARMS least denied: idle measures none of them; it has direct haproxy"),
+    ({"PARTS": "lookup instructions", "ARMS": "direct"}, "instructions measures none of them; it has haproxy pass"),
+    ({"PARTS": "calls", "ARMS": "least"}, "calls measures none of them; it has haproxy pass meter"),
+    ({"PARTS": "pairs", "ARMS": "haproxy bypass-nft"}, "both of two that it compares, which are pass with haproxy"),
+    ({"PARTS": "workloads", "ARMS": "haproxy direct"}, "workloads needs both of two that it compares"),
+    ({"PARTS": "cross-check", "ARMS": "haproxy pass"}, "which are direct with haproxy, meter with haproxy"),
+    ({"PARTS": "pairs", "WORKLOADS": "large"}, "WORKLOADS large: pairs measures none of them with these arms; it has"),
+    ({"PARTS": "workloads", "ARMS": "haproxy pass", "WORKLOADS": "crowd"}, "it has twenty pipelined large starttls"),
+])
+def test_a_part_that_would_measure_nothing_is_refused_and_says_what_it_has(chosen, words):
+    with pytest.raises(SystemExit) as ended:
+        options.Options(chosen)
+    assert words in str(ended.value) and str(ended.value).startswith("bench: ") and "\n" not in str(ended.value)
+
+
+def test_an_ordinary_users_lab_has_all_parts_without_the_fast_path(monkeypatch):
+    monkeypatch.setattr(arms, "ALL", tuple(name for name in arms.ALL if name != "bypass"))
+    chosen = options.Options({})
+    assert chosen.parts == options.PARTS and "bypass" not in chosen.arms
+    assert all(parts.missing(part, chosen.arms, chosen.workloads) == [] for part in options.PARTS)
+    for part in ("pairs", "calls"):
+        assert "bypass " not in parts.lacks(part, ("pass",) if part == "pairs" else ("direct",), chosen.workloads)
+
+
+def test_each_part_measures_what_is_wanted_of_it(monkeypatch):
+    taken = Taken(dict.fromkeys(("direct", "haproxy", "least", "pass", "meter", "bypass", "bypass-nft", "denied"), 1))
+    monkeypatch.setattr(sample, "take", taken)
+    chosen = options.Options({"PAIRS": "3", "ARMS": "haproxy meter denied bypass-nft"})
+    found = run.Run(chosen, None, None, lambda _: None)
+    assert found.pairs()["good"] == {"meter/small : haproxy/small": [3, 3], "denied/flood : meter/small": [3, 3]}
+    assert set(found.workloads()["good"]) == {f"meter/{name} : haproxy/{name}" for name in workloads.ALL
+                                              if name not in ("small", "flood")}
+    assert (found.arms("idle"), found.arms("calls")) == (["haproxy", "meter"], ["haproxy", "meter", "denied"])
+
+
+def test_what_is_missing_as_an_arm_is_not_wanted_says_which():
+    assert parts.missing("pairs", ("haproxy", "meter"), tuple(workloads.ALL)) == []
+    assert parts.missing("pairs", ("haproxy", "pass", "bypass-nft"), tuple(workloads.ALL)) == [
+        "bypass-nft is not here: pairs compares it with direct, which ARMS is without"]
+    assert parts.missing("calls", ("meter",), tuple(workloads.ALL)) == []
+    numbers = dict.fromkeys(("resident", "proportional", "private", "redis"), 1.0)
+    kernel = {"caches": 1.0, "buffers": 1.0}
+    assert "need the arm direct" in report.idle_table({"meter": {**numbers, "of_gate": {}}})
+    assert "need" not in report.idle_table({"direct": {**numbers, "of_gate": kernel}})
+    hops = [{"haproxy": {"p50": 1.0, "p99": 2.0}}]
+    assert "needs the arm direct" in report.latency_table({"rate": 1, **latency.summary(hops, ["haproxy"])})
+    assert "needs" not in report.latency_table({"rate": 1, **latency.summary(hops, ["direct", "haproxy"])})
+    result = {"options": vars(options.Options({"ARMS": "haproxy meter bypass-nft"})), "goals": [],
+              "pairs": {"medians": {}, "ratios": {}, "good": {}}}
+    assert "bypass-nft is not here: " in report.whole(result, [])
+
+
+def test_sessions_that_the_kernel_carries_are_said_to_make_no_calls():
+    calls = {"bypass": {"loaded_total": 0.0, "loaded_further": 0.0, "method": "strace",
+                        "machine": {"busy": 0.5, "load_average": 1.0},
+                        "alone": {"one": {"read": 0.01}, "one_total": 0.01, "further_total": -0.01}}}
+    assert "bypass: the kernel carries its sessions" in report.calls_table(calls)
+    assert "-0.0" not in report.calls_table(calls) and report.calls_list(calls) == "bypass, one mail alone: none\n"
 
 
 def test_haproxy_is_compared_with_itself_whatever_workloads_are_wanted(monkeypatch):
