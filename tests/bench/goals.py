@@ -1,6 +1,7 @@
 """What the project means to reach, and whether a run has reached it."""
 
 import dataclasses
+import math
 
 from . import growth, pairs, workloads
 
@@ -23,10 +24,11 @@ class Goal:
     beside: tuple = ()  # a word and of(result) of the same under that other condition, to be read; it decides nothing
 
     def judge(self, result):
-        """A row of the table, as a dict; "reached" is None where it was not measured."""
+        """A row of the table, as a dict; "reached" is None where it was not measured, and not "sure" where its interval
+        holds the limit."""
         row = {"goal": self.words, "limit": self.limit, "at_least": self.at_least, "unit": self.unit,
                "digits": self.digits, "value": None, "interval": None, "confident": None,
-               "beside": None, "reached": None}
+               "beside": None, "reached": None, "sure": None}
         try:
             row["value"], row["interval"], row["confident"] = self.of(result)
             if self.beside:
@@ -34,6 +36,8 @@ class Goal:
         except (KeyError, TypeError):
             return row
         row["reached"] = row["value"] >= self.limit if self.at_least else row["value"] <= self.limit
+        low, high = row["interval"] or [math.inf, -math.inf]  # a count has none
+        row["sure"] = not low <= self.limit <= high
         return row
 
 

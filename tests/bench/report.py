@@ -78,10 +78,23 @@ def goals_table(rows):
         interval = around(row["interval"], row["confident"], lambda value: number(row, value))
         return f"{number(row, row['value'])} {interval}"
 
-    words = {True: "reached", False: "NOT reached", None: ""}
+    def verdict(row):
+        if row["reached"] is None:
+            return ""
+        return ("reached" if row["reached"] else "NOT reached") + ("" if row["sure"] else ", not surely")
+
     return table(["goal", "limit", "measured", ""],
                  [[row["goal"], ("at least " if row["at_least"] else "at most ") + number(row, row["limit"]),
-                   value(row), words[row["reached"]]] for row in rows])
+                   value(row), verdict(row)] for row in rows])
+
+
+def goals_words(result):
+    """The table, and what has to be known to read it."""
+    before = "This run is INVALID, as the end says why: the verdicts below are hints, no more.\n\n"
+    behind = "not measured: its part, or an arm that it names, was not wanted, or too few samples of it were good\n"
+    rows = result["goals"]
+    return ((before if result.get("invalid") else "") + goals_table(rows)
+            + (behind if any(row["reached"] is None for row in rows) else ""))
 
 
 def calls_table(found):
@@ -166,4 +179,4 @@ def whole(result, samples):
     """All of it; what could not be counted, and whether the run is valid, at the end."""
     chosen = result["options"]
     written = [write(result[name]) + missing_list(name, chosen) for name, write in TABLES if name in result]
-    return "\n".join([*written, BRACKETS, wrong_list(samples), goals_table(result["goals"])])
+    return "\n".join([*written, BRACKETS, wrong_list(samples), goals_words(result)])

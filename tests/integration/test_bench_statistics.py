@@ -230,7 +230,30 @@ def test_a_goal_is_reached_missed_or_not_measured():
     lines = report.goals_table(goals.judge(result)).splitlines()
     assert len(lines) == len(goals.GOALS) + 2
     assert sum("not measured" in line for line in lines) == len(goals.GOALS) - 2
-    assert sum(line.endswith("NOT reached") for line in lines) == 1
+    assert sum(line.endswith("  NOT reached, not surely") for line in lines) == 1
+
+
+@pytest.mark.parametrize("value, interval, at_least, words", [
+    (0.80, [0.70, 0.94], False, "reached"), (0.80, [0.70, 0.96], False, "reached, not surely"),
+    (0.99, [0.96, 1.10], False, "NOT reached"), (0.99, [0.80, 1.10], False, "NOT reached, not surely"),
+    (1.10, [0.96, 1.20], True, "reached"), (1.10, [0.90, 1.20], True, "reached, not surely"),
+    (0.90, [0.80, 0.94], True, "NOT reached"), (0.95, [0.95, 0.95], True, "reached, not surely"),
+    (0.80, None, False, "reached"), (0.95, None, False, "reached"), (0.99, None, False, "NOT reached"),
+])
+def test_a_verdict_is_sure_where_the_interval_lies_on_one_side_of_the_limit(value, interval, at_least, words):
+    goal = goals.Goal("a goal", 0.95, lambda _: (value, interval, True), at_least=at_least)
+    row = json.loads(json.dumps(goal.judge({})))
+    assert row["reached"] is words.startswith("reached") and row["sure"] is not words.endswith("surely")
+    assert report.goals_table([row]).splitlines()[-1].endswith(f"  {words}")
+
+
+def test_the_verdicts_of_an_invalid_run_are_hints_and_that_is_said_before_them():
+    result = {"options": vars(options.Options({})), "goals": goals.judge({})}
+    for why, said in (([], False), (["too noisy"], True)):
+        text = report.whole({**result, "invalid": why}, [])
+        assert ("INVALID" in text) is said
+        assert not said or text.index("INVALID") < text.index("goal  ")
+        assert "not measured: its part, or an arm" in text
 
 
 def test_system_calls_are_judged_under_load_and_those_alone_stand_beside():
