@@ -46,10 +46,13 @@ def alone():
 
 
 def keep(result):
+    """In place of what an older run has left: its plot goes with its figures."""
     (FOLDER / "result.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
     drawn = plot.growth(result["growth"]) if "growth" in result else None
     if drawn:
         (FOLDER / "growth.svg").write_text(drawn, encoding="utf-8")
+    else:
+        (FOLDER / "growth.svg").unlink(missing_ok=True)
 
 
 def measure(options, bench, sinks):

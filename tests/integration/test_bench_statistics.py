@@ -362,6 +362,17 @@ def test_one_bench_at_a_time_has_the_folder(monkeypatch, tmp_path):
     assert json.loads((tmp_path / "build" / "bench" / "result.json").read_text(encoding="utf-8")) == {"options": {}}
 
 
+def test_the_plot_that_lies_there_is_of_the_same_run_as_the_figures(monkeypatch, tmp_path):
+    monkeypatch.setattr(whole, "FOLDER", tmp_path)
+    figure = {"median": 100, "interval": [95, 105], "count": 8, "confident": True}
+    drawn = {"growth": {"steps": [100, 1000], "arms": {"meter": [figure, figure]}}}
+    whole.keep(drawn)
+    whole.keep({**drawn, "calls": {}})
+    assert "polyline" in (tmp_path / "growth.svg").read_text(encoding="utf-8")
+    whole.keep({"pairs": {}})
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
 @pytest.mark.parametrize("path", ["build", "build/bench", "build/bench/lock/x", "build/bench/result.json/x"])
 def test_a_folder_that_takes_no_results_is_told_at_the_start(monkeypatch, tmp_path, path):
     """A file in place of a folder, or the other way round: root may write anywhere else."""
