@@ -1,4 +1,5 @@
-"""What a run is to measure, from the environment: ARMS, WORKLOADS, PARTS, PAIRS, SECONDS, SEED, SCALE."""
+"""What a run is to measure, from the environment: ARMS, WORKLOADS, PARTS, PAIRS, SECONDS, SEED, SCALE. README.md has
+them in a table, "How fast"."""
 
 import math
 import os
@@ -24,8 +25,8 @@ class Options:
         self.seconds = self._number(environment, "SECONDS", 2.0, float, 0.1, 3600)
         self.warmup = min(0.5, self.seconds)
         self.seed = self._number(environment, "SEED", 1, int, 0, 2**63)
-        # Of counts of connections and sessions.
-        self.scale = self._number(environment, "SCALE", 1.0, float, 0.001, 10)
+        # Of counts of connections, sessions and standings; lookup takes four million of these.
+        self.scale = self._number(environment, "SCALE", 1.0, float, 0.001, 4)
         timed = [part for part in self.parts if part in TIMED]
         if timed and "haproxy" not in self.arms:
             sys.exit(f"bench: ARMS is without haproxy, which PARTS {' '.join(timed)} are compared with; add it, or "

@@ -9,6 +9,7 @@ import pytest
 from tests.bench import __main__ as whole
 from tests.bench import (arms, goals, growth, latency, options, pairs, parts, plot, ratios, report, run, sample,
                          workloads)
+from tests.lab import sandbox
 
 SMALL, FLOOD = workloads.SMALL, workloads.ALL["flood"]
 HALF_WIDTH = 0.15  # of the intervals below; wide enough for any seed, far from those of the wrong arms
@@ -334,6 +335,17 @@ def test_options_are_read_and_what_is_allowed_is_said():
     assert options.Options({"SEED": "0"}).seed == 0
 
 
+def test_the_readme_has_each_option_with_all_that_it_may_be():
+    readme = (sandbox.PROJECT / "README.md").read_text(encoding="utf-8")
+    rows = {line.split("|")[1].strip(" `"): line for line in readme.splitlines() if line.startswith("| `")}
+    for name in ("ARMS", "WORKLOADS", "PARTS", "PAIRS", "SECONDS", "SEED", "SCALE"):
+        assert name in rows
+    for name, words in (("PARTS", options.PARTS), ("WORKLOADS", workloads.ALL)):
+        assert all(f"`{word}`" in rows[name] for word in words)
+    assert all(f"`{part}`" in rows["ARMS"] for part in options.TIMED)
+    assert set(arms.ALL) <= set(rows)
+
+
 @pytest.mark.parametrize("name, value, words", [
     ("ARMS", "nginx", "allowed are direct haproxy"), ("ARMS", ",", "allowed are direct haproxy"),
     ("PARTS", "all", "allowed are idle"), ("PARTS", ",", 'PARTS is "," and names nothing'),
@@ -341,7 +353,7 @@ def test_options_are_read_and_what_is_allowed_is_said():
     *(("PAIRS", value, "a whole number from 1 to") for value in ("0", "-1", "2.5", "nan", "inf", "many")),
     *(("SEED", value, "a whole number from 0 to") for value in ("-1", "0.5", "nan")),
     *(("SECONDS", value, "a number from 0.1 to") for value in ("soon", "nan", "inf", "-inf", "0", "0.0001")),
-    *(("SCALE", value, "a number from 0.001 to") for value in ("nan", "inf", "0", "1e9")),
+    *(("SCALE", value, "a number from 0.001 to") for value in ("nan", "inf", "0", "4.5", "1e9")),
 ])
 def test_an_option_that_cannot_be_says_what_is_allowed(name, value, words):
     with pytest.raises(SystemExit) as ended:
