@@ -8,6 +8,8 @@ were good; the run is worth nothing.
 import contextlib
 import fcntl
 import json
+import os
+import signal
 import sys
 import time
 
@@ -18,6 +20,8 @@ from .options import TIMED, Options
 from .tools import Sinks
 
 FOLDER = sandbox.PROJECT / "build" / "bench"
+INTERRUPTED = 128 + signal.SIGINT
+kept = []  # the parts of this run that are in result.json
 
 
 def say(text=""):
@@ -68,6 +72,7 @@ def measure(options, bench, sinks):
         result[part] = work()
         result["conditions"]["seconds"][part] = time.monotonic() - began
         keep(result)
+        kept.append(part)
     return result
 
 
@@ -80,7 +85,15 @@ def invalid(result, options):
     return why + [f"too few good pairs: {words}" for words in run.lacking(result)]
 
 
+def interrupted(_number, _frame):
+    """Ctrl-C: ends the program at once, and the sandbox with it, which ends all that was started."""
+    # Past print(), in the midst of which it may have come.
+    os.write(1, f"\ninterrupted: of this run {' '.join(kept) or 'nothing'} is kept\n".encode())
+    os._exit(INTERRUPTED)
+
+
 def main():
+    signal.signal(signal.SIGINT, interrupted)
     options = Options(quick="--quick" in sys.argv[1:])
     with alone():
         return bench_with(options)

@@ -2,6 +2,8 @@
 
 import json
 import random
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -372,6 +374,16 @@ def test_one_bench_at_a_time_has_the_folder(monkeypatch, tmp_path):
     with whole.alone():
         pass
     assert json.loads((tmp_path / "build" / "bench" / "result.json").read_text(encoding="utf-8")) == {"options": {}}
+
+
+@pytest.mark.parametrize("kept, words", [([], "nothing is kept"), (["same", "pairs"], "same pairs is kept")])
+def test_ctrl_c_ends_it_with_one_line_that_says_what_is_kept(kept, words):
+    code = ("import os, signal; from tests.bench import __main__ as whole; "
+            f"whole.Options = lambda **_: os.kill(os.getpid(), signal.SIGINT); whole.kept += {kept}; whole.main()")
+    done = subprocess.run([sys.executable, "-c", code], cwd=sandbox.PROJECT, capture_output=True, text=True, timeout=30,
+                          check=False)
+    assert (done.returncode, done.stderr) == (130, "")
+    assert done.stdout.strip() == f"interrupted: of this run {words}"
 
 
 def test_the_plot_that_lies_there_is_of_the_same_run_as_the_figures(monkeypatch, tmp_path):

@@ -284,6 +284,20 @@ def namespaces_in_use():
     return inodes
 
 
+INTERRUPTIBLE = "trap 'echo interrupted; exit 9' INT; echo up; sleep 1000 & wait"
+
+
+def test_ctrl_c_is_the_commands_and_what_it_started_ends_with_it():
+    """Without a terminal too: then it is process 1 of the sandbox that must not end of it."""
+    with subprocess.Popen([LAB, "exec", "sh", "-c", INTERRUPTIBLE], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, start_new_session=True) as launcher:
+        assert launcher.stdout.readline() == b"up\n"
+        below = wait_for(lambda: len(found := descendants(launcher.pid)) >= 4 and found, what="the sandbox's processes")
+        os.killpg(launcher.pid, signal.SIGINT)
+        assert (launcher.stdout.read(), launcher.wait(10)) == (b"interrupted\n", 9)
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in below), what="the end of all processes")
+
+
 BUSY = "ip netns add away; setsid sleep 1000 & setsid ip netns exec away sleep 1000 & echo up; wait"
 
 

@@ -161,7 +161,6 @@ def furnish():
 
 def serve(command):
     """As process 1: runs the command, reaps what it leaves, returns its exit status."""
-    with_terminal = os.isatty(0)
     child = os.fork()
     if child == 0:
         try:
@@ -169,8 +168,8 @@ def serve(command):
         except OSError as error:
             print(f"lab: {command[0]}: {error.strerror}", file=sys.stderr)
             os._exit(127)
-    if with_terminal:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # As in run(): Ctrl-C is the command's.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         pid, status = os.wait()
         if pid == child:
