@@ -1,6 +1,7 @@
 #include "bench/address.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +53,22 @@ bool address_read(const char *text, uint16_t port, union address *out)
     }
     host[length - 1] = '\0';
     return read_host(host + 1, (uint16_t)given, out) && out->any.sa_family == AF_INET6;
+}
+
+const char *address_text(const union address *a, char out[ADDRESS_TEXT_SIZE])
+{
+    const bool is_six = a->any.sa_family == AF_INET6;
+    char host[INET6_ADDRSTRLEN];
+    const int before = errno;
+
+    (void)inet_ntop(
+        a->any.sa_family, is_six ? (const void *)&a->six.sin6_addr : &a->four.sin_addr, host,
+        sizeof host);
+    (void)snprintf(
+        out, ADDRESS_TEXT_SIZE, is_six ? "[%s]:%u" : "%s:%u", host,
+        ntohs(is_six ? a->six.sin6_port : a->four.sin_port));
+    errno = before;
+    return out;
 }
 
 bool address_range_read(const char *text, struct address_range *out)

@@ -93,7 +93,7 @@ static void add_server(struct load_options *out, const char *text)
         words_wrong("--server may be given %d times", LOAD_SERVERS_MOST);
     }
     if (!address_read(text, SMTP_PORT, &out->server[out->servers++])) {
-        words_wrong("--server %s: it is ADDR, ADDR:PORT, or [ADDR6]:PORT", text);
+        words_wrong("--server %s: it is ADDR, ADDR:PORT, or [ADDR6]:PORT, " ADDRESS_PORT, text);
     }
 }
 

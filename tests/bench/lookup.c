@@ -29,6 +29,8 @@
 #include "svc/standing_map.h"
 
 #define STANDINGS_MOST UINT64_C(4000000)
+#define LOOKUPS_LEAST  100
+#define LOOKUPS_MOST   100000000
 #define BATCH          16 /* lookups between two looks at the clock */
 #define ROUND          50
 #define POOLS          16 /* of each family */
@@ -268,10 +270,13 @@ int main(int argc, char **argv)
     uint64_t found = 0, again = 0;
 
     if (argc != 3) {
-        words_wrong("use: lookup STANDINGS LOOKUPS");
+        words_wrong(
+            "use: lookup STANDINGS LOOKUPS; STANDINGS is a whole number from 1 to %" PRIu64
+            ", LOOKUPS one from %d to %d",
+            STANDINGS_MOST, LOOKUPS_LEAST, LOOKUPS_MOST);
     }
     uint64_t standings = words_argument("STANDINGS", argv[1], 1, STANDINGS_MOST);
-    size_t count = words_argument("LOOKUPS", argv[2], 100, 100000000);
+    size_t count = words_argument("LOOKUPS", argv[2], LOOKUPS_LEAST, LOOKUPS_MOST);
     int64_t *times = calloc(count, sizeof *times);
     if (!times) {
         words_failed("cannot keep the times");

@@ -76,6 +76,7 @@ static int new_socket(int family)
 static int listen_on(const char *host, uint16_t port)
 {
     union address here;
+    char text[ADDRESS_TEXT_SIZE];
 
     if (!address_read(host, port, &here)) {
         words_failed("cannot read an address");
@@ -84,7 +85,7 @@ static int listen_on(const char *host, uint16_t port)
     set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (bind(fd, &here.any, address_length(&here)) < 0 || listen(fd, BACKLOG) < 0) {
-        words_failed("cannot listen");
+        words_failed("cannot listen on %s", address_text(&here, text));
     }
     return fd;
 }

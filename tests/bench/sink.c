@@ -29,6 +29,7 @@ struct listener {
 static int listen_on(const union address *where)
 {
     static const int yes = 1;
+    char text[ADDRESS_TEXT_SIZE];
     int fd = socket(where->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
     if (fd < 0) {
@@ -41,7 +42,7 @@ static int listen_on(const union address *where)
     /* Inherited by what is accepted, which saves each connection the call. */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     if (bind(fd, &where->any, address_length(where)) < 0 || listen(fd, BACKLOG) < 0) {
-        words_failed("cannot listen");
+        words_failed("cannot listen on %s", address_text(where, text));
     }
     return fd;
 }

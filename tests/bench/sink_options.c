@@ -33,7 +33,7 @@ static void add_listener(struct sink_options *out, const char *text)
         words_wrong("--listen may be given %d times", SINK_LISTENERS_MOST);
     }
     if (!address_read(text, 0, &out->listen[out->listeners++])) {
-        words_wrong("--listen %s: it is ADDR:PORT, or [ADDR6]:PORT", text);
+        words_wrong("--listen %s: it is ADDR:PORT, or [ADDR6]:PORT, " ADDRESS_PORT, text);
     }
 }
 

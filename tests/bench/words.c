@@ -51,20 +51,31 @@ double words_option_real(const char *option, const char *text, double least, dou
     return number;
 }
 
+__attribute__((format(printf, 1, 0))) static void say(const char *format, va_list list)
+{
+    fprintf(stderr, "%s: ", program_invocation_short_name);
+    vfprintf(stderr, format, list);
+}
+
 void words_wrong(const char *format, ...)
 {
     va_list list;
 
-    fprintf(stderr, "%s: ", program_invocation_short_name);
     va_start(list, format);
-    vfprintf(stderr, format, list);
+    say(format, list);
     va_end(list);
     fputc('\n', stderr);
     exit(2);
 }
 
-void words_failed(const char *what)
+void words_failed(const char *format, ...)
 {
-    fprintf(stderr, "%s: %s: %s\n", program_invocation_short_name, what, strerror(errno));
+    const int why = errno;
+    va_list list;
+
+    va_start(list, format);
+    say(format, list);
+    va_end(list);
+    fprintf(stderr, ": %s\n", strerror(why));
     exit(1);
 }

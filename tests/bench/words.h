@@ -21,6 +21,6 @@ double words_option_real(const char *option, const char *text, double least, dou
 _Noreturn void words_wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Says why the program cannot go on, with errno's text, and ends it with status 1. */
-_Noreturn void words_failed(const char *what);
+_Noreturn void words_failed(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -365,6 +365,7 @@ def test_load_to_postfix(unsteered, started):
     ((), "needs --server"),
     (("--server", "mx.example"), "ADDR:PORT"),
     (("--server", "192.0.2.1:0"), "ADDR:PORT"),
+    (("--server", "192.0.2.1:99999"), "PORT a whole number from 1 to 65535"),
     (("--server", "2001:db8::1]:25"), "ADDR:PORT"),
     (("--server", SERVER), "one of --sessions, --seconds and --hold"),
     (("--server", SERVER, "--sessions", "3", "--hold"), "one of --sessions, --seconds and --hold"),
@@ -388,6 +389,7 @@ def test_load_says_what_is_allowed(options, what):
     ("relay", ("0", "2"), "relay: PORT 0: it is a whole number from 1 to 65535"),
     ("relay", ("25", "many"), "PROCESSES many: it is a whole number from 1 to"),
     ("lookup", ("1000",), "STANDINGS LOOKUPS"),
+    ("lookup", ("--help",), "STANDINGS is a whole number from 1 to 4000000, LOOKUPS one from 100 to 100000000"),
     ("lookup", ("1000", "1"), "LOOKUPS 1: it is a whole number from 100 to"),
 ])
 def test_the_small_tools_say_what_is_allowed(name, arguments, what):
@@ -534,6 +536,7 @@ def test_the_sink_offers_tls_only_with_a_certificate(unsteered):
     ((), "needs --listen"),
     (("--listen", SERVER), "ADDR:PORT"),
     (("--listen", "2001:db8::1:25"), "[ADDR6]:PORT"),
+    (("--listen", "127.0.0.1:0"), "PORT a whole number from 1 to 65535"),
     (("--listen", f"{SERVER}:25", "--key", "x"), "belong together"),
     (("--listen", f"{SERVER}:25", "--key", "/nowhere", "--certificate", "/nowhere"), "no PEM files"),
     (("--listen", f"{SERVER}:25", "more"), "options alone"),
@@ -541,3 +544,13 @@ def test_the_sink_offers_tls_only_with_a_certificate(unsteered):
 def test_the_sink_says_what_is_allowed(options, what):
     done = subprocess.run([tool("sink"), *options], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 2 and what in done.stderr and done.stdout == ""
+
+
+@pytest.mark.parametrize("family, host", [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "[::1]")])
+def test_the_sink_says_where_it_cannot_listen(family, host):
+    with socket.create_server((host.strip("[]"), 0), family=family) as other:
+        where = f"{host}:{other.getsockname()[1]}"
+        done = subprocess.run([tool("sink"), "--listen", where], capture_output=True, text=True, timeout=30,
+                              check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"sink: cannot listen on {where}: Address already in use\n"

@@ -99,6 +99,20 @@ static void test_addresses(void **state)
     }
 }
 
+static void test_an_address_is_written_as_it_is_read(void **state)
+{
+    (void)state;
+    static const char *const rows[] = {
+        "192.0.2.1:25", "[2001:db8::1]:2525", "[1111:2222:3333:4444:5555:6666:7777:8888]:65535"};
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        union address a;
+        char text[ADDRESS_TEXT_SIZE];
+        assert_true(address_read(rows[i], 0, &a));
+        assert_string_equal(address_text(&a, text), rows[i]);
+    }
+}
+
 static void test_ranges_carry(void **state)
 {
     (void)state;
@@ -286,6 +300,7 @@ int main(void)
         cmocka_unit_test(test_quantiles_of_many),
         cmocka_unit_test(test_odd_times),
         cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_an_address_is_written_as_it_is_read),
         cmocka_unit_test(test_ranges_carry),
         cmocka_unit_test(test_the_end_of_a_text),
         cmocka_unit_test(test_replies),
