@@ -31,9 +31,11 @@ class Options:
         if timed and "haproxy" not in self.arms:
             sys.exit(f"bench: ARMS is without haproxy, which PARTS {' '.join(timed)} are compared with; add it, or "
                      f"choose of {' '.join(part for part in PARTS if part not in TIMED)}")
-        for part in self.parts:
-            if why := parts.lacks(part, self.arms, self.workloads):
-                sys.exit(f"bench: {why}")
+        lacks = {part: why for part in self.parts if (why := parts.lacks(part, self.arms, self.workloads))}
+        # Of all parts those are meant that can be had.
+        self.parts = tuple(part for part in self.parts if part not in lacks)
+        if lacks and (environment.get("PARTS") or not self.parts):
+            sys.exit(f"bench: {next(iter(lacks.values()))}")
 
     @staticmethod
     def _words(environment, name, allowed):

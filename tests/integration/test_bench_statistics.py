@@ -432,6 +432,13 @@ def test_a_part_that_would_measure_nothing_is_refused_and_says_what_it_has(chose
     assert words in str(ended.value) and str(ended.value).startswith("bench: ") and "\n" not in str(ended.value)
 
 
+def test_of_all_parts_those_are_meant_that_can_be_had():
+    chosen = options.Options({"ARMS": "haproxy", "WORKLOADS": "pipelined"})
+    assert set(options.PARTS) - set(chosen.parts) == {"pairs", "workloads", "cross-check"}
+    with pytest.raises(SystemExit):
+        options.Options({"ARMS": "haproxy"}, quick=True)  # whose only part is pairs
+
+
 def test_an_ordinary_users_lab_has_all_parts_without_the_fast_path(monkeypatch):
     monkeypatch.setattr(arms, "ALL", tuple(name for name in arms.ALL if name != "bypass"))
     chosen = options.Options({})
