@@ -6,7 +6,7 @@
 #include "core/conf.h"
 
 #define CTL_ID ACCOUNT_TEXT /* room for a prefix, too */
-_Static_assert(CTL_ID >= PREFIX_TEXT, "an id may be a prefix");
+_Static_assert(CTL_ID >= PREFIX_TEXT, "an id may be a prefix, one of full length with its length");
 
 struct ctl_subject {
     struct prefix prefix; /* ADDR_NONE: an account was named, wherever it is */
@@ -20,5 +20,11 @@ struct ctl_subject {
  * account. False: `error` says why not, and what is allowed. */
 bool ctl_subject_parse(
     const struct conf *conf, struct span s, struct ctl_subject *out, struct text *error);
+
+/* What people need behind an id to give it back to us: "/128" behind an IPv6 address, which without
+ * it would stand for its unit; else nothing. */
+const char *ctl_id_length(const char *id);
+/* The id for people, that with it; gives back `room`. */
+const char *ctl_name(const char *id, char room[CTL_ID]);
 
 #endif

@@ -136,20 +136,21 @@ static void print_action(const struct conf_class *class)
 
 static void print_finding(const struct finding *f)
 {
-    char address[ADDR_TEXT], until[CTL_TIME_TEXT];
+    char address[ADDR_TEXT], until[CTL_TIME_TEXT], name[CTL_ID];
     const struct ctl_standing *s = &f->standing;
 
     addr_format(&f->address, address);
     ctl_print_rowf("address", "%s", address);
     ctl_print_rowf("unit", "%s", f->unit.id);
     ctl_print_row("lease", span_of(f->account[0] == '\0' ? "none" : f->account));
-    ctl_print_rowf("id", "%s", f->id);
+    ctl_print_rowf("id", "%s", ctl_name(f->id, name));
     ctl_print_rowf("class", "%s", f->class->name);
+    ctl_name(s->id, name);
     if (s->found && s->until_s != 0) {
         ctl_time_format(s->until_s, until);
-        ctl_print_rowf("standing", "of %s, until %s", s->id, until);
+        ctl_print_rowf("standing", "of %s, until %s", name, until);
     } else {
-        ctl_print_rowf("standing", "%s%s", s->found ? "of " : "none", s->found ? s->id : "");
+        ctl_print_rowf("standing", "%s%s", s->found ? "of " : "none", s->found ? name : "");
     }
     ctl_print_row("reason", span_of(s->reason));
     ctl_passed_print(&f->passed);

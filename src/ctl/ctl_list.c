@@ -150,6 +150,7 @@ static void print_row(const struct ctl *c, const struct row *row)
 
     text_init(&t, line, sizeof(line));
     ctl_text_escape(span_of(row->id), &t);
+    text_addf(&t, "%s", ctl_id_length(row->id));
     text_addf(&t, "%*s", t.len < 26 ? (int)(26 - t.len) : 1, "");
     ctl_text_escape(span_of(row->class), &t);
     if (row->until_s != 0) {

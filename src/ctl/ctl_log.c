@@ -160,7 +160,7 @@ enum ctl_exit ctl_log(struct ctl *c)
 {
     struct reader r = {.json = c->options->json, .position = "0-0"};
     struct ctl_subject who;
-    char why[1024], array[STORE_KEY];
+    char why[1024], array[STORE_KEY], name[CTL_ID];
     struct text error;
     struct span key;
 
@@ -177,7 +177,7 @@ enum ctl_exit ctl_log(struct ctl *c)
         return follow(c, &r, key);
     }
     if (r.entries == 0) {
-        ctl_say("%s: no entry is kept", who.id);
+        ctl_say("%s: no entry is kept", ctl_name(who.id, name));
         return CTL_REFUSED;
     }
     return CTL_DONE;

@@ -6,12 +6,12 @@
 
 void ctl_passed_print(const struct ctl_standing *passed)
 {
-    char line[PREFIX_TEXT + CONF_NAME + 100];
+    char line[CTL_ID + CONF_NAME + 100], name[CTL_ID];
 
     if (passed->found) {
         snprintf(
-            line, sizeof(line), "the standing of %s, class %s (" CTL_CLASS_UNKNOWN ")", passed->id,
-            passed->class);
+            line, sizeof(line), "the standing of %s, class %s (" CTL_CLASS_UNKNOWN ")",
+            ctl_name(passed->id, name), passed->class);
         ctl_print_row("besides", span_of(line));
     }
 }

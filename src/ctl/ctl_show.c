@@ -51,8 +51,10 @@ static void print_standing(const struct ctl *c, const struct ctl_standing *s)
 /* What holds instead, where the subscriber's own standing is missing or does not count. */
 static void print_instead(const struct ctl *c, const struct ctl_standing *holds)
 {
+    char name[CTL_ID];
+
     if (holds->found) {
-        ctl_print_rowf("in force", "the standing of %s:", holds->id);
+        ctl_print_rowf("in force", "the standing of %s:", ctl_name(holds->id, name));
         print_standing(c, holds);
     } else {
         ctl_print_rowf(
@@ -66,7 +68,9 @@ static void print_all(
     const struct ctl_standing *holds, const struct ctl_standing *passed, const json_t *leases,
     const json_t *history)
 {
-    printf("%s\n", who->id);
+    char name[CTL_ID];
+
+    printf("%s\n", ctl_name(who->id, name));
     ctl_leases_print(leases);
     if (own->found && ctl_lease_hides(c, who)) {
         ctl_print_rowf("passed over", "its own standing: it is handed out by lease");
@@ -112,7 +116,9 @@ static enum ctl_exit answer(
     json_decref(leases);
     json_decref(history);
     if (result != CTL_DONE) {
-        ctl_say("%s has no standing", who->id);
+        char name[CTL_ID];
+
+        ctl_say("%s has no standing", ctl_name(who->id, name));
     }
     return result;
 }

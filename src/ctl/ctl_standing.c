@@ -19,7 +19,7 @@ struct change {
     struct ctl_subject subject;
     struct ctl_standing before;
     struct standing write;
-    char by[CTL_WHO];
+    char by[CTL_WHO], name[CTL_ID];
 };
 
 /* Also one of a class that the configuration no longer has counts by its name. */
@@ -65,6 +65,7 @@ static enum ctl_exit begin(struct change *h, struct ctl *c)
         return CTL_REFUSED;
     }
     h->write.id = span_of(h->subject.id);
+    ctl_name(h->subject.id, h->name);
     return CTL_DONE;
 }
 
@@ -78,7 +79,7 @@ static bool may_be_set(const struct change *h)
         "%s is handed out by lease (leases.prefixes): %s; a standing there hangs on the account, "
         "so "
         "name that",
-        h->subject.id,
+        h->name,
         h->subject.address ? "nobody is known to hold it now"
                            : "as a prefix it may be anybody's tomorrow");
     return false;
@@ -118,7 +119,7 @@ static enum ctl_exit report(const struct change *h, const char *sentence)
     if (s->until_s != 0) {
         ctl_time_format(s->until_s, until);
     }
-    printf("%s %s", h->subject.id, sentence);
+    printf("%s %s", h->name, sentence);
     if (h->subject.account && h->subject.address) {
         printf(", which holds %s now", h->ctl->options->argument);
     }
@@ -179,7 +180,7 @@ enum ctl_exit ctl_register(struct ctl *c)
         return CTL_REFUSED;
     }
     if (is_quarantine(c, &h.before) && !ctl_standing_ended(c, &h.before)) {
-        ctl_say("%s is in quarantine: release it first", h.subject.id);
+        ctl_say("%s is in quarantine: release it first", h.name);
         return CTL_REFUSED;
     }
     return set(&h, class, "is registered");
@@ -244,6 +245,7 @@ static int want_standing(const struct change *h, const char *again)
 {
     const char *verb = h->ctl->options->verb->name;
     struct ctl_standing wider;
+    char name[CTL_ID];
 
     if (h->before.found) {
         return 0;
@@ -253,16 +255,16 @@ static int want_standing(const struct change *h, const char *again)
     }
     if (wider.found) {
         ctl_say(
-            "%s has no standing of its own; that of %s (class %s) covers it", h->subject.id,
-            wider.id, wider.class);
+            "%s has no standing of its own; that of %s (class %s) covers it", h->name,
+            ctl_name(wider.id, name), wider.class);
     } else {
-        ctl_say("%s has no standing", h->subject.id);
+        ctl_say("%s has no standing", h->name);
     }
     ctl_say(
         "if gates keep one that Redis has lost (their log tells of that), end it so: first \"%s "
         "%s\", "
         "then \"%s %s\"",
-        again, h->subject.id, verb, h->subject.id);
+        again, h->name, verb, h->name);
     return -1;
 }
 
@@ -274,7 +276,7 @@ enum ctl_exit ctl_unregister(struct ctl *c)
         return CTL_REFUSED;
     }
     if (is_quarantine(c, &h.before)) {
-        ctl_say("%s is in quarantine: use \"release\"", h.subject.id);
+        ctl_say("%s is in quarantine: use \"release\"", h.name);
         return CTL_REFUSED;
     }
     return remove_standing(&h, "is no longer registered");
@@ -289,7 +291,7 @@ enum ctl_exit ctl_release(struct ctl *c)
     }
     if (!is_quarantine(c, &h.before)) {
         ctl_say(
-            "%s is not in quarantine but of class %s: use \"unregister\" to end that", h.subject.id,
+            "%s is not in quarantine but of class %s: use \"unregister\" to end that", h.name,
             h.before.class);
         return CTL_REFUSED;
     }

@@ -1,5 +1,6 @@
 #include "ctl/ctl_subject.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static bool is_allowed(const struct conf *conf, const struct prefix *p)
@@ -97,4 +98,17 @@ bool ctl_subject_parse(
     }
     prefix_format(&out->prefix, out->id);
     return true;
+}
+
+const char *ctl_id_length(const char *id)
+{
+    struct addr a;
+
+    return addr_parse(span_of(id), &a) && a.family == ADDR_IPV6 ? "/128" : "";
+}
+
+const char *ctl_name(const char *id, char room[CTL_ID])
+{
+    snprintf(room, CTL_ID, "%s%s", id, ctl_id_length(id));
+    return room;
 }

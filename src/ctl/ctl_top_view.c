@@ -3,10 +3,12 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "ctl/ctl_subject.h"
+
 #define NUMBER     11 /* columns of a number, one of them the blank before it */
 #define ID_LEAST   15
-#define ID_USUAL   24 /* an IPv6 prefix */
-#define ID_ESCAPED (4 * TALLY_ID)
+#define ID_USUAL   24             /* an IPv6 prefix */
+#define ID_ESCAPED (4 * TALLY_ID) /* a length behind an address needs less */
 #define COLUMNS    (TALLY_OF_SUBSCRIBERS + 1)
 
 /* A column of numbers. */
@@ -51,6 +53,15 @@ static void add_escaped(const char *id, struct text *out)
     }
 }
 
+/* A destination is an address and nothing but one. */
+static void add_name(const struct ctl_top_table *t, const char *id, struct text *out)
+{
+    add_escaped(id, out);
+    if (t->by != TALLY_DESTINATIONS) {
+        text_add(out, span_of(ctl_id_length(id)));
+    }
+}
+
 static size_t id_width(const struct ctl_top_table *t)
 {
     char array[ID_ESCAPED];
@@ -60,7 +71,7 @@ static size_t id_width(const struct ctl_top_table *t)
         struct text id;
 
         text_init(&id, array, sizeof(array));
-        add_escaped(t->rows[i].id, &id);
+        add_name(t, t->rows[i].id, &id);
         longest = id.len > longest ? id.len : longest;
     }
     return longest;
@@ -87,17 +98,12 @@ static size_t fit(size_t width, size_t *id, size_t columns)
     return columns;
 }
 
-static void add_id(const char *id, size_t width, struct text *out)
+static void add_first(const char *words, size_t width, struct text *out)
 {
-    char array[ID_ESCAPED];
-    struct text t;
-
-    text_init(&t, array, sizeof(array));
-    add_escaped(id, &t);
-    if (t.len <= width) {
-        text_addf(out, "%-*s", (int)width, array);
+    if (strlen(words) <= width) {
+        text_addf(out, "%-*s", (int)width, words);
     } else if (width > 0) {
-        text_addf(out, "%.*s~", (int)width - 1, array);
+        text_addf(out, "%.*s~", (int)width - 1, words);
     }
 }
 
@@ -120,10 +126,15 @@ static void add_number(uint64_t n, bool grown, struct text *out)
 }
 
 static void add_row(
-    const struct ctl_top_row *row, const struct column *columns, size_t count, size_t id,
-    struct text *out)
+    const struct ctl_top_table *t, const struct ctl_top_row *row, const struct column *columns,
+    size_t count, size_t id, struct text *out)
 {
-    add_id(row->id, id, out);
+    char array[ID_ESCAPED];
+    struct text name;
+
+    text_init(&name, array, sizeof(array));
+    add_name(t, row->id, &name);
+    add_first(array, id, out);
     for (size_t i = 0; i < count; i++) {
         add_number(
             columns[i].grown ? row->grown : row->total[columns[i].kind], columns[i].grown, out);
@@ -149,7 +160,7 @@ bool ctl_top_line(const struct ctl_top_table *t, size_t line, size_t width, stru
         return true;
     }
     if (line == CTL_TOP_HEAD) {
-        add_id(t->by == TALLY_DESTINATIONS ? "DESTINATION" : "SUBSCRIBER", id, out);
+        add_first(t->by == TALLY_DESTINATIONS ? "DESTINATION" : "SUBSCRIBER", id, out);
         for (size_t i = 0; i < count; i++) {
             text_addf(out, "%*s", NUMBER, columns[i].name);
         }
@@ -162,6 +173,6 @@ bool ctl_top_line(const struct ctl_top_table *t, size_t line, size_t width, stru
     if (line - CTL_TOP_ROWS >= t->count) {
         return false;
     }
-    add_row(&t->rows[line - CTL_TOP_ROWS], columns, count, id, out);
+    add_row(t, &t->rows[line - CTL_TOP_ROWS], columns, count, id, out);
     return true;
 }

@@ -98,6 +98,25 @@ def test_a_prefix_covers_its_addresses(desk):
     assert "that of 10.20.4.0/24 (class registered) covers it" in refused(desk, "unregister", "10.20.4.8")
 
 
+def test_what_it_says_can_be_given_back_to_it(desk, redis):
+    """An IPv6 address without its length would stand for its unit."""
+    address = "2001:db8:20:9900::1"
+    name = f"{address}/128"
+    assert desk.ctl("register", name).stdout == f"{name} is registered\n"
+    assert redis.cli("hget", "g25:standings", address) == "registered 0", "the id has no length"
+    assert desk.ctl_json("register", name)["id"] == address
+    assert [row["id"] for row in desk.ctl_json("list")] == [address]
+    assert desk.ctl("list").stdout == f"{name}   registered\n"
+    assert desk.ctl("list", "--units").stdout == f"{address}\n", "for scripts"
+    assert desk.ctl("show", name).stdout.startswith(f"{name}\n")
+    explained = desk.ctl("explain", address).stdout
+    assert f"id          {name}\n" in explained and f"standing    of {name}\n" in explained
+    assert desk.ctl_json("explain", address)["id"] == address
+    assert refused(desk, "log", name) == f"gate25ctl: {name}: no entry is kept\n"
+    assert desk.ctl("unregister", name).stdout == f"{name} is no longer registered\n"
+    assert refused(desk, "unregister", name).startswith(f"gate25ctl: {name} has no standing\n")
+
+
 @pytest.mark.parametrize("arguments, said", [
     (["register", "192.0.2.1"], "not within the subscribers' prefixes, which are: 10.20.0.0/16, 2001:db8:20::/48"),
     (["register", "10.20.0.7/24"], "the prefix is 10.20.0.0/24"),

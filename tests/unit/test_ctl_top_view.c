@@ -89,6 +89,18 @@ static void of_any_width(void **state)
     }
 }
 
+/* ... as gate25ctl takes it back; a destination is no subscriber. */
+static void an_ipv6_address_has_its_length(void **state)
+{
+    struct ctl_top_table t = {.by = TALLY_SESSIONS, .count = 1};
+
+    (void)state;
+    strcpy(t.rows[0].id, "2001:db8:20:9900::1");
+    assert_string_equal(line(&t, 2, 35), "2001:db8:20:9900::1/128          0");
+    t.by = TALLY_DESTINATIONS;
+    assert_string_equal(line(&t, 2, 30), "2001:db8:20:9900::1          0");
+}
+
 static void an_empty_one_says_so(void **state)
 {
     struct ctl_top_table t = {.title = "Busiest destinations", .by = TALLY_DESTINATIONS};
@@ -114,7 +126,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_lines),      cmocka_unit_test(a_narrow_one_loses_columns),
         cmocka_unit_test(of_any_width),     cmocka_unit_test(an_empty_one_says_so),
-        cmocka_unit_test(the_longest_line),
+        cmocka_unit_test(the_longest_line), cmocka_unit_test(an_ipv6_address_has_its_length),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

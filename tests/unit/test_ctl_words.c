@@ -57,6 +57,28 @@ static void reads_subscribers(void **state)
     }
 }
 
+static void names_what_it_reads_back(void **state)
+{
+    static const struct {
+        const char *id, *name;
+    } rows[] = {
+        {"192.0.2.7", "192.0.2.7"},
+        {"192.0.2.0/24", "192.0.2.0/24"},
+        {"2001:db8:1:200::/56", "2001:db8:1:200::/56"},
+        {"2001:db8:1:200::1", "2001:db8:1:200::1/128"},
+        {"2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff/128"},
+        {"alice", "alice"},
+        {"", ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char room[CTL_ID];
+
+        assert_string_equal(ctl_name(rows[i].id, room), rows[i].name);
+    }
+}
+
 static void reads_ends(void **state)
 {
     static const struct {
@@ -221,9 +243,13 @@ static void tells_log_lines_in_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_subscribers),    cmocka_unit_test(reads_ends),
-        cmocka_unit_test(writes_times),         cmocka_unit_test(lets_only_text_through),
-        cmocka_unit_test(gives_json_only_utf8), cmocka_unit_test(tells_log_lines_in_words),
+        cmocka_unit_test(reads_subscribers),
+        cmocka_unit_test(reads_ends),
+        cmocka_unit_test(writes_times),
+        cmocka_unit_test(lets_only_text_through),
+        cmocka_unit_test(gives_json_only_utf8),
+        cmocka_unit_test(tells_log_lines_in_words),
+        cmocka_unit_test(names_what_it_reads_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
