@@ -10,6 +10,7 @@ _Static_assert(CTL_ID >= PREFIX_TEXT, "an id may be a prefix, one of full length
 
 struct ctl_subject {
     struct prefix prefix; /* ADDR_NONE: an account was named, wherever it is */
+    struct prefix named;  /* the same, but a mere address is itself, not its unit */
     char id[CTL_ID];
     bool address; /* a mere address was named */
     bool account; /* the id is one, named or found by ctl_lease_resolve() */

@@ -64,7 +64,7 @@ static int find(struct ctl *c, struct finding *f)
     if (who.account) {
         snprintf(f->account, sizeof(f->account), "%s", who.id);
     } else {
-        who.prefix = prefix_of(&f->address, addr_bits(f->address.family));
+        who.prefix = who.named;
     }
     if (ctl_standing_over(c, &who, &f->standing, &f->passed) != 0) {
         return -1;

@@ -94,17 +94,13 @@ static int look_of(struct look *l, const char *account)
 int ctl_lease_resolve(struct ctl *c, struct ctl_subject *who)
 {
     struct look l = {.ctl = c, .list = json_array()};
-    struct addr a;
-    struct prefix whole;
     int result;
 
-    if (!who->address || !conf_is_leased(c->conf, &who->prefix.addr) ||
-        !addr_parse(span_of(c->options->argument), &a)) {
+    if (!who->address || !conf_is_leased(c->conf, &who->prefix.addr)) {
         json_decref(l.list);
         return 0;
     }
-    whole = prefix_of(&a, addr_bits(a.family));
-    result = look_over(&l, &whole);
+    result = look_over(&l, &who->named);
     json_decref(l.list);
     if (result == 0 && l.last.account[0] != '\0') {
         who->account = true;

@@ -4,11 +4,19 @@
 #include "ctl/ctl_bypass.h"
 #include "ctl/ctl_history.h"
 #include "ctl/ctl_lease.h"
+#include "ctl/ctl_narrower.h"
 #include "ctl/ctl_passed.h"
 #include "ctl/ctl_subject.h"
 #include "ctl/ctl_text.h"
 #include "ctl/ctl_time.h"
 #include "ctl/ctl_verbs.h"
+
+/* All that is known of a subscriber. */
+struct picture {
+    struct ctl_subject who;
+    struct ctl_standing own, holds, passed; /* passed over: its class is unknown */
+    json_t *narrower, *leases, *history;
+};
 
 static json_t *standing_json(const struct ctl *c, const struct ctl_standing *s)
 {
@@ -63,89 +71,92 @@ static void print_instead(const struct ctl *c, const struct ctl_standing *holds)
     }
 }
 
-static void print_all(
-    const struct ctl *c, const struct ctl_subject *who, const struct ctl_standing *own,
-    const struct ctl_standing *holds, const struct ctl_standing *passed, const json_t *leases,
-    const json_t *history)
+static void print_all(const struct ctl *c, const struct picture *p)
 {
+    const struct ctl_standing *own = &p->own;
+    bool hidden = ctl_lease_hides(c, &p->who);
     char name[CTL_ID];
 
-    printf("%s\n", ctl_name(who->id, name));
-    ctl_leases_print(leases);
-    if (own->found && ctl_lease_hides(c, who)) {
+    printf("%s\n", ctl_name(p->who.id, name));
+    ctl_leases_print(p->leases);
+    if (own->found && hidden) {
         ctl_print_rowf("passed over", "its own standing: it is handed out by lease");
     }
     if (own->found) {
         print_standing(c, own);
     }
-    if (!own->found || ctl_standing_ended(c, own) || !ctl_class_known(c, own->class) ||
-        ctl_lease_hides(c, who)) {
-        print_instead(c, holds);
+    if (!own->found || ctl_standing_ended(c, own) || !ctl_class_known(c, own->class) || hidden) {
+        print_instead(c, &p->holds);
     }
-    if (!own->found || strcmp(own->id, passed->id) != 0) {
-        ctl_passed_print(passed);
+    if (!own->found || strcmp(own->id, p->passed.id) != 0) {
+        ctl_passed_print(&p->passed);
     }
-    json_t *bypass = ctl_bypass_show(c, &who->prefix);
+    ctl_narrower_print(c, p->narrower);
+    json_t *bypass = ctl_bypass_show(c, &p->who.named);
     ctl_bypass_print(bypass);
     json_decref(bypass);
-    if (json_array_size(history) > 0) {
+    if (json_array_size(p->history) > 0) {
         printf("changes\n");
-        ctl_history_print(history);
+        ctl_history_print(p->history);
     }
 }
 
-static enum ctl_exit answer(
-    struct ctl *c, const struct ctl_subject *who, const struct ctl_standing *own,
-    const struct ctl_standing *holds, const struct ctl_standing *passed, json_t *leases,
-    json_t *history)
+static json_t *picture_json(const struct ctl *c, const struct picture *p)
 {
-    enum ctl_exit result =
-        own->found || holds->found || json_array_size(leases) > 0 ? CTL_DONE : CTL_REFUSED;
+    const char *ordinary = c->conf->classes[c->conf->default_class].name;
+
+    return json_pack(
+        "{s:s, s:s, s:o, s:o, s:o, s:O, s:O, s:o*, s:O}", "id", p->who.id, "class",
+        p->holds.found ? p->holds.class : ordinary, "standing", standing_json(c, &p->own),
+        "in_force", standing_json(c, &p->holds), "passed_over", ctl_passed_json(&p->passed),
+        "narrower", p->narrower, "leases", p->leases, "bypass", ctl_bypass_show(c, &p->who.named),
+        "changes", p->history);
+}
+
+static enum ctl_exit answer(const struct ctl *c, const struct picture *p)
+{
+    bool any = p->own.found || p->holds.found || json_array_size(p->leases) > 0 ||
+               json_array_size(p->narrower) > 0;
+    char name[CTL_ID];
 
     if (c->options->json) {
-        json_t *all = json_pack(
-            "{s:s, s:s, s:o, s:o, s:o, s:o, s:o*, s:o}", "id", who->id, "class",
-            holds->found ? holds->class : c->conf->classes[c->conf->default_class].name, "standing",
-            standing_json(c, own), "in_force", standing_json(c, holds), "passed_over",
-            ctl_passed_json(passed), "leases", leases, "bypass", ctl_bypass_show(c, &who->prefix),
-            "changes", history);
-
-        return ctl_json_print(all) == 0 ? result : CTL_REFUSED;
+        return ctl_json_print(picture_json(c, p)) == 0 && any ? CTL_DONE : CTL_REFUSED;
     }
-    print_all(c, who, own, holds, passed, leases, history);
-    json_decref(leases);
-    json_decref(history);
-    if (result != CTL_DONE) {
-        char name[CTL_ID];
-
-        ctl_say("%s has no standing", ctl_name(who->id, name));
+    print_all(c, p);
+    if (!any) {
+        ctl_say("%s has no standing", ctl_name(p->who.id, name));
     }
-    return result;
+    return any ? CTL_DONE : CTL_REFUSED;
+}
+
+static int look(struct ctl *c, struct picture *p)
+{
+    if (ctl_connect(c, NULL) != 0 || ctl_lease_resolve(c, &p->who) != 0 ||
+        ctl_standing_read(c, p->who.id, &p->own) != 0 ||
+        ctl_standing_over(c, &p->who, &p->holds, &p->passed) != 0) {
+        return -1;
+    }
+    p->narrower = ctl_narrower_read(c, &p->who);
+    p->leases = p->narrower == NULL ? NULL : ctl_leases_read(c, &p->who);
+    p->history = p->leases == NULL ? NULL : ctl_history_read(c, p->who.id);
+    return p->history == NULL ? -1 : 0;
 }
 
 enum ctl_exit ctl_show(struct ctl *c)
 {
-    struct ctl_subject who;
-    struct ctl_standing own, holds, passed;
+    struct picture p = {0};
     char why[1024];
     struct text error;
-    json_t *history, *leases;
+    enum ctl_exit result;
 
     text_init(&error, why, sizeof(why));
-    if (!ctl_subject_parse(c->conf, span_of(c->options->argument), &who, &error)) {
+    if (!ctl_subject_parse(c->conf, span_of(c->options->argument), &p.who, &error)) {
         ctl_say("%s", why);
         return CTL_REFUSED;
     }
-    if (ctl_connect(c, NULL) != 0 || ctl_lease_resolve(c, &who) != 0 ||
-        ctl_standing_read(c, who.id, &own) != 0 ||
-        ctl_standing_over(c, &who, &holds, &passed) != 0) {
-        return CTL_REFUSED;
-    }
-    leases = ctl_leases_read(c, &who);
-    history = leases == NULL ? NULL : ctl_history_read(c, who.id);
-    if (history == NULL) {
-        json_decref(leases);
-        return CTL_REFUSED;
-    }
-    return answer(c, &who, &own, &holds, &passed, leases, history);
+    result = look(c, &p) == 0 ? answer(c, &p) : CTL_REFUSED;
+    json_decref(p.narrower);
+    json_decref(p.leases);
+    json_decref(p.history);
+    return result;
 }

@@ -3,6 +3,7 @@
 
 #include "core/verdict.h"
 #include "ctl/ctl_lease.h"
+#include "ctl/ctl_narrower.h"
 #include "ctl/ctl_subject.h"
 #include "ctl/ctl_text.h"
 #include "ctl/ctl_time.h"
@@ -239,6 +240,23 @@ enum ctl_exit ctl_quarantine(struct ctl *c)
     return set(&h, class, "is in quarantine");
 }
 
+/* A mere address stands for its unit: perhaps a part of that was meant, which is named by its
+ * length. 1: said so; 0: there is none; -1: said why nobody knows. */
+static int name_narrower(const struct change *h)
+{
+    json_t *narrower = ctl_narrower_read(h->ctl, &h->subject);
+    const char *id = json_string_value(json_object_get(json_array_get(narrower, 0), "id"));
+    int result = narrower == NULL ? -1 : id != NULL;
+    char name[CTL_ID];
+
+    if (id != NULL) {
+        ctl_say(
+            "%s has no standing; %s has one: name it with its length", h->name, ctl_name(id, name));
+    }
+    json_decref(narrower);
+    return result;
+}
+
 /* 0, or -1 with the reason said. `again` is the verb that sets what this one ends: a gate keeps
  * what Redis lost (svc/registry.h), and hears of its end only as a change. */
 static int want_standing(const struct change *h, const char *again)
@@ -250,7 +268,7 @@ static int want_standing(const struct change *h, const char *again)
     if (h->before.found) {
         return 0;
     }
-    if (ctl_standing_over(h->ctl, &h->subject, &wider, NULL) != 0) {
+    if (name_narrower(h) != 0 || ctl_standing_over(h->ctl, &h->subject, &wider, NULL) != 0) {
         return -1;
     }
     if (wider.found) {

@@ -82,6 +82,7 @@ bool ctl_subject_parse(
     *out = (struct ctl_subject){0};
     if (addr_parse(s, &a)) {
         out->address = true;
+        out->named = prefix_of(&a, addr_bits(a.family));
         out->prefix = prefix_unit(&a, conf->ipv6_unit);
     } else if (
         s.len == 0 || !memchr(s.at, '/', s.len) ||
@@ -89,6 +90,8 @@ bool ctl_subject_parse(
         return read_account(conf, s, out, error);
     } else if (!read_prefix(s, &out->prefix, error)) {
         return false;
+    } else {
+        out->named = out->prefix;
     }
     if (!is_allowed(conf, &out->prefix)) {
         text_addf(

@@ -74,6 +74,13 @@ def test_operators_see_it(lab, sink, bypass):
     assert "gate25-bypassd does not answer" in b.gate.ctl("show", LINE4).stdout
 
 
+def test_of_an_address_they_see_what_is_let_by_of_that_very_one(bypass):
+    b = bypass()
+    register(b, f"{LINE6}/128")
+    assert b.gate.ctl_json("show", LINE6)["bypass"]["let_by"]
+    assert "not let by" in b.gate.ctl("show", "2001:db8:20:2500::26", check=False).stdout
+
+
 def test_silent_connections_do_not_keep_its_page_from_others(bypass):
     b = bypass()
     with contextlib.ExitStack() as stack:

@@ -17,6 +17,7 @@ SUBSCRIBERS = [
 
 
 LIMITS = {"class ordinary": {"sessions": ["30/1m"], "concurrent": 5}}
+UNKNOWN = "(class unknown to the configuration: passed over)"
 
 
 @pytest.fixture(name="desk")
@@ -115,6 +116,59 @@ def test_what_it_says_can_be_given_back_to_it(desk, redis):
     assert refused(desk, "log", name) == f"gate25ctl: {name}: no entry is kept\n"
     assert desk.ctl("unregister", name).stdout == f"{name} is no longer registered\n"
     assert refused(desk, "unregister", name).startswith(f"gate25ctl: {name} has no standing\n")
+
+
+NARROWER = [("2001:db8:20:9900::1", "/128"), ("2001:db8:20:9900::", "/127"), ("2001:db8:20:9900::", "/64"),
+            ("2001:db8:20:9900::", "/60")]
+
+
+@pytest.mark.parametrize("base, length", NARROWER)
+def test_a_standing_narrower_than_the_unit_is_shown_where_it_holds(desk, base, length):
+    address, name = "2001:db8:20:9900::1", base + length
+    stored = name.removesuffix("/128")
+    desk.ctl("register", name, "--until", "2100-01-01")
+    shown = desk.ctl("show", address)
+    assert shown.stdout == (
+        "2001:db8:20:9900::/56\n"
+        "in force    class ordinary, as for everybody\n"
+        f"narrower    {name}: class registered until 2100-01-01T00:00:00Z, in force for {address}\n")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    row = {"id": stored, "class": "registered", "class_known": True, "until": "2100-01-01T00:00:00Z",
+           "ended": False, "in_force": True}
+    shown = desk.ctl_json("show", address)
+    assert (shown["narrower"], shown["class"], shown["in_force"]) == ([row], "ordinary", None)
+    assert desk.ctl_json("explain", address)["standing"]["id"] == stored
+
+    # It holds for what it covers, and for nobody else; named itself it is the standing.
+    outside = desk.ctl("show", "2001:db8:20:99f0::1", check=False)
+    assert outside.returncode == 1 and "narrower" not in outside.stdout
+    shown = desk.ctl_json("show", name)
+    assert (shown["id"], shown["class"], shown["narrower"]) == (stored, "registered", [])
+
+    for verb in ("unregister", "release"):
+        assert refused(desk, verb, address) == (
+            f"gate25ctl: 2001:db8:20:9900::/56 has no standing; {name} has one: name it with its length\n")
+    assert desk.ctl("unregister", name).stdout == f"{name} is no longer registered\n"
+    assert "2001:db8:20:9900::/56 has no standing\n" in refused(desk, "unregister", address)
+
+
+def test_of_several_narrower_standings_the_longest_that_counts_holds(desk, redis):
+    unit, address = "2001:db8:20:9900::/56", "2001:db8:20:9900::1"
+    desk.ctl("register", unit)
+    redis.cli("hset", "g25:standings", address, "gold 0", "2001:db8:20:9900::/96", "registered 1000",
+              "2001:db8:20:9900::/64", "quarantined 0", "2001:db8:20:9900::/60", "registered 0",
+              "2001:db8:20:99f0::/60", "registered 0")
+    shown = desk.ctl("show", address).stdout
+    assert shown.startswith(f"{unit}\nclass       registered\n")
+    assert [line for line in shown.splitlines() if line.startswith("narrower")] == [
+        f"narrower    {address}/128: class gold {UNKNOWN}",
+        "narrower    2001:db8:20:9900::/96: class registered until 1970-01-01T00:16:40Z (ended)",
+        f"narrower    2001:db8:20:9900::/64: class quarantined, in force for {address}",
+        "narrower    2001:db8:20:9900::/60: class registered"]
+    rows = desk.ctl_json("show", address)["narrower"]
+    assert [row["in_force"] for row in rows] == [False, False, True, False]
+    assert desk.ctl_json("explain", address)["class"] == "quarantined"
+    assert desk.ctl("unregister", address).stdout == f"{unit} is no longer registered\n", "it stands for its unit"
 
 
 @pytest.mark.parametrize("arguments, said", [
@@ -248,9 +302,6 @@ def test_log_follows_a_redis_that_refuses_for_a_while(desk, redis):
             redis.cli("acl", "setuser", "default", "+xread")
             following.kill()
         assert (following.stdout.read(), following.stderr.read()) == ("", "")
-
-
-UNKNOWN = "(class unknown to the configuration: passed over)"
 
 
 def test_a_class_that_the_configuration_no_longer_knows(desk, redis):

@@ -144,6 +144,7 @@ def test_what_was_said_of_the_address_itself_counts_for_nothing(lab, leased, rad
     # From the time before leases.
     running.configure({"leases": None})
     running.ctl("register", HOME)
+    running.ctl("register", "2001:db8:20:4200::1/128")
     running.ctl("quarantine", "10.20.9.0/24", "--reason", "a whole range")
     running.configure(LEASED)
     wait_seen(lab, running, HOME, HOME, "ordinary")
@@ -151,6 +152,9 @@ def test_what_was_said_of_the_address_itself_counts_for_nothing(lab, leased, rad
     wait_seen(lab, running, HOME, "bob", "ordinary")
     shown = running.ctl("show", f"{HOME}/32")
     assert "passed over" in shown.stdout and "account bob" in shown.stdout
+    shown = running.ctl("show", "2001:db8:20:4200::1").stdout
+    assert "narrower    2001:db8:20:4200::1/128: class registered\n" in shown, "and is not in force"
+    assert running.ctl_json("explain", "2001:db8:20:4200::1")["standing"] is None
     # Over more than one subscriber it holds for whoever is there, unless his account has a standing.
     server.tell("Start", "carol", "s2", Framed_IP_Address=ELSEWHERE)
     wait_for(lambda: "a whole range" in first_reply(lab, ELSEWHERE))
