@@ -131,14 +131,17 @@ static enum ctl_exit follow(struct ctl *c, struct reader *r, struct span key)
     return CTL_REFUSED;
 }
 
-/* The log hangs on the id that the gate counts by: the standing's that is in force, else the
- * unit's own (svc/registry.h). Older entries may be under the unit's id all the same. */
+/* The log hangs on the id that the gate counts by: the standing's that is in force, which may be
+ * narrower than the unit, else the unit's own (svc/registry.h). Older entries may be under the
+ * unit's id all the same. */
 static int print_from_either(
     struct ctl *c, struct reader *r, struct span *key, const struct ctl_subject *who,
     char array[STORE_KEY])
 {
+    struct ctl_subject over = *who;
     struct ctl_standing holds;
 
+    over.prefix = who->named;
     *key = store_key(STORE_KEY_LOG, span_of(who->id), array);
     if (print_last(c, r, *key) != 0) {
         return -1;
@@ -146,7 +149,7 @@ static int print_from_either(
     if (r->entries > 0) {
         return 0;
     }
-    if (ctl_standing_over(c, who, &holds, NULL) != 0) {
+    if (ctl_standing_over(c, &over, &holds, NULL) != 0) {
         return -1;
     }
     if (!holds.found || strcmp(holds.id, who->id) == 0) {

@@ -253,6 +253,14 @@ def test_log(desk, redis, typed, unit, address):
         "2026-11-21T23:40:00.000Z  refusal  deferred: messages:10/1m, again in 6 seconds, case CASE0")
 
 
+def test_log_of_an_address_with_a_narrower_standing(desk, redis):
+    address = "2001:db8:20:9900::1"
+    desk.ctl("register", f"{address}/128")
+    line = add_log(redis, address, case="NARROW")
+    for typed in (address, f"{address}/128"):
+        assert desk.ctl("log", typed, "--json").stdout == f"{line}\n"
+
+
 def test_log_follows(desk, redis):
     first = add_log(redis, "10.20.0.7", case="A")
     with desk.host.popen(f"{lab_gate.binaries()}/gate25ctl", "--config", desk.config, "log", "10.20.0.7", "-f",
