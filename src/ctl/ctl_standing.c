@@ -140,6 +140,26 @@ static enum ctl_exit report(const struct change *h, const char *sentence)
     return CTL_DONE;
 }
 
+/* Who names an address means that address, and what is narrower than its unit goes before. */
+static void warn_of_narrower(const struct change *h)
+{
+    json_t *narrower = ctl_narrower_read(h->ctl, &h->subject);
+
+    for (size_t i = 0; i < json_array_size(narrower); i++) {
+        const json_t *one = json_array_get(narrower, i);
+        char name[CTL_ID];
+
+        if (json_is_true(json_object_get(one, "in_force"))) {
+            ctl_say(
+                "warning: for %s the narrower standing of %s (class %s) stays in force",
+                h->ctl->options->argument,
+                ctl_name(json_string_value(json_object_get(one, "id")), name),
+                json_string_value(json_object_get(one, "class")));
+        }
+    }
+    json_decref(narrower);
+}
+
 static enum ctl_exit set(struct change *h, const struct conf_class *class, const char *sentence)
 {
     if (!may_be_set(h)) {
@@ -149,6 +169,7 @@ static enum ctl_exit set(struct change *h, const struct conf_class *class, const
     if (ctl_standing_set(h->ctl, &h->write) != 0) {
         return CTL_REFUSED;
     }
+    warn_of_narrower(h);
     return report(h, sentence);
 }
 

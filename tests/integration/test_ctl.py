@@ -152,6 +152,18 @@ def test_a_standing_narrower_than_the_unit_is_shown_where_it_holds(desk, base, l
     assert "2001:db8:20:9900::/56 has no standing\n" in refused(desk, "unregister", address)
 
 
+def test_who_sets_a_standing_hears_of_a_narrower_one(desk):
+    """Otherwise the address that was quarantined would go on as before."""
+    address = "2001:db8:20:9900::1"
+    desk.ctl("register", f"{address}/128")
+    result = desk.ctl("quarantine", address)
+    assert result.stdout == "2001:db8:20:9900::/56 is in quarantine\n"
+    assert result.stderr == (f"gate25ctl: warning: for {address} the narrower standing of {address}/128 "
+                             "(class registered) stays in force\n")
+    assert desk.ctl_json("explain", address)["class"] == "registered"
+    assert desk.ctl("quarantine", "2001:db8:20:9900::2").stderr == ""
+
+
 def test_of_several_narrower_standings_the_longest_that_counts_holds(desk, redis):
     unit, address = "2001:db8:20:9900::/56", "2001:db8:20:9900::1"
     desk.ctl("register", unit)
