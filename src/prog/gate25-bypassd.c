@@ -16,6 +16,7 @@
 #include "svc/daemon_options.h"
 
 #define ERROR_TEXT 1024
+#define ASK_MS     2000
 
 static const char usage[] =
     "usage: gate25-bypassd [--config FILE] [--check | --remove]\n"
@@ -104,14 +105,52 @@ static void on_ready(void *context)
     daemon_loop_ready();
 }
 
-/* Everything that may be wrong with the surroundings shows here. */
-static bool open_all(struct program *p, struct text *error)
+/* The process id of a gate25-bypassd that answers at the control socket. 0: there is none. */
+static long long running(const struct conf *conf)
+{
+    char why[ERROR_TEXT], *line;
+    struct text error;
+    json_t *answer;
+    long long pid = 0;
+
+    text_init(&error, why, sizeof(why));
+    if (!conf->bypass.control_socket ||
+        control_ask(conf->bypass.control_socket, "status", ASK_MS, &line, &error) != 0) {
+        return 0;
+    }
+    answer = json_loads(line, 0, NULL);
+    if (json_object_get(answer, "in_step")) { /* gate25d has no such word */
+        pid = (long long)json_integer_value(json_object_get(answer, "pid"));
+    }
+    json_decref(answer);
+    free(line);
+    return pid;
+}
+
+static bool open_control(struct program *p, struct text *error)
 {
     static const struct control_verb verbs[] = {
         {.name = "status", .run = status},
         {.name = "reload", .run = reload_json},
         {.name = "show", .begin = show}};
+    const char *path = p->conf->bypass.control_socket;
+    long long other;
 
+    if (!path) {
+        return true;
+    }
+    p->control = control_new(p->base, path, verbs, sizeof(verbs) / sizeof(verbs[0]), p, error);
+    other = p->control ? 0 : running(p->conf);
+    if (other != 0) {
+        text_init(error, error->at, error->cap);
+        text_addf(error, "%s: another gate25-bypassd runs on this socket, pid %lld", path, other);
+    }
+    return p->control != NULL;
+}
+
+/* Everything that may be wrong with the surroundings shows here. */
+static bool open_all(struct program *p, struct text *error)
+{
     bool fast = p->conf->bypass.fast_path.count > 0;
 
     if (privileges_drop(
@@ -124,13 +163,8 @@ static bool open_all(struct program *p, struct text *error)
         text_addf(error, "out of memory");
         return false;
     }
-    if (p->conf->bypass.control_socket) {
-        p->control = control_new(
-            p->base, p->conf->bypass.control_socket, verbs, sizeof(verbs) / sizeof(verbs[0]), p,
-            error);
-        if (!p->control) {
-            return false;
-        }
+    if (!open_control(p, error)) {
+        return false;
     }
     p->bypass = bypass_new(p->base, p->conf, on_ready, NULL, error);
     if (p->bypass) {
@@ -161,11 +195,33 @@ static int run(struct conf *conf, const char *file)
     return status;
 }
 
-static int remove_table(void)
+/* Of a daemon that runs elsewhere, or without a control socket, nobody knows. */
+static void warn_of_running(const char *file)
+{
+    char array[ERROR_TEXT];
+    struct text error;
+    struct conf *conf;
+    long long pid;
+
+    text_init(&error, array, sizeof(array));
+    conf = conf_file_read(file, &error);
+    pid = conf ? running(conf) : 0;
+    if (pid != 0) {
+        (void)fprintf(
+            stderr,
+            "gate25-bypassd runs, pid %lld, and will make the table anew: stop it first, then "
+            "remove it\n",
+            pid);
+    }
+    conf_release(conf);
+}
+
+static int remove_table(const char *file)
 {
     char array[ERROR_TEXT];
     struct text error;
 
+    warn_of_running(file);
     text_init(&error, array, sizeof(array));
     if (bypass_remove(&error) != 0) {
         (void)fprintf(stderr, "the table is not removed: %s\n", array);
@@ -202,5 +258,5 @@ int main(int argc, char **argv)
     }
     (void)signal(SIGPIPE, SIG_IGN);
     log_open("gate25-bypassd", LOG_LEVEL_INFO);
-    return options.other ? remove_table() : start(options.file, options.check);
+    return options.other ? remove_table(options.file) : start(options.file, options.check);
 }

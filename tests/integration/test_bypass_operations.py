@@ -239,7 +239,8 @@ def test_the_command_line(bypass):
     program = f"{gate_module.binaries()}/gate25-bypassd"
     assert b.host.run(program, "--check", "--config", b.gate.config).stdout == ""
     second = b.host.run(program, "--config", b.gate.config, check=False)
-    assert second.returncode == 1 and "bypass.sock" in second.stderr, "one is enough"
+    assert second.returncode == 1, "one is enough"
+    assert f"{b.control}: another gate25-bypassd runs on this socket, pid {b.pid}\n" in second.stderr
     b.gate.configure({"bypass": {"hold": "1s"}})
     bad = b.host.run(program, "--check", "--config", b.gate.config, check=False)
     assert bad.returncode == 1 and "bypass.hold" in bad.stderr and "5s to 1d" in bad.stderr
@@ -248,6 +249,25 @@ def test_the_command_line(bypass):
     powerless = b.host.run("setpriv", "--bounding-set", "-all", "--inh-caps", "-all", program, "--config",
                            b.gate.config, check=False)
     assert powerless.returncode == 1 and "needs CAP_NET_ADMIN" in powerless.stderr
+
+
+def test_a_removal_beside_a_running_one_says_what_becomes_of_it(bypass):
+    b = bypass()
+    said = b.host.run(b.program, "--remove", "--config", b.gate.config)
+    assert said.stderr == (f"gate25-bypassd runs, pid {b.pid}, and will make the table anew: stop it first, then "
+                           "remove it\n")
+    b.wait_status(well=True)
+    wait_for(b.table_stands, 60, "the table is back")
+    b.kill()
+    said = b.host.run(b.program, "--remove", "--config", b.gate.config)
+    assert said.stderr == "" and not b.table_stands()
+
+
+def test_the_socket_of_another_program_is_not_taken_for_its_own(bypass):
+    b = bypass()
+    b.gate.configure({"bypass": {"control": b.gate.control}})
+    second = b.host.run(b.program, "--config", b.gate.config, check=False)
+    assert second.returncode == 1 and "Address already in use" in second.stderr
 
 
 def test_as_an_ordinary_user(lab, sink, gate):
