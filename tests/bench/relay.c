@@ -69,8 +69,14 @@ static int new_socket(int family)
     set(fd, family == AF_INET6 ? SOL_IPV6 : SOL_IP,
         family == AF_INET6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, 1);
     set(fd, SOL_TCP, TCP_NODELAY, 1);
-    set(fd, SOL_TCP, TCP_QUICKACK, 0); /* an answer acknowledges, as gate25d has it */
     return fd;
+}
+
+/* As gate25d has it. Of a socket that still connects it would hold the handshake up: in the lab the
+ * server has answered by the time that connect() returns. */
+static void answer_acknowledges(int fd)
+{
+    set(fd, SOL_TCP, TCP_QUICKACK, 0);
 }
 
 static int listen_on(const char *host, uint16_t port)
@@ -87,6 +93,7 @@ static int listen_on(const char *host, uint16_t port)
     if (bind(fd, &here.any, address_length(&here)) < 0 || listen(fd, BACKLOG) < 0) {
         words_failed("cannot listen on %s", address_text(&here, text));
     }
+    answer_acknowledges(fd); /* inherited */
     return fd;
 }
 
@@ -121,6 +128,7 @@ static int connect_as(int accepted, union address client)
         (connect(fd, &wanted.any, len) < 0 && errno != EINPROGRESS)) {
         words_failed("cannot connect");
     }
+    answer_acknowledges(fd);
     return fd;
 }
 
